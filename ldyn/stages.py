@@ -13,7 +13,6 @@ from ldyn.config import RunConfig
 from ldyn.models.base import BaseModel
 from ldyn.probes.budget import TokenBudget
 from ldyn.probes.builder import ProbesConfig
-from ldyn.probes.schedule import scheduled_steps
 from ldyn.probes.scorer import score_probes, score_tokens
 from ldyn.processes.group import from_main
 from ldyn.records import EncodedPair, EncodedProbeExample, ProbeScore, StageInfo, TokenRecord
@@ -77,7 +76,7 @@ def run_stage(
             pairs,
             folder=folder,
             seed=config.seed,
-            probe_steps=scheduled_steps(length.total_steps, config.probes.schedule),
+            probe_steps=length.scheduled(config.probes.schedule),
             observe=StageObservers(probe, log, functools.partial(session.commit_log, info.name)),
             stop=stop,
         )
