@@ -15,9 +15,9 @@ import pandas as pd
 
 from ldyn.findings.claims_extend import over_extended_arms
 from ldyn.findings.curves import Evidence, preference_stage_after
-from ldyn.findings.intervals import MIN_EXAMPLES
+from ldyn.findings.intervals import MIN_EXAMPLES, Interval
 from ldyn.findings.measurement import Measurement
-from ldyn.findings.parts import Part, interval_over_examples
+from ldyn.findings.parts import Part, mean_part
 from ldyn.records import StageInfo
 
 PAPER_EPOCHS = 6.0
@@ -53,8 +53,8 @@ def _contests(evidence: Evidence, baseline: StageInfo, extended: StageInfo) -> M
         return None
     split = "test" if "test" in splits else "train"
     asked = judged[judged["split"] == split]
-    between = f"win rate of {extend.name} over {base.name} on {split} questions"
-    parts = [_part(f"{between}, {words}", frame) for words, frame in _moments(asked) if len(frame)]
+    between = f"win rate of {extend.name} over {base.name}"
+    parts = [_part(f"{between} on {split} questions {words}", frame) for words, frame in _moments(asked) if len(frame)]
     if not parts:
         return None
     notes = [_counts(judged[judged["split"] == one], one) for one in ("test", "train") if one in splits]
@@ -69,31 +69,30 @@ def _moments(asked: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     end = asked["epoch"].max()
     epochs = ", ".join(f"{epoch:g}" for epoch in sorted(within["epoch"].unique()))
     last = asked[(asked["epoch"] == end) & (asked["epoch"] > 0)]
-    return [(f"mean after {epochs} epochs of DPO", within), (f"at the end of DPO ({end:.3g} epochs)", last)]
+    return [(f"after {epochs} epochs, their mean", within), (f"at the end, after {end:.3g} epochs", last)]
 
 
 def _part(quantity: str, contests: pd.DataFrame) -> Part:
     by_question = contests.groupby("example_id")["won"]
-    interval, _ = interval_over_examples(by_question.mean().to_frame())
-    decided = int((by_question.agg(lambda won: (won != EVEN).any())).sum())
-    if decided < MIN_EXAMPLES:
-        few = f"{decided} of {interval.n} questions are decided, the rest are ties, and {MIN_EXAMPLES} are needed"
-        interval = replace(interval, low=np.nan, high=np.nan, missing=interval.missing or few)
-    return Part(quantity, "above", interval, unit="", bound=EVEN)
+    part = mean_part(quantity, "above", by_question.mean(), unit="", bound=EVEN)
+    decided = int(by_question.agg(lambda won: bool((won != EVEN).any())).sum())
+    if part.interval.missing or decided >= MIN_EXAMPLES:
+        return part
+    found = part.interval
+    few = f"{decided} of {found.n} questions are decided, the rest are ties, and {MIN_EXAMPLES} are needed"
+    return replace(part, interval=Interval(found.estimate, np.nan, np.nan, found.n, few))
 
 
 def _counts(contests: pd.DataFrame, split: str) -> str:
     """Of every moment how many contests were won, tied and lost."""
-    words = []
-    for epoch, won in contests.groupby("epoch")["won"]:
-        numbers = "–".join(str(int((won == value).sum())) for value in (1.0, EVEN, 0.0))
-        words.append(f"{numbers} after {epoch:.3g}")
-    return f"{split} {', '.join(words)} epochs"
+    by_epoch = contests.groupby("epoch")["won"]
+    counts = ["–".join(str(int((won == value).sum())) for value in (1.0, EVEN, 0.0)) for _, won in by_epoch]
+    epochs = [f"{epoch:.3g}" for epoch in by_epoch.groups]
+    return f"{', '.join(counts)} on {split} questions after {', '.join(epochs)} epochs"
 
 
 def _by_another(contests: pd.DataFrame, judge: str, split: str) -> str:
     asked = contests[(contests["split"] == split) & contests["won"].notna()]
     rates = asked.groupby("epoch")["won"].mean()
-    return f"by {judge}, win rate on {split} " + ", ".join(
-        f"{rate:.3f} after {epoch:.3g}" for epoch, rate in rates.items()
-    )
+    words = ", ".join(f"{rate:.3f} after {epoch:.3g}" for epoch, rate in rates.items())
+    return f"by {judge} the win rate on {split} questions is {words} epochs"
