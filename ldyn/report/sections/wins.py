@@ -91,7 +91,8 @@ def _cell(row: pd.Series) -> WinCell:
     details.append(f"length {row['characters_arm']:.0f} against {row['characters_baseline']:.0f}")
     if row["unread"]:
         details.append(f"{row['unread']:.0f} unread")
-    return WinCell(f"{row['rate']:.3f}", f"[{row['low']:.3f}, {row['high']:.3f}]", tuple(details))
+    over_seeds = f"± {row['high'] - row['rate']:.3f}" if "of_each" in row else ""
+    return WinCell(f"{row['rate']:.3f}", over_seeds or f"[{row['low']:.3f}, {row['high']:.3f}]", tuple(details))
 
 
 def _paper_cells(of_paper: Mapping[float, float], epochs: Sequence[float]) -> list[WinCell]:
