@@ -37,6 +37,7 @@ PARTS_OF_RUN = {
     "results",
     "samples",
     "session",
+    "sharing",
     "stages",
     "studies",
     "training_pairs",
