@@ -57,7 +57,7 @@ class SharedStage:
     def log_rows(self) -> Iterator[dict[str, float]]:
         """Its rows of the training log, each with its step."""
         rows = self.run.train_log[self.run.train_log["stage"] == self.name].drop(columns="stage")
-        yield from (row.dropna().to_dict() for _, row in rows.iterrows())
+        yield from ({str(name): value for name, value in row.dropna().items()} for _, row in rows.iterrows())
 
 
 class StageExchange:
@@ -136,4 +136,4 @@ def _moment(rows: pd.DataFrame, plan: StagePlan) -> Moment:
 
 def _scores(rows: pd.DataFrame) -> list[ProbeScore]:
     columns = [field.name for field in fields(ProbeScore)]
-    return [ProbeScore(**row) for row in rows[columns].to_dict("records")]
+    return [ProbeScore(*row) for row in rows[columns].itertuples(index=False, name=None)]

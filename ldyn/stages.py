@@ -62,7 +62,7 @@ def run_stage(
     steps = scheduled_steps(length.total_steps, config.probes.schedule)
     model = stage_weights(info.start, base, session)
     exchange = exchange_of(config)
-    key = from_main(lambda: exchange and stage_key(plan, model, base.tokenizer, pairs, probes, config))
+    key = from_main(lambda: stage_key(plan, model, base.tokenizer, pairs, probes, config) if exchange else "")
     # What keeps snapshots must make them; what has begun goes on by itself.
     may_share = exchange is not None and checkpoint is None and plan.trainer.snapshots is None
 
