@@ -76,8 +76,8 @@ def run_stage(
     with session.timed(info.name):
         if not from_main(taken_over):
             _train(plan, model, base, pairs, probes, config, session, stop)
-    if exchange:
-        in_main(lambda: exchange.offer(key, config.paths.run, info.name))
+            if exchange:
+                in_main(lambda: exchange.offer(key, config.paths.run, info.name))
     session.finish_stage(info)
 
 

@@ -23,6 +23,7 @@ LAYERS = (
     ("report",),
     ("config",),
     ("run",),
+    ("reproduction",),
     ("commands",),
     ("cli",),
     ("__main__",),
