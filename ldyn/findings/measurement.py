@@ -16,16 +16,21 @@ class Measurement:
     stages: those it was measured over; they must have reached their planned end. Empty for a study.
     seeds: how many seeds stand behind the numbers.
     note: what a reader should know besides the parts.
-    controls: arm -> the same parts measured in a control of the experiment; it may unsettle the verdict, not make it.
+    controls: arm -> the same measured in a control of the experiment; it may unsettle the verdict, not make it.
     left_open: reasons, in words, why no verdict can be given whatever the parts say.
     """
 
     parts: Sequence[Part]
     stages: tuple[StageInfo, ...]
     note: str = ""
-    controls: Mapping[str, Sequence[Part]] = field(default_factory=dict)
+    controls: Mapping[str, Measurement] = field(default_factory=dict)
     left_open: Sequence[str] = ()
     seeds: int = 1
+
+
+def contradict(parts: Sequence[Part], others: Sequence[Part]) -> bool:
+    """Whether the one holds and the other fails."""
+    return {joint_verdict(parts), joint_verdict(others)} == {HOLDS, FAILS}
 
 
 def verdict_and_reason(measurement: Measurement, shortfalls: Sequence[str]) -> tuple[str, str]:
@@ -35,10 +40,10 @@ def verdict_and_reason(measurement: Measurement, shortfalls: Sequence[str]) -> t
     """
     verdict = joint_verdict(measurement.parts)
     sentences = [_sentence(measurement.parts, verdict)]
-    for arm, parts in measurement.controls.items():
-        control = joint_verdict(parts)
-        sentences.append(f"Control {arm}: {control}, {_listed(deciding_parts(parts))}")
-        if {verdict, control} == {HOLDS, FAILS}:
+    for arm, control in measurement.controls.items():
+        name = f"{arm} ({control.note})"
+        sentences.append(f"Control {name}: {joint_verdict(control.parts)}, {_listed(deciding_parts(control.parts))}")
+        if contradict(measurement.parts, control.parts):
             verdict = INCONCLUSIVE
             sentences.append("The two arms contradict each other, so it is left open")
     left_open = [*measurement.left_open, *shortfalls]
