@@ -39,7 +39,7 @@ def verdict_and_reason(measurement: Measurement, shortfalls: Sequence[str]) -> t
     ``shortfalls``: stages that did not reach their planned end; they leave the verdict open.
     """
     verdict = joint_verdict(measurement.parts)
-    sentences = [_sentence(measurement.parts, verdict)]
+    sentences = [sentence_on(measurement.parts)]
     for arm, control in measurement.controls.items():
         name = f"{arm} ({control.note})"
         sentences.append(f"Control {name}: {joint_verdict(control.parts)}, {_listed(deciding_parts(control.parts))}")
@@ -53,8 +53,9 @@ def verdict_and_reason(measurement: Measurement, shortfalls: Sequence[str]) -> t
     return verdict, ". ".join([*sentences, *([_capital(measurement.note)] if measurement.note else [])]) + "."
 
 
-def _sentence(parts: Sequence[Part], verdict: str) -> str:
-    deciding = deciding_parts(parts)
+def sentence_on(parts: Sequence[Part]) -> str:
+    """What the parts say, in words: those that make the joint verdict, with their numbers."""
+    verdict, deciding = joint_verdict(parts), deciding_parts(parts)
     if all(part.is_bare_mean for part in parts):
         count = sum(part.is_on_the_claimed_side for part in parts)
         known = "Only means over the examples are known, so there is no interval"
