@@ -93,8 +93,10 @@ def timed_trial(threads: int) -> float:
 
 
 def _timed_steps(steps: int) -> list[float]:
-    shape = {"hidden_size": 96, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 384}
-    model = GPTNeoXForCausalLM(GPTNeoXConfig(vocab_size=1000, max_position_embeddings=256, **shape))
+    shape = GPTNeoXConfig(
+        vocab_size=1000, hidden_size=96, num_hidden_layers=3, num_attention_heads=4, intermediate_size=384
+    )
+    model = GPTNeoXForCausalLM(shape)
     optimizer = torch.optim.AdamW(model.parameters())
     ids = torch.randint(1000, (8, 96))
     seconds = []

@@ -18,12 +18,12 @@ from hydra import compose
 from ldyn.config import RunConfig, load_study_config
 from ldyn.config.hashes import settings_hash
 from ldyn.config.jobs import job_config
-from ldyn.config.studies import ImagesStudy, ToyStudy
+from ldyn.config.studies import ImagesStudy, RepeatedStudy, ToyStudy
 from ldyn.models.tiny import TinyConfig
 from ldyn.reproduction.costs import Work, stage_work
 from ldyn.reproduction.settings import PartConfig, ReproduceConfig
 
-STUDIES = {"toy": ToyStudy, "images": ImagesStudy}
+STUDIES: dict[str, type[RepeatedStudy]] = {"toy": ToyStudy, "images": ImagesStudy}
 LOGS = "logs"
 
 

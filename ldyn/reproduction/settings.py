@@ -17,13 +17,12 @@ Seconds = Annotated[float, Gt(0)]
 
 @dataclass(frozen=True)
 class PartConfig:
-    """One experiment or study. speaks_for: the claims of which its verdict counts, as several can measure the same.
+    """One experiment or study. ``experiment`` is that of `ldyn train` (left out: the part's own name).
 
-    ``experiment`` is that of `ldyn train` (the part's own name where it is left out). A study repeats itself over seeds.
+    A study repeats itself over seeds of its own. Where several parts measure one claim, the first speaks for it.
     """
 
     command: Literal["train", "toy", "images"]
-    speaks_for: tuple[str, ...]
     experiment: str | None = None
     overrides: tuple[str, ...] = ()
 
@@ -32,7 +31,7 @@ class PartConfig:
 class CostsConfig:
     """Seconds of one core, by what a run does; ``trial`` is what ``timed_trial`` took on the machine of the others.
 
-    Null where no trial on this machine can tell (a scale that needs a GPU): the plan then shows the numbers as they are.
+    Null where no trial on this machine can tell (a scale that needs a GPU): the plan shows the numbers as they are.
     """
 
     trial: Seconds | None

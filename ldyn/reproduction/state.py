@@ -28,7 +28,7 @@ WAITING, RUNNING, FINISHED, FAILED, HELD_UP, STOPPED = (
 
 @dataclass
 class JobState:
-    """status: one of the words above; seconds: wall time of the attempts so far; error: the last line of a failed log."""
+    """status: one of the words above; seconds: wall time of all attempts; error: the last line of a failed log."""
 
     status: str = WAITING
     seconds: float = 0.0
@@ -52,7 +52,6 @@ class State:
     def write(self) -> None:
         """Put it on the disk."""
         jobs = [self._entry(job) for job in self.jobs]
-        parts = {name: {"speaks_for": part.speaks_for} for name, part in self.config.scale.parts.items()}
         content = {
             **describe_environment(),
             "scale": self.config.scale.name,
@@ -60,7 +59,7 @@ class State:
             "at_a_time": self.config.at_a_time,
             "written": now(),
             "wall_seconds": round(self.wall_seconds, 1),
-            "parts": parts,
+            "parts": list(self.config.scale.parts),
             "jobs": jobs,
         }
         text = json.dumps(plain(content), indent=1, ensure_ascii=False)

@@ -15,11 +15,8 @@ def log_sections(reproduction: Reproduction, add_picture: AddPicture) -> str:
     """Empty where no logs were set beside."""
     if not reproduction.logs:
         return ""
-    lines = [
-        "## Others' logs",
-        "",
-        "Imported by `ldyn import-logs`, which leaves out what is known to be broken in them.",
-    ]
+    about = "Imported by `ldyn import-logs`, which leaves out what is known to be broken in them."
+    lines = ["## Others' logs", "", about]
     for name, run in reproduction.logs.items():
         lines += ["", f"### {name}", "", *_findings(run.findings), "", *_notes(run)]
         overlay = run.path / "figures" / "reference_overlay.png"

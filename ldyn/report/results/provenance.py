@@ -13,13 +13,12 @@ def head(reproduction: Reproduction) -> str:
     """Title, what this is, and what is missing."""
     state = reproduction.state
     seeds = ", ".join(map(str, state["seeds"]))
-    lines = [
-        "# Results",
-        "",
+    about = (
         f"Written by `{_command(state)}`, never by hand: every claim of the paper at scale *{state['scale']}*, "
         f"seeds {seeds}. How each statistic and its decision rule are defined stands in the docstring of the claim's "
-        "function in `ldyn/findings`; how several seeds become one verdict in `ldyn/findings/over_seeds.py`.",
-    ]
+        "function in `ldyn/findings`; how several seeds become one verdict in `ldyn/findings/over_seeds.py`."
+    )
+    lines = ["# Results", "", about]
     if reproduction.unfinished:
         names = ", ".join(f"{job['name']} ({job['status']})" for job in reproduction.unfinished)
         lines += ["", f"**Not finished, and not in what follows:** {names}."]

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ldyn.errors import RunFolderError
+from ldyn.findings.over_seeds import findings_over_seeds
+from ldyn.records import FindingOverSeeds
 from ldyn.trajectories import Run, read_run
 
 STATE_FILE = "reproduction.json"
@@ -44,14 +46,15 @@ class Reproduction:
         """Name -> the run that was made of others' logs."""
         return {path.name: read_run(path) for path in self.folders(LOGS)}
 
+    @cached_property
+    def findings(self) -> Sequence[FindingOverSeeds]:
+        """Every claim over seeds, all of them in one correction; of several parts the first speaks."""
+        return findings_over_seeds({part: runs for part, runs in self.runs.items() if runs})
+
     def folders(self, part: str) -> list[Path]:
         """The folders of the finished runs of a part."""
         jobs = [job for job in self.jobs if job["part"] == part and job["status"] == FINISHED]
         return [self.folder / job["folder"] for job in jobs]
-
-    def speaks_for(self, part: str) -> Sequence[str]:
-        """The claims whose verdict the part gives."""
-        return self.state["parts"][part]["speaks_for"]  # type: ignore[no-any-return]
 
     def command(self, part: str) -> str:
         """The command of the part's first run, without what only says where things go."""
