@@ -13,7 +13,6 @@ from ldyn.config import RunConfig
 from ldyn.models.base import BaseModel
 from ldyn.probes.budget import TokenBudget
 from ldyn.probes.builder import ProbesConfig
-from ldyn.probes.schedule import scheduled_steps
 from ldyn.probes.scorer import score_probes, score_tokens
 from ldyn.processes.group import from_main, in_main
 from ldyn.records import EncodedPair, EncodedProbeExample, ProbeScore, StageInfo, TokenRecord
@@ -59,7 +58,7 @@ def run_stage(
     if is_trained:
         return
     length = StageLength.of(plan, len(pairs))
-    steps = scheduled_steps(length.total_steps, config.probes.schedule)
+    steps = length.scheduled(config.probes.schedule)
     model = stage_weights(info.start, base, session)
     exchange = exchange_of(config)
     key = from_main(lambda: stage_key(plan, model, base.tokenizer, pairs, probes, config) if exchange else "")
@@ -109,7 +108,7 @@ def _train(
         pairs,
         folder=session.stage_folder(info.name),
         seed=config.seed,
-        probe_steps=scheduled_steps(length.total_steps, config.probes.schedule),
+        probe_steps=length.scheduled(config.probes.schedule),
         observe=StageObservers(probe, log, functools.partial(session.commit_log, info.name)),
         stop=stop,
     )

@@ -30,6 +30,7 @@ LAYERS = (
 )
 # Modules that run.py is divided into, and the main paths of other commands that read a run's configuration.
 PARTS_OF_RUN = {
+    "contests",
     "decomposing",
     "generate",
     "manifest",

@@ -12,7 +12,6 @@ import torch
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
 from ldyn.config import RunConfig
-from ldyn.probes.schedule import scheduled_steps
 from ldyn.reproduction.settings import CostsConfig
 from ldyn.stages import stage_plans
 from ldyn.training.stage import StageLength
@@ -57,13 +56,13 @@ def stage_work(name: str, identity: str, run: RunConfig) -> Work:
     pairs = _pairs(run)
     length = StageLength.of(plan, pairs)
     snapshots = plan.trainer.snapshots
-    kept = scheduled_steps(length.total_steps, snapshots) if snapshots else (0, length.total_steps)
+    kept = length.scheduled(snapshots) if snapshots else (0, length.total_steps)
     responses = run.stages[name].responses
     is_pointwise = plan.info.kind == "pointwise"
     return Work(
         name,
         identity,
-        steps=frozenset(scheduled_steps(length.total_steps, run.probes.schedule)),
+        steps=frozenset(length.scheduled(run.probes.schedule)),
         pointwise_steps=length.total_steps if is_pointwise else 0,
         pairwise_steps=0 if is_pointwise else length.total_steps,
         decomposed_moments=len(kept) - 1 if run.decompose else 0,

@@ -50,7 +50,7 @@ def statuses(state):
 def test_everything_is_done_and_the_second_time_nothing(staged):
     told = []
     Crew(staged(), told.append).work()
-    again = staged(toy=FAIL, extend=FAIL)
+    again = staged(toy=FAIL, extend_wins=FAIL)
     Crew(again, told.append).work()
     assert set(statuses(again).values()) == {FINISHED}
     assert len(told) == 2 * 4  # started and ended, each once
@@ -60,16 +60,16 @@ def test_who_takes_over_begins_when_the_maker_has_ended(staged):
     order = []
     state = staged()
     Crew(state, lambda job: order.append((job.part, state.of_jobs[job.name].status))).work()
-    assert order.index(("decompose", FINISHED)) < order.index(("extend", "running"))
+    assert order.index(("decompose", FINISHED)) < order.index(("extend_wins", "running"))
 
 
 def test_a_failed_run_holds_up_its_takers_only_and_says_why(staged):
     state = staged(decompose=FAIL)
     Crew(state, lambda _: None).work()
-    assert statuses(state) == {"toy": FINISHED, "images": FINISHED, "decompose": FAILED, "extend": HELD_UP}
+    assert statuses(state) == {"toy": FINISHED, "images": FINISHED, "decompose": FAILED, "extend_wins": HELD_UP}
     assert state.of_jobs["decompose/seed-0"].error == "exit code 1: it broke"
     after = staged()
-    assert statuses(after) == {"toy": FINISHED, "images": FINISHED, "decompose": WAITING, "extend": WAITING}
+    assert statuses(after) == {"toy": FINISHED, "images": FINISHED, "decompose": WAITING, "extend_wins": WAITING}
     Crew(after, lambda _: None).work()
     assert set(statuses(after).values()) == {FINISHED}
 

@@ -31,16 +31,16 @@ def test_base_and_stages_are_made_once_for_each_seed(planned):
 
 def test_another_setting_of_a_stage_is_another_stage(planned):
     """With denser probing in one experiment alone it makes its stages itself, but finds the base."""
-    denser = "scale.parts.extend.overrides=['probes.schedule.every=1']"
+    denser = "+scale.parts.extend_wins.overrides=['probes.schedule.every=1']"
     _, jobs = planned("scale=smoke", "seeds=1", denser)
-    extend = next(job for job in jobs if job.part == "extend")
+    extend = next(job for job in jobs if job.part == "extend_wins")
     assert set(extend.takes_over) == {"base"}
     assert {"sft", "dpo"} <= set(extend.makes)
 
 
 def test_a_faulty_experiment_is_told_before_anything_runs(planned):
     with pytest.raises(ConfigError, match="batch_size"):
-        planned("scale=smoke", "scale.parts.extend.overrides=['stages.dpo.trainer.batch_size=-1']")
+        planned("scale=smoke", "+scale.parts.extend_wins.overrides=['stages.dpo.trainer.batch_size=-1']")
 
 
 def job(name, seconds, *after):
