@@ -46,9 +46,10 @@ class FolderConfig:
 
 @dataclass(frozen=True)
 class PathsConfig(FolderConfig):
-    """``cache`` keeps pretrained bases between runs."""
+    """``cache`` keeps pretrained bases between runs; runs with one ``stages`` share stages (see ``ldyn.sharing``)."""
 
     cache: Path
+    stages: Path | None = None
 
 
 @dataclass(frozen=True)

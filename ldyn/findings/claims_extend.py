@@ -55,8 +55,7 @@ def over_extended_arms(evidence: Evidence, compare: CompareArms) -> Measurement 
     if main is None:  # no other arm stands in for it
         return None
     named = [(arm.name, other) for arm, other in zip(extended[1:], others, strict=True) if other is not None]
-    complete = [(name, other) for name, other in named if not any(map(evidence.shortfall, other.stages))]
-    controls = {f"{name} ({other.note})": other.parts for name, other in complete}
+    controls = {name: other for name, other in named if not any(map(evidence.shortfall, other.stages))}
     return Measurement(main.parts, main.stages, main.note, controls, main.left_open)
 
 
