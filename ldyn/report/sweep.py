@@ -20,6 +20,7 @@ from ldyn.report.figures.arms import draw_arms
 from ldyn.report.figures.gallery import write_drawing
 from ldyn.report.over_seeds import over_seeds_lines
 from ldyn.report.style import FIGURE_RC
+from ldyn.report.wins_over_seeds import wins_over_seeds
 from ldyn.trajectories import Run, read_run
 from ldyn.trajectories.files import write_atomically
 from ldyn.trajectories.folder import PARTIAL_SUFFIX
@@ -51,6 +52,7 @@ def compare_sweep(path: Path) -> Path:
             matplotlib.rcParams.update(FIGURE_RC)  # type: ignore[arg-type]  # stubs list every key
             write_drawing(draw_arms(summary, "seeds"), path / "arms.png")
         lines += ["", "## Arms", "", "![arms](arms.png)", "", *_arms_table(summary, runs)]
+    lines += wins_over_seeds(runs, path)
     if unfinished:
         lines += ["", f"Not finished, and left out: {', '.join(unfinished)}."]
     target = path / COMPARISON_FILE
