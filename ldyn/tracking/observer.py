@@ -3,14 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from ldyn.records import Finding, Moment, ProbeScore, StageInfo
 
 
+@dataclass(frozen=True)
+class StagePast:
+    """What an earlier process of a resumed run stored of a stage: rows of its log, each with its ``step``; scores."""
+
+    log: Sequence[Mapping[str, float]]
+    scored: Sequence[tuple[Moment, Sequence[ProbeScore]]]
+
+    def tell(self, stage: str, observer: Observer) -> None:
+        """Tell it all again, in the order in which it happened: after a step it is scored, then logged."""
+        scored = {moment.step: (moment, scores) for moment, scores in self.scored}
+        logged = {int(row["step"]): row for row in self.log}
+        for step in sorted({*scored, *logged}):
+            if step in scored:
+                observer.probes_scored(*scored[step])
+            if step in logged:
+                metrics = {name: value for name, value in logged[step].items() if name != "step"}
+                observer.step_logged(stage, step, metrics)
+
+
 class Observer(Protocol):
     """Told of a run in this order; a stage that is resumed starts again, at its first step still to be made."""
+
+    def stage_recalled(self, stage: StageInfo, total_steps: int, past: StagePast) -> None:
+        """In a resumed run, before ``stage_started`` of a stage that goes on, or instead of it where it is finished."""
 
     def stage_started(self, stage: StageInfo, total_steps: int) -> None:
         """A stage of ``total_steps`` updates begins; its probes at step 0 are scored after this."""
@@ -28,4 +51,4 @@ class Observer(Protocol):
         """The results are there. Files must be closed on return: the run folder gets its final name after this."""
 
     def close(self) -> None:
-        """The run has ended, well or not; called once, also after an error."""
+        """The run has ended, well or not; called once, also after an error, and if this observer itself failed."""
