@@ -25,6 +25,7 @@ from ldyn.tracking.observer import StagePast
 from ldyn.tracking.settings import LoggerConfig
 from ldyn.tracking.summaries import Charts
 from ldyn.tracking.wandb_environment import keep_files_in, keep_to_itself, unset
+from ldyn.tracking.wandb_service import within
 
 _logger = logging.getLogger(__name__)
 _SECONDS_TO_CONNECT, _SECONDS_TO_FINISH = 30, 120
@@ -65,6 +66,12 @@ class WandbTracker:
         """Nothing: the last scores have been logged."""
 
     def run_finished(self, findings: Sequence[Finding], figures: Sequence[Path], report: Path | None) -> None:
+        within(_SECONDS_TO_FINISH, lambda: self._tell_results(findings, figures, report))
+
+    def close(self) -> None:
+        within(_SECONDS_TO_FINISH, lambda: self._finish(exit_code=1))
+
+    def _tell_results(self, findings: Sequence[Finding], figures: Sequence[Path], report: Path | None) -> None:
         table = wandb.Table(columns=list(FINDING_FIELDS), data=[list(astuple(finding)) for finding in findings])
         media = {f"figures/{figure.stem}": wandb.Image(str(figure)) for figure in figures}
         page = {"report": wandb.Html(str(report), inject=False)} if report else {}
@@ -77,9 +84,6 @@ class WandbTracker:
         for path in (*(self._folder / name for name in _ATTACHED), *([report] if report else [])):
             self._attach(path)
         self._finish(exit_code=0)
-
-    def close(self) -> None:
-        self._finish(exit_code=1)
 
     def _place(self, stage: str, total_steps: int) -> None:
         """Give a stage its part of wandb's steps, and its charts their axis; the axes themselves get no charts."""
@@ -156,7 +160,6 @@ def _quiet_settings() -> wandb.Settings:
         host="",
         program="ldyn",
         init_timeout=_SECONDS_TO_CONNECT,
-        finish_timeout=_SECONDS_TO_FINISH,
         x_disable_stats=True,
         x_disable_meta=True,
         x_save_requirements=False,

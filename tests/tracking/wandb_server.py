@@ -30,7 +30,10 @@ class StoredRun:
 
 
 class WandbServer:
-    """Serves on a port of its own until it is stopped; ``refuses`` makes it answer every request with that status."""
+    """Serves on a port of its own until it is stopped, or cannot be reached any more.
+
+    refuses: a status with which it answers every request. leaves_after: how many queries it answers at all.
+    """
 
     def __init__(self) -> None:
         self.runs: dict[str, StoredRun] = defaultdict(StoredRun)
@@ -38,6 +41,7 @@ class WandbServer:
         self.artifacts: list[dict[str, Any]] = []
         self.operations: list[str] = []
         self.refuses: int | None = None
+        self.leaves_after: int | None = None
         server = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -64,6 +68,9 @@ class WandbServer:
                 return self.rfile.read(int(self.headers.get("Content-Length") or 0))
 
             def _answer(self, content: dict[str, Any]) -> None:
+                if server.leaves_after is not None and len(server.operations) > server.leaves_after:
+                    self.connection.close()
+                    return
                 data = json.dumps(content).encode()
                 self.send_response(server.refuses or 200)
                 self.send_header("Content-Type", "application/json")

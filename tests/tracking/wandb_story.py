@@ -7,6 +7,7 @@ The folder of a finished run gets its final name before the tracker is closed, a
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ import numpy as np
 from conftest import FINDING, STAGE, scores_at
 
 from ldyn.records import Moment, ProbeScore, StageInfo
-from ldyn.tracking import LoggerConfig, StagePast, make_observer
+from ldyn.tracking import LoggerConfig, StagePast, make_observer, wandb_tracker
 
 SFT = StageInfo("sft", "sft", "pointwise", ("chosen",), "base")
 STEPS = {"sft": 2, "dpo": 4}
@@ -68,6 +69,8 @@ def main(final: Path, logger: LoggerConfig, part: str) -> None:
 
 
 if __name__ == "__main__":
+    for limit in ("_SECONDS_TO_CONNECT", "_SECONDS_TO_FINISH"):  # shorter where waiting is of no use
+        setattr(wandb_tracker, limit, int(os.environ.get(limit, getattr(wandb_tracker, limit))))
     for chapter in sys.argv[2:]:
         part, _, folder = chapter.partition(":")
         main(Path(folder), LoggerConfig(**json.loads(sys.argv[1])), part)
