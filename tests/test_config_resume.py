@@ -130,14 +130,16 @@ def test_another_mode_of_the_tracker_keeps_the_name_of_the_run(tmp_path: Path) -
 def test_online_without_a_key_is_refused_before_anything_is_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, found: str
 ) -> None:
+    monkeypatch.setattr(launcher, "usable_cores", lambda: 4)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
     monkeypatch.setenv("WANDB_API_KEY", key)
     monkeypatch.setenv("NETRC", str(tmp_path / "none"))
     for variable in ("WANDB_SILENT", "WANDB_ERROR_REPORTING"):
         monkeypatch.setenv(variable, "true")
     with pytest.raises(ConfigError) as caught:
-        job("+exp=dpo_squeeze", "logger.mode=online", "trainer.num_processes=500")
+        job("+exp=dpo_squeeze", "logger.mode=online", "trainer.num_processes=8")
     processes, tracker = caught.value.faults
-    assert processes.startswith("trainer.num_processes: found 500")
+    assert processes.startswith("trainer.num_processes: found 8")
     assert tracker.startswith(f"logger.mode: found online and {found}")
     assert "`wandb login`" in tracker
     assert not key or key not in tracker

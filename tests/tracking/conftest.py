@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,8 +9,6 @@ import pytest
 
 from ldyn.records import Finding, Moment, ProbeScore, StageInfo
 from ldyn.tracking import Observer
-
-sys.path.append(str(Path(__file__).parent))  # the modules wandb_*.py are no tests and belong to no package
 
 STAGE = StageInfo("dpo", "dpo", "pairwise", ("chosen", "rejected"), "sft")
 FINDING = Finding("D3", "DPO squeezes", 1.5, 1.0, 2.0, "nats", 2, 1, "holds", "all parts hold", "it rose")
