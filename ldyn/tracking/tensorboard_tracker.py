@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from ldyn.records import Finding, Moment, ProbeScore, StageInfo
@@ -27,7 +28,7 @@ class TensorboardTracker:
         self._charts = Charts()
 
     def stage_recalled(self, stage: StageInfo, total_steps: int, past: StagePast) -> None:
-        past.tell(stage.name, self)
+        past.tell(self.probes_scored, partial(self.step_logged, stage.name))
 
     def stage_started(self, stage: StageInfo, total_steps: int) -> None:
         self._writer.add_text(f"{stage.name}/stage", stage_words(stage, total_steps))

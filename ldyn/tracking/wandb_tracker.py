@@ -13,6 +13,7 @@ import logging
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ class WandbTracker:
 
     def stage_recalled(self, stage: StageInfo, total_steps: int, past: StagePast) -> None:
         self._place(stage.name, total_steps)
-        past.tell(stage.name, self)
+        past.tell(self.probes_scored, partial(self.step_logged, stage.name))
 
     def stage_started(self, stage: StageInfo, total_steps: int) -> None:
         self._place(stage.name, total_steps)

@@ -124,14 +124,7 @@ def test_a_disabled_wandb_writes_nothing(follow: Follow, tmp_path: Path) -> None
 
 def test_the_past_of_a_stage_is_told_in_the_order_in_which_it_happened() -> None:
     told: list[object] = []
-
-    class Listener(Recorder):
-        def step_logged(self, stage: str, step: int, metrics: object) -> None:
-            told.append((stage, step, metrics))
-
-        def probes_scored(self, moment: Moment, scores: object) -> None:
-            told.append((moment.step, scores))
-
     moments = [(Moment("dpo", "dpo", step, 0, 0.0), []) for step in (0, 2)]
-    StagePast([{"step": 1.0, "loss": 2.0}, {"step": 2, "loss": 1.0}], moments).tell("dpo", Listener())
-    assert told == [(0, []), ("dpo", 1, {"loss": 2.0}), (2, []), ("dpo", 2, {"loss": 1.0})]
+    past = StagePast([{"step": 1.0, "loss": 2.0}, {"step": 2, "loss": 1.0}], moments)
+    past.tell(lambda moment, scores: told.append(moment.step), lambda step, metrics: told.append((step, metrics)))
+    assert told == [0, (1, {"loss": 2.0}), 2, (2, {"loss": 1.0})]

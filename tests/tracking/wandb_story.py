@@ -10,6 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,7 +19,7 @@ import numpy as np
 from conftest import FINDING, STAGE, scores_at
 
 from ldyn.records import Moment, ProbeScore, StageInfo
-from ldyn.tracking import LoggerConfig, StagePast, make_observer, wandb_tracker
+from ldyn.tracking import LoggerConfig, Observer, StagePast, make_observer, wandb_tracker
 
 SFT = StageInfo("sft", "sft", "pointwise", ("chosen",), "base")
 STEPS = {"sft": 2, "dpo": 4}
@@ -36,6 +37,10 @@ def scored(stage: str, first: int, last: int) -> Iterator[tuple[Moment, list[Pro
 
 def past(stage: str, last: int, first: int = 0) -> StagePast:
     return StagePast(list(log(first, last)), list(scored(stage, first, last)))
+
+
+def tell(observer: Observer, stage: str, told: StagePast) -> None:
+    told.tell(observer.probes_scored, partial(observer.step_logged, stage))
 
 
 def fill(folder: Path) -> list[Path]:
@@ -56,11 +61,11 @@ def main(final: Path, logger: LoggerConfig, part: str) -> None:
         observer.stage_recalled(STAGE, STEPS["dpo"], past("dpo", 2))
     else:
         observer.stage_started(SFT, STEPS["sft"])
-        past("sft", STEPS["sft"]).tell("sft", observer)
+        tell(observer, "sft", past("sft", STEPS["sft"]))
         observer.stage_finished(SFT)
     observer.stage_started(STAGE, STEPS["dpo"])
     first, last = (3 if part == "resumed" else 0), (3 if part == "interrupted" else STEPS["dpo"])
-    past("dpo", last, first).tell("dpo", observer)
+    tell(observer, "dpo", past("dpo", last, first))
     if part != "interrupted":
         observer.stage_finished(STAGE)
         observer.run_finished([FINDING], figures, folder / "report.html")
