@@ -1,8 +1,8 @@
 """Weights & Biases: curves of every probe and metric, then findings, figures, report, settings and manifest.
 
-Offline by default: the files lie in ``wandb`` beside the run folder, as those of all runs of a sweep do, and go up later
-by `wandb sync`. Not in the run folder: what waits to be uploaded is known by its path, and that folder is renamed when
-the run is finished. Nothing of the machine, the console or the code is recorded; the key stays in the user's
+Offline by default: the files lie in ``wandb`` beside the run folder, as those of all runs of a sweep do, and go up
+later by `wandb sync`. Not in the run folder: what waits to be uploaded is known by its path, and that folder is renamed
+when the run is finished. Nothing of the machine, the console or the code is recorded; the key stays in the user's
 environment.
 """
 
@@ -119,7 +119,7 @@ def _begin(logger: LoggerConfig, folder: Path, named: NamedRun) -> wandb.Run:
     known = json.loads(identity.read_text(encoding="utf-8"))["id"] if identity.exists() else None
     names = {"project": logger.project, "entity": logger.entity, **wandb_names(logger, named)}
     chosen = {"id": known, "tags": list(logger.tags), "config": _settings(folder), "settings": _quiet_settings()}
-    # Offline, a file starts anew and has all of the run in it; `resume` would make `wandb sync` append to what is there.
+    # Offline, a file starts anew and has all of the run in it; with `resume` its steps would be counted on.
     resume = "allow" if known and logger.mode == "online" else None
     try:
         run = wandb.init(mode=logger.mode, dir=folder.parent, resume=resume, **names, **chosen)
@@ -130,7 +130,8 @@ def _begin(logger: LoggerConfig, folder: Path, named: NamedRun) -> wandb.Run:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
         _logger.warning("wandb could not go online (%s); it records offline. Later: wandb sync %s", reason, _home(run))
     _drop_superseded(_home(run))
-    content = {"id": run.id, "project": logger.project, **wandb_names(logger, named), "files": f"../{_from_parent(run)}"}
+    files = Path("..", *_home(run).parts[-2:])
+    content = {"id": run.id, "project": logger.project, **wandb_names(logger, named), "files": str(files)}
     identity.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return run
 
@@ -146,10 +147,6 @@ def _drop_superseded(home: Path) -> None:
 def _home(run: wandb.Run) -> Path:
     """The folder of a wandb run; its ``dir`` are the files in it."""
     return Path(run.dir).parent
-
-
-def _from_parent(run: wandb.Run) -> Path:
-    return Path(*_home(run).parts[-2:])
 
 
 def _quiet_settings() -> wandb.Settings:

@@ -22,7 +22,7 @@ def offline_runs(folder: Path) -> dict[str, RecordedRun]:
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the runs ``one``, whole, and ``two``, interrupted and resumed, where a key is in the environment."""
+    """A folder with the runs ``one``, whole, and ``two``, interrupted and resumed; a key is in the environment."""
     folder = tmp_path_factory.mktemp("wandb")
     chapters = ("interrupted:two", "resumed:two", "whole:one")
     said = tell(folder, *chapters, logger={"group": "sweep"}, WANDB_API_KEY=KEY)

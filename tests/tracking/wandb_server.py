@@ -6,6 +6,7 @@ It holds what would be there to be seen: of each run its name, group and config,
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -103,13 +104,13 @@ class WandbServer:
         """The data that answers a GraphQL query; nothing for those that a run can do without."""
         operation = body["query"].split("(")[0].split("{")[0].split()[-1]  # `query Name($variable: Kind) { ... }`
         self.operations.append(operation)
-        answer = getattr(self, f"_{operation}", None)
+        answer = getattr(self, re.sub("(?=[A-Z])", "_", operation).lower(), None)
         return answer(body.get("variables") or {}, url) if answer else {}
 
-    def _Viewer(self, variables: dict[str, Any], url: str) -> dict[str, Any]:
+    def _viewer(self, variables: dict[str, Any], url: str) -> dict[str, Any]:
         return {"viewer": {"id": "viewer", "entity": "me", "username": "me", "flags": "{}", "teams": {"edges": []}}}
 
-    def _RunResumeStatus(self, variables: dict[str, Any], url: str) -> dict[str, Any]:
+    def _run_resume_status(self, variables: dict[str, Any], url: str) -> dict[str, Any]:
         run = self.runs.get(variables["name"])
         if run is None:
             return {"model": {"id": "project", "name": variables["project"], "entity": ENTITY, "bucket": None}}
@@ -130,7 +131,7 @@ class WandbServer:
         }
         return {"model": {"id": "project", "name": variables["project"], "entity": ENTITY, "bucket": bucket}}
 
-    def _UpsertBucket(self, variables: dict[str, Any], url: str) -> dict[str, Any]:
+    def _upsert_bucket(self, variables: dict[str, Any], url: str) -> dict[str, Any]:
         stored = self.runs[variables["name"]].bucket
         stored.update({key: value for key, value in variables.items() if value is not None})
         project = {"id": "project", "name": variables["project"], "entity": ENTITY}
@@ -138,28 +139,28 @@ class WandbServer:
         bucket |= {"displayName": stored.get("displayName"), "config": stored.get("config"), "sweepName": None}
         return {"upsertBucket": {"bucket": bucket, "inserted": True}}
 
-    def _CreateRunFiles(self, variables: dict[str, Any], url: str) -> dict[str, Any]:
+    def _create_run_files(self, variables: dict[str, Any], url: str) -> dict[str, Any]:
         files = [{"name": name, "uploadUrl": f"{url}/{variables['run']}/{name}"} for name in variables["files"]]
         return {"createRunFiles": {"runID": variables["run"], "uploadHeaders": [], "files": files}}
 
-    def _ArtifactType(self, variables: dict[str, Any], url: str) -> dict[str, Any]:
+    def _artifact_type(self, variables: dict[str, Any], url: str) -> dict[str, Any]:
         return {"project": {"artifact": None}}
 
-    def _CreateArtifact(self, variables: dict[str, Any], url: str) -> dict[str, Any]:
+    def _create_artifact(self, variables: dict[str, Any], url: str) -> dict[str, Any]:
         self.artifacts.append(variables["input"])
         artifact = {"id": f"artifact-{len(self.artifacts)}", "state": "PENDING"}
         return {"createArtifact": {"artifact": {**artifact, "artifactSequence": {"latestArtifact": None}}}}
 
-    def _CreateArtifactManifest(self, variables: dict[str, Any], url: str) -> dict[str, Any]:
+    def _create_artifact_manifest(self, variables: dict[str, Any], url: str) -> dict[str, Any]:
         file = {"id": "file", "name": "wandb_manifest.json", "uploadHeaders": []}
         file |= {"uploadUrl": f"{url}/artifacts/manifest", "displayName": "wandb_manifest.json"}
         return {"createArtifactManifest": {"artifactManifest": {"id": "manifest", "file": file}}}
 
-    def _UpdateArtifactManifest(self, variables: dict[str, Any], url: str) -> dict[str, Any]:
-        answer = self._CreateArtifactManifest(variables, url)["createArtifactManifest"]
+    def _update_artifact_manifest(self, variables: dict[str, Any], url: str) -> dict[str, Any]:
+        answer = self._create_artifact_manifest(variables, url)["createArtifactManifest"]
         return {"updateArtifactManifest": answer}
 
-    def _CreateArtifactFiles(self, variables: dict[str, Any], url: str) -> dict[str, Any]:
+    def _create_artifact_files(self, variables: dict[str, Any], url: str) -> dict[str, Any]:
         edges = []
         for number, spec in enumerate(variables["input"]["artifactFiles"]):
             path = f"{url}/artifacts/{spec['name']}"
@@ -168,5 +169,5 @@ class WandbServer:
             edges.append({"node": {**node, "uploadMultipartUrls": None}})
         return {"createArtifactFiles": {"files": {"edges": edges}}}
 
-    def _CommitArtifact(self, variables: dict[str, Any], url: str) -> dict[str, Any]:
+    def _commit_artifact(self, variables: dict[str, Any], url: str) -> dict[str, Any]:
         return {"commitArtifact": {"artifact": {"id": variables.get("artifactID"), "digest": ""}}}

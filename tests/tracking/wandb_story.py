@@ -1,6 +1,6 @@
 """`python wandb_story.py LOGGER PART:FOLDER ...`: tells a tracker of small runs in two stages, sft and dpo.
 
-LOGGER: settings as JSON. PART: "whole"; "interrupted" after step 3 of dpo; "resumed" from the checkpoint at step 2 of it.
+LOGGER: settings as JSON. PART: "whole"; "interrupted" after step 3 of dpo; "resumed" from the checkpoint at its step 2.
 The folder of a finished run gets its final name before the tracker is closed, as that of a real run does.
 """
 
