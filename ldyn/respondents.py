@@ -13,7 +13,8 @@ from ldyn.config import RunConfig, load_config
 from ldyn.data.sources import load_data
 from ldyn.errors import RunFolderError, expected_one_of
 from ldyn.models.loading import load_base
-from ldyn.models.pretrained import PretrainedConfig, load_pretrained
+from ldyn.models.pretrained import load_pretrained
+from ldyn.models.settings import PretrainedConfig
 from ldyn.training.checkpoints import final_folder
 from ldyn.trajectories.reader import find_run
 

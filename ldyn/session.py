@@ -20,7 +20,7 @@ from ldyn.manifest import Manifest, recorded
 from ldyn.processes.group import in_main, is_main_process, process_count
 from ldyn.records import Moment, ProbeScore, StageInfo, TokenRecord
 from ldyn.results import conclude
-from ldyn.tracking import Observer, make_observer
+from ldyn.tracking import Observer, StagePast, make_observer
 from ldyn.training.stage import StagePlan
 from ldyn.trajectories import RunFolder, TrajectoryStore
 from ldyn.trajectories.folder import how_to_resume, partial_path
@@ -54,7 +54,13 @@ class Session:
     def begin_stage(self, stage: StageInfo, total_steps: int, *, after_step: int) -> None:
         """Go back to ``after_step`` (-1: before the stage), dropping what was scored later, and tell the observers."""
         self.store.discard_after(stage.name, after_step)
+        self.recall_stage(stage, total_steps)
         self.observer.stage_started(stage, total_steps)
+
+    def recall_stage(self, stage: StageInfo, total_steps: int) -> None:
+        """Tell the observers what an earlier process stored of a stage; nothing where the run is not resumed."""
+        if scored := self.store.scored(stage.name):
+            self.observer.stage_recalled(stage, total_steps, StagePast(self.store.log(stage.name), scored))
 
     def finish_stage(self, stage: StageInfo) -> None:
         self.observer.stage_finished(stage)
@@ -80,7 +86,8 @@ class Session:
         """Merge the trajectories, judge the claims, draw and write the report; then tell whoever watches."""
         with self.timed("findings and report"):
             self.store.publish()
-            self.observer.run_finished(*conclude(self.folder, self.manifest))
+            results = conclude(self.folder, self.manifest)
+        self.observer.run_finished(*results)  # now, as trackers attach the manifest, which has all times in it
 
     def publish(self) -> Path:
         """Give the folder its final name and return it."""
@@ -104,6 +111,8 @@ class SilentSession(Session):
     def describe(self, **values: Any) -> None: ...
 
     def begin_stage(self, stage: StageInfo, total_steps: int, *, after_step: int) -> None: ...
+
+    def recall_stage(self, stage: StageInfo, total_steps: int) -> None: ...
 
     def finish_stage(self, stage: StageInfo) -> None: ...
 

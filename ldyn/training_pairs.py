@@ -11,7 +11,8 @@ from ldyn.data.seeding import seeded_random
 from ldyn.errors import RunFolderError
 from ldyn.generation.answers import answer_prompts
 from ldyn.generation.judges import judge_named
-from ldyn.generation.on_policy import ResponsesConfig, on_policy_pairs
+from ldyn.generation.on_policy import on_policy_pairs
+from ldyn.generation.settings import ResponsesConfig
 from ldyn.models.base import BaseModel
 from ldyn.processes.group import in_main
 from ldyn.records import EncodedPair, PreferencePair

@@ -11,8 +11,7 @@ from annotated_types import Ge, Gt
 from pydantic import Field
 
 from ldyn.data.sources import HubConfig, JsonlConfig, MicroworldConfig
-from ldyn.models.pretrained import PretrainedConfig
-from ldyn.models.tiny import TinyConfig
+from ldyn.models.settings import PretrainedConfig, TinyConfig
 from ldyn.records import PROBE_FAMILIES
 from ldyn.training.settings import TrainerConfig
 

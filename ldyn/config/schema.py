@@ -13,10 +13,9 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from ldyn.data.sources import HubConfig, JsonlConfig, MicroworldConfig
 from ldyn.decompose.settings import DecompositionConfig
-from ldyn.generation.on_policy import ResponsesConfig
 from ldyn.generation.pairwise.settings import WinsConfig
-from ldyn.models.pretrained import PretrainedConfig
-from ldyn.models.tiny import TinyConfig
+from ldyn.generation.settings import ResponsesConfig
+from ldyn.models.settings import PretrainedConfig, TinyConfig
 from ldyn.probes.builder import ProbesConfig
 from ldyn.tracking.settings import LoggerConfig
 from ldyn.training.settings import TrainerConfig

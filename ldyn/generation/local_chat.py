@@ -14,7 +14,8 @@ from ldyn.generation.answer_cache import AnswerCache
 from ldyn.generation.answers import Sampling, answer_prompts
 from ldyn.generation.chat_tokens import chat_ids
 from ldyn.generation.chats import ChatAnswer, ChatRequest, Progress
-from ldyn.models.pretrained import PretrainedConfig, load_pretrained
+from ldyn.models.pretrained import load_pretrained
+from ldyn.models.settings import PretrainedConfig
 
 BATCH_SIZE = 16
 

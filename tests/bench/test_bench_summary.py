@@ -20,7 +20,7 @@ from ldyn.bench.table import summary_notes, summary_table
 from ldyn.bench.tasks import LoadedModel, ScoredOnce
 from ldyn.bench.workload import Workload
 from ldyn.data.jsonl import JsonlConfig
-from ldyn.models.pretrained import PretrainedConfig
+from ldyn.models.settings import PretrainedConfig
 from ldyn.records import EncodedProbeExample
 
 MEBIBYTE = 2**20

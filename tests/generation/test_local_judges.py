@@ -16,8 +16,8 @@ from ldyn.generation.judges import judge_named
 from ldyn.generation.local_chat import LocalChatModel
 from ldyn.generation.pairwise.contest import Contest, GivenAnswer, judge_contests
 from ldyn.generation.pairwise.named import judge_on_this_machine
-from ldyn.models.pretrained import PretrainedConfig
-from ldyn.models.tiny import TinyConfig, build_tiny_model
+from ldyn.models.settings import PretrainedConfig, TinyConfig
+from ldyn.models.tiny import build_tiny_model
 from ldyn.models.tokenizers import build_tokenizer
 
 END = "<|endoftext|>"
