@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from ldyn.config import RunConfig
+from ldyn.data.sources import pinned_dataset
 from ldyn.decomposing import decompose_run
 from ldyn.preparation import prepare
 from ldyn.processes.group import from_main, join_processes, losses_explained, main_alone
@@ -22,7 +24,8 @@ def run(config: RunConfig) -> Path:
     Several processes run this together; the main one alone writes, and makes what is made once.
     """
     join_processes()
-    config = from_main(lambda: config)  # of each launched process its own, but for the time in the run's name
+    # Each launched process has its own configuration, with another time in the run's name and none of the commit.
+    config = from_main(lambda: replace(config, dataset=pinned_dataset(config.dataset)))
     quiet_libraries()
     plans = stage_plans(config)
     with StopRequest() as stop, open_session(config, plans) as session, losses_explained():

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from ldyn.config.checks import as_mapping
 from ldyn.config.loading import config_to_yaml, load_config
 from ldyn.config.schema import RunConfig
+from ldyn.data.hub_sets import is_commit
 from ldyn.errors import ConfigError, RunFolderError
 from ldyn.processes.launcher import launched_count, number_faults, room_faults
 from ldyn.trajectories.folder import final_path, partial_path
@@ -85,8 +86,15 @@ def _refuse_changes(stored: RunConfig, composed: DictConfig, overrides: Sequence
         return
     given = _deciding(load_config(composed))
     _fill_in_count(given, stored.trainer.num_processes)
+    _fill_in_commit(given["dataset"], _deciding(stored)["dataset"])
     if lines := list(_differences(_deciding(stored), given)):
         raise ConfigError([f"{line}; leave it out, or start a new run without resume" for line in lines])
+
+
+def _fill_in_commit(given: dict[str, Any], stored: Mapping[str, Any]) -> None:
+    """A revision that is no commit was resolved when the run began (``ldyn.data.hub.pinned``) and stays what it was."""
+    if "revision" in given and not is_commit(given["revision"]):
+        given["revision"] = stored.get("revision")
 
 
 def stored_run_folder(path: Path) -> Path:
