@@ -7,7 +7,7 @@ row that cannot be taken apart is dropped and counted: a set of others is not fo
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -30,8 +30,8 @@ _READ = ("prompt", "chosen", "rejected")
 class HubConfig:
     """Which data set, how its rows are laid out, and how many of them train.
 
-    name, subset, data_dir, revision: as on the hub. A revision that is no commit is resolved when a run begins
-    (``pinned``), so that the same run reads the same rows whenever it is taken up again.
+    name, subset, data_dir, revision: as on the hub. A revision that is no commit is resolved when a run begins, and so
+    are the splits (``pinned``): the same run reads the same rows whenever it is taken up again.
     path: a local copy in the same layout to read instead (a folder of json, jsonl, csv or parquet files, or one written
     by save_to_disk), or a folder with the paper's probe files, which are then read as dataset=files reads them.
     layout: see ``ldyn.data.formats``. columns: see FilesConfig.
@@ -77,18 +77,24 @@ def load_hub(config: HubConfig, seed: int) -> PreferenceData:
     if config.path and _has_probe_files(Path(config.path).expanduser()):
         return load_files(_as_files(config, config.path), seed)
     config = pinned(config)
-    train_name, test_name = find_splits(config.set, config.train_split, config.test_split)
     counts: Counter[str] = Counter()
-    train = _rows_of_split("train", train_name, config, counts)
-    test = None if test_name is None else _rows_of_split("test", test_name, config, counts)
+    train = _rows_of_split("train", config.train_split, config, counts)
+    test = None if config.test_split is None else _rows_of_split("test", config.test_split, config, counts)
     raw = RawRows(config.set.title, train, test, [], counts, version=config.set.title)
     rules = SplitRules(config.n_train, config.n_corpus, config.selection, config.n_held_out)
     return assemble(raw, rules, separator=config.encoding.separator, seed=seed)
 
 
 def pinned(config: HubConfig) -> HubConfig:
-    """The configuration with the commit that its revision stands for now, if the hub can be asked."""
-    return replace(config, revision=pinned_revision(config.set))
+    """The configuration with the commit that its revision stands for now, if the hub can be asked, and its splits.
+
+    Raises DataError where the splits are to be looked for and cannot be.
+    """
+    if config.path and _has_probe_files(Path(config.path).expanduser()):
+        return config
+    config = replace(config, revision=pinned_revision(config.set))
+    train, test = find_splits(config.set, config.train_split, config.test_split)
+    return replace(config, train_split=train, test_split=test)
 
 
 def _has_probe_files(path: Path) -> bool:
@@ -105,7 +111,7 @@ def _rows_of_split(split: str, name: str, config: HubConfig, counts: Counter[str
     return list(_rows(split, records, config, counts))
 
 
-def _wanted(found: list[str], name: str, config: HubConfig) -> list[str]:
+def _wanted(found: Sequence[str], name: str, config: HubConfig) -> list[str]:
     """The columns to read of those that a split has."""
     columns = {ours: column for ours, column, _ in our_names(dict.fromkeys(found), config.columns) if ours in _READ}
     needed = [ours for ours in ("chosen", "rejected") if ours not in columns]

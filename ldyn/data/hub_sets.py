@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import sys
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import track
 
 from ldyn.data.rows import AUTOMATIC
 from ldyn.errors import DataError
 
 if TYPE_CHECKING:
-    from datasets import Dataset, IterableDataset
+    from datasets import Dataset
 
 _TRAIN_NAMES = ("train", "train_prefs", "train_preference", "training")
 _TEST_NAMES = ("test", "test_prefs", "test_preference", "validation", "valid", "eval", "dev")
@@ -83,21 +88,24 @@ def find_splits(hub_set: HubSet, train: str, test: str | None) -> tuple[str, str
 
 
 def open_split(
-    hub_set: HubSet, split: str, *, max_rows: int | None, wanted: Callable[[list[str]], Sequence[str]]
+    hub_set: HubSet, split: str, *, max_rows: int | None, wanted: Callable[[Sequence[str]], Sequence[str]]
 ) -> Iterable[dict[str, Any]]:
-    """The records of a split: the columns that ``wanted`` chooses of those it is given.
+    """The records of a split: the columns that ``wanted`` chooses of those it is given, before much is downloaded.
 
     Raises DataError if the set cannot be had or read.
     """
+    from datasets import disable_progress_bars
+
+    if not sys.stderr.isatty():
+        disable_progress_bars()
     _check_folder(hub_set)
     with _explained(hub_set, f"split {split!r} of"):
         if max_rows is not None and hub_set.path is None:
-            columns, rows = _first_rows(hub_set, split, max_rows, wanted)
+            rows = _first_rows(hub_set, split, max_rows, wanted)
         else:
             rows = _all_rows(hub_set, split)
-            columns = list(wanted(rows.column_names))
             rows = rows.select(range(min(len(rows), max_rows or len(rows))))
-        records: Iterable[dict[str, Any]] = rows.select_columns(columns)
+        records: Iterable[dict[str, Any]] = rows.select_columns(list(wanted(rows.column_names)))
         return records
 
 
@@ -117,37 +125,48 @@ def _split_names(hub_set: HubSet) -> list[str]:
 
 
 def _all_rows(hub_set: HubSet, split: str) -> Dataset:
-    from datasets import disable_progress_bars, load_dataset, load_from_disk
+    from datasets import load_dataset, load_from_disk
 
-    if not sys.stderr.isatty():
-        disable_progress_bars()
     if _is_saved(hub_set):
         return load_from_disk(hub_set.arguments()["path"])[split]
     return load_dataset(**hub_set.arguments(), split=split)
 
 
-def _first_rows(
-    hub_set: HubSet, split: str, number: int, wanted: Callable[[list[str]], Sequence[str]]
-) -> tuple[list[str], Dataset]:
-    """The first rows, streamed and then kept by ``datasets`` under commit, columns and number."""
-    from datasets import Dataset
+def _first_rows(hub_set: HubSet, split: str, number: int, wanted: Callable[[Sequence[str]], Sequence[str]]) -> Dataset:
+    """The first rows, streamed. Those of a commit are kept, so that another run needs no network."""
+    from datasets import Dataset, load_from_disk
 
-    stream = _stream(hub_set, split)
-    columns = list(wanted(list(stream.column_names)))
-    kept = {"hub_set": hub_set, "split": split, "number": number, "columns": columns}
-    rows = Dataset.from_generator(_streamed, features=stream.select_columns(columns).features, gen_kwargs=kept)
-    return columns, rows
+    folder = _kept_folder(hub_set, split, number)
+    if folder.is_dir():
+        return load_from_disk(str(folder))
+    rows = Dataset.from_list(list(_streamed(hub_set, split, number, wanted)))
+    if is_commit(hub_set.revision):
+        building = folder.with_name(f"{folder.name}.{uuid.uuid4().hex}")
+        rows.save_to_disk(str(building))
+        with suppress(OSError):  # another process was first
+            building.rename(folder)
+    return rows
 
 
-def _streamed(hub_set: HubSet, split: str, number: int, columns: list[str]) -> Iterator[dict[str, Any]]:
-    yield from _stream(hub_set, split).select_columns(columns).take(number)
-
-
-def _stream(hub_set: HubSet, split: str) -> IterableDataset:
+def _streamed(
+    hub_set: HubSet, split: str, number: int, wanted: Callable[[Sequence[str]], Sequence[str]]
+) -> Iterator[dict[str, Any]]:
     from datasets import load_dataset
 
-    stream = load_dataset(**hub_set.arguments(), split=split, streaming=True)
-    return stream if stream.features is not None else stream._resolve_features()
+    rows = load_dataset(**hub_set.arguments(), split=split, streaming=True).take(number)
+    words, console = f"{hub_set.name}, {split}", Console(stderr=True)
+    shown = track(rows, words, total=number, console=console, transient=True, disable=not console.is_terminal)
+    for count, row in enumerate(shown):
+        if count == 0:
+            wanted(list(row))
+        yield row
+
+
+def _kept_folder(hub_set: HubSet, split: str, number: int) -> Path:
+    from datasets.config import HF_DATASETS_CACHE
+
+    key = hashlib.sha256(repr((hub_set, split, number)).encode()).hexdigest()[:16]
+    return Path(HF_DATASETS_CACHE) / "ldyn_first_rows" / key
 
 
 def _is_saved(hub_set: HubSet) -> bool:

@@ -42,7 +42,7 @@ def load_data(config: DatasetConfig, seed: int) -> PreferenceData:
 
 
 def pinned_dataset(config: DatasetConfig) -> DatasetConfig:
-    """The same configuration, but for a revision of the hub that may come to mean other rows: it becomes a commit."""
+    """The same configuration, but that what the hub may give another answer to is asked now: see ``hub.pinned``."""
     return pinned(config) if isinstance(config, HubConfig) else config
 
 
