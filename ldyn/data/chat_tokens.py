@@ -57,11 +57,6 @@ def chat_parts(
     tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], *, add_generation_prompt: bool
 ) -> list[ChatPart]:
     """The same in pieces, which a text that is too long is cut by."""
-    if not tokenizer.chat_template:
-        raise ModelError(
-            f"The tokenizer of {tokenizer.name_or_path} has no chat template; expected a model that was tuned on "
-            "conversations (an instruction model); choose one."
-        )
     marks = _marks(messages)
     filled = _filled(tokenizer, messages, marks, add_generation_prompt)
     texts, plain = dict(zip(marks, (content for _, content in messages), strict=True)), PlainText(tokenizer)
@@ -111,6 +106,11 @@ def _filled(
 ) -> str:
     from jinja2.exceptions import TemplateError
 
+    if not tokenizer.chat_template:
+        raise ModelError(
+            f"The tokenizer of {tokenizer.name_or_path} has no chat template; expected a model that was tuned on "
+            "conversations (an instruction model); choose one."
+        )
     marked = [{"role": role, "content": mark} for (role, _), mark in zip(messages, marks, strict=True)]
     try:
         return str(tokenizer.apply_chat_template(marked, tokenize=False, add_generation_prompt=add_generation_prompt))
