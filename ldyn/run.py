@@ -30,6 +30,7 @@ def run(config: RunConfig) -> Path:
     plans = stage_plans(config)
     with StopRequest() as stop, open_session(config, plans) as session, losses_explained():
         prepared = prepare(config, session.timed)
+        session.check_same_data(prepared.hashes)
         session.describe(
             stages=[describe_stage(plan, StageLength.of(plan, len(prepared.pairs)).total_steps) for plan in plans],
             hashes=prepared.hashes,

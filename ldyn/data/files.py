@@ -23,7 +23,7 @@ from ldyn.data.tables import READERS
 from ldyn.errors import DataError
 from ldyn.records import PROBE_FAMILIES, PreferenceData, ProbeExample
 
-FOLDER_LAYOUTS = (("probe_train", "probe_test"), ("train", "test"))
+FOLDER_STEMS = (("probe_train", "probe_test"), ("train", "test"))
 _SUFFIXES = ", ".join(READERS)
 _NAMES_SHOWN = 5
 
@@ -40,7 +40,7 @@ class FilesConfig:
 
     path: str
     source: Literal["files", "jsonl"] = "files"  # "jsonl" is what stored runs of earlier versions say
-    columns: Columns = field(default_factory=dict)
+    columns: Columns | None = None
     n_train: Annotated[int, Gt(0)] | None = None
     selection: Selection = "drawn"
     n_held_out: Annotated[int, Ge(0)] | Literal["auto"] = AUTOMATIC
@@ -48,7 +48,7 @@ class FilesConfig:
     encoding: EncodingConfig = field(default_factory=EncodingConfig)
 
     def __post_init__(self) -> None:
-        if faults := column_faults(self.columns):
+        if faults := column_faults(self.columns or {}):
             raise ValueError(f"columns: {'; '.join(faults)}")
 
 
@@ -112,13 +112,13 @@ def find_files(path: Path) -> tuple[Path, Path | None]:
     """The training file and, if there is one, the test file behind ``dataset.path``."""
     if path.is_file():
         return path, None
-    expected = " or ".join(f"{train}{{{_SUFFIXES}}}" for train, _ in FOLDER_LAYOUTS)
+    expected = " or ".join(f"{train}{{{_SUFFIXES}}}" for train, _ in FOLDER_STEMS)
     if not path.is_dir():
         raise DataError(
             f"There is nothing at {path} (looked for {path.absolute()}); expected a file ({_SUFFIXES}) or a folder "
             f"with {expected}; set dataset.path to it."
         )
-    for train, test in FOLDER_LAYOUTS:
+    for train, test in FOLDER_STEMS:
         if (train_file := _only_file(path, train)) is not None:
             return train_file, _only_file(path, test)
     found = ", ".join(sorted(entry.name for entry in path.iterdir())[:_NAMES_SHOWN]) or "nothing"
@@ -138,11 +138,11 @@ def _only_file(folder: Path, stem: str) -> Path | None:
 
 
 def _row_files(train: Path, test: Path | None, config: FilesConfig) -> list[RowFile]:
-    files = [RowFile(train, "train", ("prompt", "chosen", "rejected"), columns=config.columns)]
+    files = [RowFile(train, "train", ("prompt", "chosen", "rejected"), columns=config.columns or {})]
     if test is not None:
-        files.append(RowFile(test, "test", ("prompt", "chosen"), columns=config.columns))
+        files.append(RowFile(test, "test", ("prompt", "chosen"), columns=config.columns or {}))
     further = (Path(path).expanduser() for path in config.corpus_paths)
-    return files + [RowFile(path, "corpus", ("prompt", "chosen"), columns=config.columns) for path in further]
+    return files + [RowFile(path, "corpus", ("prompt", "chosen"), columns=config.columns or {}) for path in further]
 
 
 def _rows_of(split: str, read: Sequence[ReadRows]) -> list[Row]:

@@ -51,7 +51,7 @@ class HubConfig:
     data_dir: str | None = None
     revision: str | None = None
     path: str | None = None
-    columns: Columns = field(default_factory=dict)
+    columns: Columns | None = None
     max_rows: Annotated[int, Gt(0)] | None = None
     n_train: Annotated[int, Gt(0)] = 5000
     n_corpus: Annotated[int, Ge(0)] = 20_000
@@ -60,7 +60,7 @@ class HubConfig:
     encoding: EncodingConfig = field(default_factory=EncodingConfig)
 
     def __post_init__(self) -> None:
-        if faults := column_faults(self.columns):
+        if faults := column_faults(self.columns or {}):
             raise ValueError(f"columns: {'; '.join(faults)}")
 
     @property
@@ -113,10 +113,12 @@ def _rows_of_split(split: str, name: str, config: HubConfig, counts: Counter[str
 
 def _wanted(found: Sequence[str], name: str, config: HubConfig) -> list[str]:
     """The columns to read of those that a split has."""
-    columns = {ours: column for ours, column, _ in our_names(dict.fromkeys(found), config.columns) if ours in _READ}
+    columns = {
+        ours: column for ours, column, _ in our_names(dict.fromkeys(found), (config.columns or {})) if ours in _READ
+    }
     needed = [ours for ours in ("chosen", "rejected") if ours not in columns]
-    if needed or (config.columns.get("prompt") is not None and "prompt" not in columns):
-        said = missing_columns(found, ("chosen", "rejected"), config.columns)
+    if needed or ((config.columns or {}).get("prompt") is not None and "prompt" not in columns):
+        said = missing_columns(found, ("chosen", "rejected"), (config.columns or {}))
         raise DataError(f"The split {name!r} of {config.set.title} cannot be used: {said}.")
     return list(columns.values())
 
@@ -124,7 +126,7 @@ def _wanted(found: Sequence[str], name: str, config: HubConfig) -> list[str]:
 def _rows(split: str, records: Iterable[dict[str, Any]], config: HubConfig, counts: Counter[str]) -> Iterator[Row]:
     for number, record in enumerate(records):
         counts[f"{split}.rows_read"] += 1
-        values = {ours: value for ours, _, value in our_names(record, config.columns)}
+        values = {ours: value for ours, _, value in our_names(record, (config.columns or {}))}
         try:
             parts = take_apart(values, config.layout)
         except UnusableRecord as unusable:
