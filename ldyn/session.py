@@ -57,9 +57,9 @@ class Session:
         before = self.manifest.content["hashes"].get("data")
         if before is not None and before != hashes["data"]:
             raise RunFolderError(
-                f"The data are not those that this run began with (hash {hashes['data'][:12]}, expected {before[:12]}): the "
-                " input files, the data set or the code that reads them have changed; put them back, or begin a new "
-                "run."
+                f"The data are not those that this run began with (found hash {hashes['data'][:12]}, expected "
+                f"{before[:12]}): the input files, the data set or the code that reads them have changed; put them "
+                "back, or begin a new run."
             )
 
     def begin_stage(self, stage: StageInfo, total_steps: int, *, after_step: int) -> None:

@@ -113,12 +113,11 @@ def _rows_of_split(split: str, name: str, config: HubConfig, counts: Counter[str
 
 def _wanted(found: Sequence[str], name: str, config: HubConfig) -> list[str]:
     """The columns to read of those that a split has."""
-    columns = {
-        ours: column for ours, column, _ in our_names(dict.fromkeys(found), (config.columns or {})) if ours in _READ
-    }
-    needed = [ours for ours in ("chosen", "rejected") if ours not in columns]
-    if needed or ((config.columns or {}).get("prompt") is not None and "prompt" not in columns):
-        said = missing_columns(found, ("chosen", "rejected"), (config.columns or {}))
+    given = config.columns or {}
+    columns = {ours: column for ours, column, _ in our_names(dict.fromkeys(found), given) if ours in _READ}
+    needed = {"chosen", "rejected"} | ({"prompt"} if given.get("prompt") else set())
+    if not needed <= set(columns):
+        said = missing_columns(found, ("chosen", "rejected"), given)
         raise DataError(f"The split {name!r} of {config.set.title} cannot be used: {said}.")
     return list(columns.values())
 
@@ -126,7 +125,7 @@ def _wanted(found: Sequence[str], name: str, config: HubConfig) -> list[str]:
 def _rows(split: str, records: Iterable[dict[str, Any]], config: HubConfig, counts: Counter[str]) -> Iterator[Row]:
     for number, record in enumerate(records):
         counts[f"{split}.rows_read"] += 1
-        values = {ours: value for ours, _, value in our_names(record, (config.columns or {}))}
+        values = {ours: value for ours, _, value in our_names(record, config.columns or {})}
         try:
             parts = take_apart(values, config.layout)
         except UnusableRecord as unusable:
