@@ -16,6 +16,7 @@ import torch
 import transformers
 
 from ldyn.config import RunConfig, config_to_yaml
+from ldyn.config.hashes import settings_hash
 from ldyn.errors import RunFolderError
 from ldyn.manifest import Manifest, recorded
 from ldyn.processes.group import in_main, is_main_process, process_count
@@ -144,7 +145,8 @@ def open_session(config: RunConfig, plans: Sequence[StagePlan]) -> Iterator[Sess
     if folder is None:
         yield SilentSession(config.paths.run)
         return
-    content = {**first_content(config, plans), "hashes": _hashes_so_far(folder)}
+    content = first_content(config, plans)
+    content["hashes"] = {**_hashes_so_far(folder), **content["hashes"]}
     with recorded(folder, content, how_to_resume(folder.path)) as manifest:
         observer = make_observer(config.logger, folder.path, config)
         try:
@@ -182,6 +184,7 @@ def first_content(config: RunConfig, plans: Sequence[StagePlan]) -> dict[str, An
         "name": config.name,
         "run": config.run,
         "seed": config.seed,
+        "hashes": {"settings": settings_hash(config)},
         "processes": {"number": process_count(), "threads_each": torch.get_num_threads()},
         "stages": [describe_stage(plan) for plan in plans],
     }
