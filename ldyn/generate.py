@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 from ldyn import __version__
 from ldyn.data.encoder import Encoder, EncodingConfig
-from ldyn.data.jsonl import probe_files
+from ldyn.data.files import probe_files
 from ldyn.data.row_files import read_row_files
 from ldyn.data.rows import Row
 from ldyn.data.seeding import seeded_random
@@ -115,7 +115,7 @@ def _answers(
     nn.Module.to(model, find_device(request.device))
     encoder = Encoder(tokenizer, _encoding(respondent, model, request))
     prompts = [
-        SamplePrompt(split, one.example_id, one.prompt, encoder.prompt(one.prompt), _own_answers(one))
+        SamplePrompt(split, one.example_id, one.prompt, encoder.prompt(one.prompt, one.turns), _own_answers(one))
         for split, examples in questions.examples.items()
         for one in examples
     ]
@@ -187,7 +187,8 @@ def _examples_of_file(path: Path) -> dict[str, Sequence[ProbeExample]]:
 
 
 def _example(row: Row) -> ProbeExample:
-    return ProbeExample(row.row_id, row.prompt, {key: text for key, text in row.responses.items() if text.strip()})
+    responses = {key: text for key, text in row.responses.items() if text.strip()}
+    return ProbeExample(row.row_id, row.prompt, responses, row.turns)
 
 
 def _pairs_of_file(path: Path | None) -> list[PreferencePair]:
@@ -195,7 +196,7 @@ def _pairs_of_file(path: Path | None) -> list[PreferencePair]:
         return []
     rows = [row for part in read_row_files(probe_files(path)[:1]) for row in part.rows]
     return [
-        PreferencePair(row.row_id, row.prompt, row.responses["chosen"], row.responses.get("rejected", ""))
+        PreferencePair(row.row_id, row.prompt, row.responses["chosen"], row.responses.get("rejected", ""), row.turns)
         for row in rows
         if row.responses.get("chosen", "").strip()
     ]

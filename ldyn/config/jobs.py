@@ -14,6 +14,8 @@ from ldyn.config.checks import as_mapping
 from ldyn.config.hashes import deciding_settings
 from ldyn.config.loading import config_to_yaml, load_config
 from ldyn.config.schema import RunConfig
+from ldyn.data.hub_sets import is_commit
+from ldyn.data.rows import AUTOMATIC
 from ldyn.errors import ConfigError, RunFolderError
 from ldyn.processes.launcher import launched_count, number_faults, room_faults
 from ldyn.tracking.credentials import key_faults
@@ -90,8 +92,18 @@ def _refuse_changes(stored: RunConfig, composed: DictConfig, overrides: Sequence
         return
     given = deciding_settings(load_config(composed))
     _fill_in_count(given, stored.trainer.num_processes)
+    _fill_in_pinned(given["dataset"], deciding_settings(stored)["dataset"])
     if lines := list(_differences(deciding_settings(stored), given)):
         raise ConfigError([f"{line}; leave it out, or start a new run without resume" for line in lines])
+
+
+def _fill_in_pinned(given: dict[str, Any], stored: Mapping[str, Any]) -> None:
+    """What was left open was looked up when the run began (``ldyn.data.hub.pinned``) and stays what it was."""
+    if "revision" in given and not is_commit(given["revision"]):
+        given["revision"] = stored.get("revision")
+    for split in ("train_split", "test_split"):
+        if given.get(split) == AUTOMATIC:
+            given[split] = stored.get(split)
 
 
 def stored_run_folder(path: Path) -> Path:

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from ldyn.data.chat_tokens import chat_ids
 from ldyn.generation.answer_cache import AnswerCache
 from ldyn.generation.answers import Sampling, answer_prompts
-from ldyn.generation.chat_tokens import chat_ids
 from ldyn.generation.chats import ChatAnswer, ChatRequest, Progress
 from ldyn.models.pretrained import load_pretrained
 from ldyn.models.settings import PretrainedConfig

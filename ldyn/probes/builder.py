@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt
 
-from ldyn.data.encoder import normal_prompt
+from ldyn.data.questions import question_key
 from ldyn.data.rows import draw
 from ldyn.data.seeding import seeded_random
 from ldyn.errors import DataError
@@ -161,13 +161,13 @@ def check_probes(examples: Mapping[str, Sequence[ProbeExample]], pairs: Sequence
 
 
 def _question_faults(examples: Mapping[str, Sequence[ProbeExample]], pairs: Sequence[PreferencePair]) -> Iterator[str]:
-    trained = {normal_prompt(pair.prompt): pair.pair_id for pair in pairs}
-    pair_ids = set(trained.values())
+    trained = {question_key(pair.prompt): pair.pair_id for pair in pairs}
+    pair_ids = {pair.pair_id for pair in pairs}
     for example in examples.get("train", ()):
         if example.example_id not in pair_ids:
             yield f"Train probe {example.example_id!r} is not a training pair."
     for example in examples.get("test", ()):
-        pair_id = trained.get(normal_prompt(example.prompt))
+        pair_id = trained.get(question_key(example.prompt))
         if pair_id is not None:
             yield f"The question of test probe {example.example_id!r} is that of training pair {pair_id!r}."
 
@@ -209,7 +209,7 @@ def with_model_answers(
 def probe_fingerprint(examples: Mapping[str, Sequence[ProbeExample]]) -> str:
     """sha256 over every split, id, prompt and response; the order of examples counts, that of responses does not."""
     records = [
-        [split, example.example_id, example.prompt, sorted(example.responses.items())]
+        [split, example.example_id, example.prompt, sorted(example.responses.items()), *example.turns]
         for split in sorted(examples)
         for example in examples[split]
     ]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from ldyn.data.jsonl import find_files, probe_files
+from ldyn.data.files import find_files, probe_files
 from ldyn.data.row_files import RowFile, read_row_files
 from ldyn.data.rows import Row
 from ldyn.errors import DataError

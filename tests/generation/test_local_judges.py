@@ -8,9 +8,9 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedTokenizerFast
 
+from ldyn.data.chat_tokens import chat_ids
 from ldyn.errors import ModelError
 from ldyn.generation.answer_cache import AnswerCache
-from ldyn.generation.chat_tokens import chat_ids
 from ldyn.generation.chats import ChatRequest
 from ldyn.generation.judges import judge_named
 from ldyn.generation.local_chat import LocalChatModel
