@@ -15,6 +15,7 @@ from ldyn.errors import ModelError
 from ldyn.models.base import BaseModel, fingerprint
 from ldyn.models.tokenizers import build_tokenizer
 
+Loaded = tuple[PreTrainedModel, PreTrainedTokenizerBase]
 Dimension = int | float | str | bool
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _PADDING_CANDIDATES = ("<|padding|>", "<|pad|>", "<pad>", "[PAD]", "<|finetune_right_pad_id|>")

@@ -38,4 +38,4 @@ def _instruction_model(
     from ldyn.models.pretrained import PretrainedConfig
 
     text = read_template(template)
-    return ChatPairJudge(LocalChatModel(PretrainedConfig(name), cache, device, progress), text)
+    return ChatPairJudge(LocalChatModel.load(PretrainedConfig(name), cache, device, progress), text)
