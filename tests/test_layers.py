@@ -33,6 +33,7 @@ PARTS_OF_RUN = {
     "generate",
     "manifest",
     "preparation",
+    "probe_sets",
     "respondents",
     "results",
     "samples",
