@@ -37,9 +37,10 @@ def check_fields(template: str, name: Path | str, fields: Collection[str]) -> No
 def filled(template: str, texts: Mapping[str, str]) -> str:
     """Put the texts in the places of {their names}, all at once: a text that holds "{field}" stays as it is.
 
-    {mark} becomes a hash of all texts: marks with which a text is fenced in, and which no text can know.
+    {mark} becomes a hash of the texts that are shown: marks with which a text is fenced in, and which no text can know.
     """
-    content = "\0".join(texts.values()).encode("utf-8", "surrogatepass")
+    shown = (text for name, text in texts.items() if f"{{{name}}}" in template)
+    content = "\0".join(shown).encode("utf-8", "surrogatepass")
     values = {**texts, MARK: hashlib.sha256(content).hexdigest()[:12]}
     names = "|".join(map(re.escape, values))
     return re.sub(rf"\{{({names})\}}", lambda match: values[match[1]], template)

@@ -25,7 +25,7 @@ from ldyn.probe_sets.rephrases import open_rephraser, plan_of, texts_to_write, w
 from ldyn.probe_sets.settings import API, MODEL, BuildRequest
 from ldyn.probe_sets.writing import write_dropped, write_examples, write_manifest
 from ldyn.probes.builder import probe_fingerprint
-from ldyn.session import quiet_libraries
+from ldyn.processes.quiet import quiet_libraries
 
 Progresses = Callable[[str], Progress]
 """What is being made -> who is told how far it is."""

@@ -7,12 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ldyn.data.display import visible
-from ldyn.generation.api.budget import Spent
 from ldyn.generation.api.client import Plan
 from ldyn.generation.rephrasing.tasks import Writing
 from ldyn.probe_sets.examples import Drawn
 from ldyn.probe_sets.own_answers import lacking
-from ldyn.probe_sets.settings import API, OWN_ANSWER, BuildRequest
+from ldyn.probe_sets.settings import OWN_ANSWER, BuildRequest
 from ldyn.records import PreferenceData
 
 
@@ -50,7 +49,8 @@ class BuildPlan:
         endpoint, tries = self.request.rephraser.endpoint, self.request.rephraser.tries
         if endpoint is None:
             most = self.asking.most
-            yield f"to be asked, at most: {tokens(most)}, fewer where answers are in {self.request.cache}"
+            tokens = f"about {most.prompt_tokens:,} prompt and {most.answer_tokens:,} answer tokens"
+            yield f"to be asked, at most: {most.requests:,} requests, {tokens} (answers in {self.request.cache} are free)"
         else:
             yield f"{self.asking.cached:,} of the requests are answered in {self.request.cache}"
             yield f"to be asked of {endpoint.model} at {endpoint.base_url}, at most: {self.asking.most.words(endpoint)}"
@@ -66,10 +66,3 @@ class BuildPlan:
                 shown.add(kind)
                 yield f"--- {writing.probe} of {writing.split} {visible(writing.example_id)}"
                 yield from (visible(content) for _, content in writing.request.messages)
-
-
-def tokens(spent: Spent) -> str:
-    """Requests and tokens, where there is no price."""
-    return f"{spent.requests:,} requests, about {spent.prompt_tokens:,} prompt and {spent.answer_tokens:,} answer tokens"
-
-

@@ -61,9 +61,7 @@ def plan_of(writings: Sequence[Writing], request: BuildRequest, cache: AnswerCac
     return Plan(0, estimate_all(dict.fromkeys(requests)))
 
 
-def with_rephrases(
-    examples: Examples, writings: Sequence[Writing], model: ChatModel, tries: int
-) -> Rephrased:
+def with_rephrases(examples: Examples, writings: Sequence[Writing], model: ChatModel, tries: int) -> Rephrased:
     """Let ``model`` write everything. Raises an LdynError where no answer can be had; what was answered is kept."""
     taken = {
         (split, one.example_id): {normal_response(text) for text in one.responses.values()}

@@ -94,10 +94,9 @@ class BuildRequest:
 
     def _faults(self) -> list[str]:
         who, tries = self.rephraser.who, self.rephraser.tries
-        faults = [f"--probe: {expected_one_of(probe, MAKEABLE)}" for probe in self.probes or () if probe not in MAKEABLE]
-        if who not in (NOBODY, API) and not who.removeprefix(MODEL).strip(MODEL):
-            faults.append(f"--rephraser: found {who!r}, expected a name behind {MODEL}")
-        if who not in (NOBODY, API) and not who.startswith(MODEL):
+        unknown = [probe for probe in self.probes or () if probe not in MAKEABLE]
+        faults = [f"--probe: found {probe!r}; {expected_one_of(probe, MAKEABLE)}" for probe in unknown]
+        if who not in (NOBODY, API) and not (who.startswith(MODEL) and who.removeprefix(MODEL).strip()):
             faults.append(f"--rephraser: found {who!r}, expected {NOBODY}, {API} or {MODEL}NAME")
         if not 1 <= tries <= MOST_TRIES:
             faults.append(f"--tries: found {tries}, expected 1 to {MOST_TRIES}")

@@ -2,46 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-for folder in (Path(__file__).parent, Path(__file__).parents[1] / "generation"):
-    sys.path.append(str(folder))  # writer.py and stand_in.py belong to no package
+sys.path.append(str(Path(__file__).parent))  # writer.py and stand_in.py belong to no package
+sys.path.append(str(Path(__file__).parents[1] / "generation"))
 
 from stand_in import StandIn
-from writer import writes_well
+from writer import pair, write_rows, writes_well
 
 from ldyn.models.tiny import TinyConfig, build_tiny_model
 from ldyn.models.tokenizers import build_tokenizer
 
-NOUNS = "heron violin ferry baker lantern cellar orchard tailor harbour pumpkin".split()
 TEMPLATE = (
     "{% for message in messages %}<|user|>{{ message['content'] | trim }}<|endoftext|>{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
-
-
-def pair(number: int) -> dict[str, str]:
-    noun, other = NOUNS[number % 10], NOUNS[number // 10 % 10]
-    return {
-        "prompt": f"\n\nHuman: What should I know about the {noun} and the {other}, question {number}?\n\nAssistant:",
-        "chosen": f" The {noun} number {number} is seldom without its {other}, and rarely late.",
-        "rejected": f"I would not ask about any {noun} of kind {number} before {other} noon.",
-    }
-
-
-def write_rows(path: Path, rows: list[dict[str, Any]]) -> Path:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return path
-
-
-def read_rows(path: Path) -> list[dict[str, str]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 @pytest.fixture
@@ -83,3 +62,9 @@ def instruction_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     build_tiny_model(config, tokenizer, 0).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _no_histograms(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The report of the quality check is tested elsewhere; its figures take longer than a build."""
+    monkeypatch.setattr("ldyn.report.probe_quality._splits", lambda report: [])

@@ -1,11 +1,33 @@
-"""An endpoint's behaviour: it writes what the prompts of a probe set ask for, well or badly."""
+"""Preference pairs for the tests, and an endpoint that writes what the prompts of a probe set ask for."""
 
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
 from typing import Any
 
 from stand_in import Reply, said
+
+NOUNS = ["heron", "violin", "ferry", "baker", "lantern", "cellar", "orchard", "tailor", "harbour", "pumpkin"]
+
+
+def pair(number: int) -> dict[str, str]:
+    noun, other = NOUNS[number % 10], NOUNS[number // 10 % 10]
+    return {
+        "prompt": f"\n\nHuman: What should I know about the {noun} and the {other}, question {number}?\n\nAssistant:",
+        "chosen": f" The {noun} number {number} is seldom without its {other}, and rarely late.",
+        "rejected": f"I would not ask about any {noun} of kind {number} before {other} noon.",
+    }
+
+
+def write_rows(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def source_in(message: str) -> str:

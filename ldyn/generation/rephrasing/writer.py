@@ -37,9 +37,7 @@ class Written:
     asked_again: Counter[str] = field(default_factory=Counter)
 
 
-def write_texts(
-    writings: Sequence[Writing], model: ChatModel, tries: int, taken: Mapping[Row, set[str]]
-) -> Written:
+def write_texts(writings: Sequence[Writing], model: ChatModel, tries: int, taken: Mapping[Row, set[str]]) -> Written:
     """Ask for every text, and for those that are no use again, ``tries`` times in all.
 
     At temperature 0 a model would say the same again, so there is one try only. ``taken``: the other responses of each
