@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from ldyn.config import RunConfig, config_to_yaml
+from ldyn.config.hashes import settings_hash
 from ldyn.manifest import Manifest, recorded
 from ldyn.processes.group import in_main, process_count
 from ldyn.records import Moment, ProbeScore, StageInfo, TokenRecord
@@ -146,6 +147,7 @@ def first_content(config: RunConfig, plans: Sequence[StagePlan]) -> dict[str, An
         "name": config.name,
         "run": config.run,
         "seed": config.seed,
+        "hashes": {"settings": settings_hash(config)},
         "processes": {"number": process_count(), "threads_each": torch.get_num_threads()},
         "stages": [describe_stage(plan) for plan in plans],
     }

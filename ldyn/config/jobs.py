@@ -11,14 +11,12 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from ldyn.config.checks import as_mapping
+from ldyn.config.hashes import deciding_settings
 from ldyn.config.loading import config_to_yaml, load_config
 from ldyn.config.schema import RunConfig
 from ldyn.errors import ConfigError, RunFolderError
 from ldyn.processes.launcher import launched_count, number_faults, room_faults
 from ldyn.trajectories.folder import final_path, partial_path
-
-OF_THE_JOB = ("run", "resume", "paths", "logger")
-"""What may differ between the jobs of one run; everything else decides the trajectory."""
 
 
 def job_config(composed: DictConfig, overrides: Sequence[str], experiments: Sequence[str]) -> RunConfig:
@@ -83,9 +81,9 @@ def _refuse_changes(stored: RunConfig, composed: DictConfig, overrides: Sequence
         )
     if not others:
         return
-    given = _deciding(load_config(composed))
+    given = deciding_settings(load_config(composed))
     _fill_in_count(given, stored.trainer.num_processes)
-    if lines := list(_differences(_deciding(stored), given)):
+    if lines := list(_differences(deciding_settings(stored), given)):
         raise ConfigError([f"{line}; leave it out, or start a new run without resume" for line in lines])
 
 
@@ -103,11 +101,6 @@ def stored_run_folder(path: Path) -> Path:
 
 def _key(override: str) -> str:
     return override.lstrip("+~").split("=")[0]
-
-
-def _deciding(config: RunConfig) -> dict[str, Any]:
-    settings = yaml.safe_load(config_to_yaml(config))
-    return {key: value for key, value in settings.items() if key not in OF_THE_JOB}
 
 
 def _differences(stored: Any, given: Any, key: str = "") -> Iterator[str]:

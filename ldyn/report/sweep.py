@@ -18,7 +18,9 @@ from ldyn.records import FAILS, HOLDS, INCONCLUSIVE, Finding
 from ldyn.report.arms import QUANTITIES, arm_changes, summarise_arms
 from ldyn.report.figures.arms import draw_arms
 from ldyn.report.figures.gallery import write_drawing
+from ldyn.report.over_seeds import over_seeds_lines
 from ldyn.report.style import FIGURE_RC
+from ldyn.report.wins_over_seeds import wins_over_seeds
 from ldyn.trajectories import Run, read_run
 from ldyn.trajectories.files import write_atomically
 from ldyn.trajectories.folder import PARTIAL_SUFFIX
@@ -41,7 +43,7 @@ def compare_sweep(path: Path) -> Path:
     runs = [read_run(folder) for folder in folders if not folder.name.endswith(PARTIAL_SUFFIX)]
     unfinished = [folder.name for folder in folders if folder.name.endswith(PARTIAL_SUFFIX)]
     _check_alike(path, runs)
-    lines = [f"# {runs[0].manifest['name']}: {len(runs)} runs", "", *_findings_table(runs)]
+    lines = [f"# {runs[0].manifest['name']}: {len(runs)} runs", "", *_findings_table(runs), "", *over_seeds_lines(runs)]
     changes = {_seed(run): arm_changes(run.trajectories, run.stages) for run in runs}
     if all(len(frame) for frame in changes.values()):
         summary = summarise_arms(changes)
@@ -50,6 +52,7 @@ def compare_sweep(path: Path) -> Path:
             matplotlib.rcParams.update(FIGURE_RC)  # type: ignore[arg-type]  # stubs list every key
             write_drawing(draw_arms(summary, "seeds"), path / "arms.png")
         lines += ["", "## Arms", "", "![arms](arms.png)", "", *_arms_table(summary, runs)]
+    lines += wins_over_seeds(runs, path)
     if unfinished:
         lines += ["", f"Not finished, and left out: {', '.join(unfinished)}."]
     target = path / COMPARISON_FILE
