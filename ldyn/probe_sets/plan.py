@@ -50,7 +50,7 @@ class BuildPlan:
         if endpoint is None:
             most = self.asking.most
             tokens = f"about {most.prompt_tokens:,} prompt and {most.answer_tokens:,} answer tokens"
-            yield f"to be asked, at most: {most.requests:,} requests, {tokens} (answers in {self.request.cache} are free)"
+            yield f"to be asked, at most: {most.requests:,} requests, {tokens}, unless {self.request.cache} knows them"
         else:
             yield f"{self.asking.cached:,} of the requests are answered in {self.request.cache}"
             yield f"to be asked of {endpoint.model} at {endpoint.base_url}, at most: {self.asking.most.words(endpoint)}"

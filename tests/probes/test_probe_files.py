@@ -60,7 +60,7 @@ def test_rows_that_some_examples_lack_are_treated_as_the_datas(data: PreferenceD
     train, _ = probe_rows(data)
     del train[1]["chosen_gptsemantic"]
     write(tmp_path / "probe_train.jsonl", train)
-    with pytest.raises(DataError, match="missing from 1 of 3 rows of probe_train.jsonl"):
+    with pytest.raises(DataError, match="missing from 1 of 3 rows of probe_train"):
         build_probes(data, ProbesConfig(path=tmp_path), 0)
     probes = build_probes(data, ProbesConfig(path=tmp_path, on_missing="drop"), 0)
     assert ["chosen_gptsemantic" in one.responses for one in probes.examples["train"]] == [True, False, True]
@@ -68,9 +68,7 @@ def test_rows_that_some_examples_lack_are_treated_as_the_datas(data: PreferenceD
 
 
 @pytest.mark.parametrize("change", [{"prompt": "Q99?"}, {"chosen": "Another answer."}, {"rejected": "Perhaps."}])
-def test_rows_that_are_not_trained_on_are_refused(
-    change: dict[str, str], data: PreferenceData, tmp_path: Path
-) -> None:
+def test_rows_that_are_not_trained_on_are_refused(change: dict[str, str], data: PreferenceData, tmp_path: Path) -> None:
     train, _ = probe_rows(data)
     write(tmp_path / "probe_train.jsonl", [*train[:2], {**train[2], **change}])
     with pytest.raises(DataError, match=r"1 of 3 train rows of .* \(mine-2\)"):
