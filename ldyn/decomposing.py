@@ -14,8 +14,9 @@ from ldyn.decompose.moments import Experiment, moments
 from ldyn.errors import RunFolderError
 from ldyn.preparation import Prepared, prepare
 from ldyn.processes.group import process_count
+from ldyn.processes.quiet import quiet_libraries
 from ldyn.records import TRAJECTORY_COLUMNS, EncodedPair
-from ldyn.session import Session, quiet_libraries
+from ldyn.session import Session
 from ldyn.stages import stage_plans
 from ldyn.studies import Study, run_study
 from ldyn.training.stage import StagePlan

@@ -23,10 +23,10 @@ from ldyn.generation.answers import BATCH_SIZE, Sampling
 from ldyn.generation.overlap import TrainingAnswers
 from ldyn.generation.samples import Decoding, SamplePrompt, sample_rows
 from ldyn.probes.builder import build_probes
+from ldyn.processes.quiet import quiet_libraries
 from ldyn.records import AnswerChecker, PreferencePair, ProbeExample
 from ldyn.respondents import Respondent, StoredRun, find_respondents
 from ldyn.scoring import Device, TokenLimits, find_device
-from ldyn.session import quiet_libraries
 from ldyn.trajectories.files import write_atomically
 
 SAMPLES_FILE = "samples.jsonl"

@@ -11,8 +11,9 @@ from ldyn.data.sources import pinned_dataset
 from ldyn.decomposing import decompose_run
 from ldyn.preparation import prepare
 from ldyn.processes.group import from_main, join_processes, losses_explained, main_alone
+from ldyn.processes.quiet import quiet_libraries
 from ldyn.samples import write_samples
-from ldyn.session import describe_stage, open_session, quiet_libraries
+from ldyn.session import describe_stage, open_session
 from ldyn.stages import run_stage, stage_plans
 from ldyn.training.interrupts import StopRequest
 from ldyn.training.stage import StageLength

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import json
-import logging
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import datasets
 import torch
-import transformers
 
 from ldyn.config import RunConfig, config_to_yaml
 from ldyn.config.hashes import settings_hash
 from ldyn.errors import RunFolderError
 from ldyn.manifest import Manifest, recorded
-from ldyn.processes.group import in_main, is_main_process, process_count
+from ldyn.processes.group import in_main, process_count
 from ldyn.records import Moment, ProbeScore, StageInfo, TokenRecord
 from ldyn.results import conclude
 from ldyn.tracking import Observer, StagePast, make_observer
@@ -176,15 +172,6 @@ def _hashes_so_far(folder: RunFolder) -> dict[str, str]:
         return dict(json.loads((folder.path / "manifest.json").read_text(encoding="utf-8"))["hashes"])
     except (OSError, ValueError, KeyError):
         return {}
-
-
-def quiet_libraries() -> None:
-    """No progress bars but ours: theirs appear for every file and in logs, too. The main process speaks for all."""
-    datasets.disable_progress_bars()
-    transformers.utils.logging.disable_progress_bar()
-    if not is_main_process():
-        logging.disable(logging.WARNING)
-        warnings.simplefilter("ignore")
 
 
 def first_content(config: RunConfig, plans: Sequence[StagePlan]) -> dict[str, Any]:
