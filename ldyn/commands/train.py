@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 
 from ldyn.commands.configs import config_folder, experiments
 from ldyn.commands.hydra_jobs import run_jobs
+from ldyn.commands.sweep_names import name_after_sweep
 from ldyn.commands.train_help import train_help
 from ldyn.errors import ConfigError, LdynError
 from ldyn.processes.launcher import is_launched_main, launched_count
@@ -38,6 +39,8 @@ def _run_job(composed: DictConfig) -> None:
     if hydra_config.mode == RunMode.MULTIRUN and launched_count() is not None:
         expected = "expected trainer.num_processes=N without a launcher: ldyn then starts the processes of each job"
         raise ConfigError([f"-m: found a sweep under a launcher, whose processes meet only once; {expected}"])
+    if hydra_config.mode == RunMode.MULTIRUN and composed.get("resume") is None:
+        name_after_sweep(composed, hydra_config.overrides.task)
     folders = [Path(source.path) for source in hydra_config.runtime.config_sources if source.schema == "file"]
     config = job_config(composed, list(hydra_config.overrides.task), list(experiments(folders)))
     starts_others = launched_count() is None and (config.trainer.num_processes or 1) > 1

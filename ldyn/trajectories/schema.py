@@ -62,6 +62,13 @@ def table_of_scores(moment: Moment, scores: Sequence[ProbeScore]) -> pa.Table:
     return pa.table({name: columns[name] for name in TRAJECTORY_COLUMNS}, schema=SCHEMA)
 
 
+def scores_of_table(table: pa.Table) -> tuple[Moment, list[ProbeScore]]:
+    """The moment and the scores of which `table_of_scores` made ``table``; NaN for every empty measure."""
+    rows = [{name: math.nan if value is None else value for name, value in row.items()} for row in table.to_pylist()]
+    moment = Moment(**{name: rows[0][name] for name in _MOMENT_COLUMNS})
+    return moment, [ProbeScore(**{name: row[name] for name in row if name not in _MOMENT_COLUMNS}) for row in rows]
+
+
 def imported_table(frame: pd.DataFrame) -> pa.Table:
     """The table of rows that come from someone else's logs; columns that ``frame`` lacks are null."""
     table = pa.Table.from_pandas(frame.reindex(columns=list(TRAJECTORY_COLUMNS)), schema=SCHEMA, preserve_index=False)
