@@ -63,7 +63,8 @@ def _rates_panel(axes: Axes, rates: pd.DataFrame, arms: Sequence[str], unit: str
         own, colour = rates[rates["arm"] == arm], ARM_COLOURS[number]
         places = _places(axes, rates, own) + (number - (len(arms) - 1) / 2) * _DODGE
         middle = own["rate"].to_numpy(float)
-        half = np.nan_to_num([middle - own["low"].to_numpy(float), own["high"].to_numpy(float) - middle])
+        half = [middle - own["low"].to_numpy(float), own["high"].to_numpy(float) - middle]
+        half = np.maximum(np.nan_to_num(half), 0.0)  # Wilson's end of a rate of 1 may be 1 less a rounding error
         marker = MARKERS[number]
         axes.errorbar(places, middle, yerr=half, color=colour, marker=marker, markersize=4.5, linewidth=1.5, zorder=3)
         if "of_each" in own:

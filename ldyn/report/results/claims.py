@@ -48,7 +48,7 @@ def _row(name: str, reproduction: Reproduction, one: FindingOverSeeds | None) ->
     start = [f"**{name}**", f"{claim.text} ({claim.number})", claim.paper, *logs]
     if one is None:
         return [*start, "not measured", "–", "–", "–"]
-    alone = "–" if one.held is None else f"{one.held} / {one.failed} / {one.open} of {one.seeds}"
+    alone = "–" if one.held is None else f"{one.held} / {one.failed} / {one.open}"
     shown = interval(one.estimate, one.ci_low, one.ci_high)
     p_value = "–" if math.isnan(one.p_adjusted) else f"{one.p_adjusted:.2g}"
     return [*start, shown, alone, p_value, f"{mark(one.verdict)} {one.verdict}"]
