@@ -60,7 +60,7 @@ def _run_in_sweep(job: Callable[[DictConfig], None], composed: DictConfig) -> No
     except LdynError as error:
         print(f"ldyn: job {composed.run}: {error}", file=sys.stderr)
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - it is told, and raised again
         traceback.print_exc()
         raise LdynError(f"{type(error).__name__}: {error}") from None  # the launcher may not know the error's class
 

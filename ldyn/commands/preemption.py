@@ -1,4 +1,4 @@
-"""A training run as a SLURM job: what happens to the job once a signal has stopped the run and its checkpoint is saved."""
+"""A training run as a SLURM job: what becomes of the job once a signal has stopped the run with a checkpoint."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ldyn.training.interrupts import StopRequest
 from ldyn.trajectories.folder import partial_path
 
 SECONDS_FOR_SLURM = 3600
-"""How long a stopped job waits to be killed. It may not end by itself: a job that does counts as done, not as pre-empted.
+"""How long a stopped job waits to be killed. It may not end by itself: then it would count as done, not as pre-empted.
 
 SLURM kills what it pre-empts at the end of the partition's GraceTime, and what a user cancels after KillWait.
 """

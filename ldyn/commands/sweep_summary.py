@@ -30,5 +30,5 @@ def _completed(state: JobState, answer: JobReturn | None) -> JobState:
     """A job that failed before it had a folder has said why to its launcher only."""
     if state.error or answer is None or answer.status != JobStatus.FAILED:
         return state
-    error = answer._return_value  # noqa: SLF001 - the public way to it raises it
+    error = answer._return_value
     return replace(state, state=FAILED if state.state == MISSING else state.state, error=str(error))

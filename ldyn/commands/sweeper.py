@@ -1,4 +1,4 @@
-"""The sweeper of `ldyn train -m`: as Hydra's basic one, but all jobs are checked and planned before any of them starts."""
+"""The sweeper of `ldyn train -m`: as Hydra's basic one, but all jobs are checked and planned before any starts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ from ldyn.config.jobs import AUTO, new_config
 from ldyn.config.schema import RunConfig
 from ldyn.errors import ConfigError
 from ldyn.trajectories.sweeps import key_of, write_sweep
-
 
 HYDRA_NAME = "hydra_plugins.ldyn"  # Hydra takes plugins from modules of this form only, and looks the module up
 
@@ -57,6 +56,7 @@ class PlannedSweeper(Sweeper):
         if faults := launcher_faults(launcher, folder, max(map(len, batches), default=0)):
             raise ConfigError(faults)
         write_sweep(folder, plan.sweep)
+        OmegaConf.save(self._settings, folder / "multirun.yaml")  # as Hydra's own sweepers do
         print(f"ldyn: {plan.in_words()}; {folder}", file=sys.stderr)
         returns: list[Sequence[JobReturn]] = []
         for batch in batches:
@@ -74,7 +74,9 @@ class PlannedSweeper(Sweeper):
         named = OmegaConf.to_container(self._settings.hydra.sweep, resolve=False)["dir"]  # type: ignore[index,call-overload]
         if said and "${now" in str(named):
             found = "found resume=auto, but the folder of the sweep is called by the time"
-            raise ConfigError([f"hydra.sweep.dir: {found}; expected hydra.sweep.dir=outputs/sweeps/NAME, always the same"])
+            raise ConfigError(
+                [f"hydra.sweep.dir: {found}; expected hydra.sweep.dir=outputs/sweeps/NAME, always the same"]
+            )
         return bool(said)
 
     def _wanted(self, arguments: list[str]) -> list[tuple[list[str], RunConfig]]:
