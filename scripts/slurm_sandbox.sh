@@ -29,6 +29,7 @@ configure() {
   chmod 700 "$folder/munge"
   chmod 600 "$folder/munge/munge.key"
   printf 'Name=gpu File=%s\n' /dev/null /dev/zero > "$folder/gres.conf"  # SLURM wants to see some device
+  cores=$(env -u OMP_NUM_THREADS nproc)
   memory=$(($(awk '/MemTotal/ {print $2}' /proc/meminfo) / 1024 - 512))
   # cred_expire: a job that is requeued waits until its old credential has expired, 2 minutes by default.
   cat > "$SLURM_CONF" <<EOF
@@ -65,12 +66,13 @@ InactiveLimit=0
 MinJobAge=86400
 SlurmctldTimeout=30
 SlurmdTimeout=30
+SlurmdParameters=config_overrides
 Waittime=0
-MaxArraySize=101
+MaxArraySize=31
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 GresTypes=gpu
-NodeName=$host NodeAddr=127.0.0.1 CPUs=$(env -u OMP_NUM_THREADS nproc) RealMemory=$memory Gres=gpu:2 State=UNKNOWN
+NodeName=$host NodeAddr=127.0.0.1 CPUs=$((cores > 2 ? cores : 2)) RealMemory=$memory Gres=gpu:2 State=UNKNOWN
 PartitionName=debug Nodes=$host Default=YES MaxTime=INFINITE State=UP PriorityTier=1 PreemptMode=REQUEUE GraceTime=5
 PartitionName=high Nodes=$host Default=NO MaxTime=INFINITE State=UP PriorityTier=10 PreemptMode=OFF
 EOF

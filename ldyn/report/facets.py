@@ -27,8 +27,10 @@ class Facet:
 
     @property
     def name(self) -> str:
-        """The facet in words, e.g. "beta=0.05": the last part of each key, which is what people call it."""
-        return ", ".join(f"{key.rpartition('.')[2]}={value}" for key, value in self.settings.items())
+        """The facet in words, e.g. "beta=0.05": of each key the last part, where that is not ambiguous."""
+        last = [key.rpartition(".")[2] for key in self.settings]
+        short = last if len(set(last)) == len(last) else list(self.settings)
+        return ", ".join(f"{key}={value}" for key, value in zip(short, self.settings.values(), strict=True))
 
 
 def facets_of(path: Path, runs: Sequence[Run]) -> list[Facet]:
@@ -66,9 +68,7 @@ def _check_world(path: Path, runs: Sequence[Run]) -> None:
     for run in runs:
         other = data.setdefault(run.manifest["seed"], run)
         if _data_hash(other) != _data_hash(run):
-            found = (
-                f"{other.path.name} and {run.path.name} have one seed and settings, but other data (by their hashes)"
-            )
+            found = f"{other.path.name} and {run.path.name} have one seed and dataset, but not the same data"
             raise RunFolderError(f"{path} holds runs of different worlds: {found}; {advice}.")
 
 
