@@ -17,8 +17,8 @@ from ldyn.trajectories.sweeps import Sweep, SweepJob, write_sweep
 from .test_report_arms import STAGES, trajectories
 
 FINDING = {
-    "id": "D1", "claim": "DPO lowers", "unit": "nats", "n": 2, "seeds": 1, "verdict": "holds", "reason": "-", "paper": "-",
-    "ci_low": -1.0, "ci_high": 1.0,
+    "id": "D1", "claim": "DPO lowers", "unit": "nats", "n": 2, "seeds": 1, "verdict": "holds", "reason": "-",
+    "paper": "-", "ci_low": -1.0, "ci_high": 1.0,
 }  # fmt: skip
 
 
