@@ -65,7 +65,7 @@ def test_finished_jobs_are_left_out_unfinished_ones_go_on_and_missing_ones_begin
     begin(tmp_path, "1", seeds(2)[0][1], finish=False)
     plan = planned(tmp_path, seeds(1, 2, 3))
     assert launched(plan) == [f"seed=2 run=1 resume='{tmp_path / '1.partial'}'", "seed=3 run=2"]
-    assert plan.in_words() == "3 jobs: 1 are new, 1 go on from what they have, 1 have finished"
+    assert plan.in_words() == "3 jobs: 1 new, 1 to go on, 1 finished"
 
 
 def test_it_is_the_configuration_that_counts(tmp_path, seeds):

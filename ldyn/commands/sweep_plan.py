@@ -31,8 +31,11 @@ class Plan:
     def in_words(self) -> str:
         """How many jobs run, and why the others do not."""
         going_on = sum(resume is not None for _, resume in self.to_run)
-        parts = {"are new": len(self.to_run) - going_on, "go on from what they have": going_on}
-        parts["have finished"] = len(self.jobs) - len(self.to_run)
+        parts = {
+            "new": len(self.to_run) - going_on,
+            "to go on": going_on,
+            "finished": len(self.jobs) - len(self.to_run),
+        }
         return f"{len(self.jobs)} jobs: " + ", ".join(f"{n} {what}" for what, n in parts.items() if n)
 
 

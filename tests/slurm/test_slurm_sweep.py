@@ -93,7 +93,7 @@ def test_nothing_is_submitted_where_nothing_is_missing(
     monkeypatch.chdir(sweep.parent)
     submitted = list((sweep / ".submitit").iterdir())
     assert main([*SWEEP, *ON_SLURM, "hydra.sweep.dir=sweep", "resume=auto"]) == 0
-    assert "3 jobs: 3 have finished" in capsys.readouterr().err
+    assert "3 jobs: 3 finished" in capsys.readouterr().err
     assert list((sweep / ".submitit").iterdir()) == submitted
 
 
