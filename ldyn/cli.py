@@ -77,6 +77,12 @@ def _images(arguments: Sequence[str]) -> int:
     return images.main(arguments)
 
 
+def _reproduce(arguments: Sequence[str]) -> int:
+    from ldyn.commands import reproduce
+
+    return reproduce.main(arguments)
+
+
 def _import_logs(arguments: Sequence[str]) -> int:
     from ldyn.commands import import_logs
 
@@ -108,6 +114,7 @@ COMMANDS: dict[str, Command] = {
     "decompose": Command("hold the theory's prediction of an update against what the update really did", _decompose),
     "toy": Command("the squeezing effect in a bare softmax, calculated and judged; takes seconds", _toy),
     "images": Command("who moves whom while a small classifier learns digits, predicted and measured", _images),
+    "reproduce": Command("run all experiments of the paper over seeds, and set them beside it", _reproduce),
     "import-logs": Command("turn logs that others published into a run like our own", _import_logs),
     "bench": Command("measure what scoring probes and training cost on this machine", _bench),
 }

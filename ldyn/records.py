@@ -280,3 +280,32 @@ class Finding:
 
 
 FINDING_FIELDS: tuple[str, ...] = tuple(Finding.__dataclass_fields__)
+
+
+@dataclass(frozen=True, slots=True)
+class FindingOverSeeds:
+    """One claim of the paper, judged from several seeds in one table with others; the numbers of a Finding, over seeds.
+
+    seeds: how many the estimate is the mean of. held, failed, open: in how many runs it came to that verdict alone;
+    None for a study, which repeats itself under several seeds in one run and has one verdict.
+    p_value: two-sided, of the side on which the claim lies; p_adjusted: corrected for all claims of the table, taken as
+    1 where something else than the numbers leaves the claim open. Both are NaN where there is no interval.
+    source: the experiment whose runs were asked.
+    """
+
+    id: str
+    claim: str
+    estimate: float
+    ci_low: float
+    ci_high: float
+    unit: str
+    seeds: int
+    held: int | None
+    failed: int | None
+    open: int | None
+    p_value: float
+    p_adjusted: float
+    verdict: str
+    reason: str
+    paper: str
+    source: str

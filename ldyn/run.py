@@ -1,10 +1,11 @@
-"""One experiment, top to bottom: data, base model, probes, stages, samples, findings, report."""
+"""One experiment, top to bottom: data, base model, probes, stages, samples, contests, findings, report."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from ldyn.config import RunConfig
+from ldyn.contests import check_judges, hold_contests
 from ldyn.decomposing import decompose_run
 from ldyn.preparation import prepare
 from ldyn.processes.group import from_main, join_processes, losses_explained, main_alone
@@ -26,6 +27,7 @@ def run(config: RunConfig) -> Path:
     quiet_libraries()
     plans = stage_plans(config)
     with StopRequest() as stop, open_session(config, plans) as session, losses_explained():
+        check_judges(config)
         prepared = prepare(config, session.timed)
         session.describe(
             stages=[describe_stage(plan, StageLength.of(plan, len(prepared.pairs)).total_steps) for plan in plans],
@@ -40,6 +42,9 @@ def run(config: RunConfig) -> Path:
             if is_main:
                 with session.timed("samples"):
                     write_samples(plans, prepared.base, prepared.probes, prepared.answering, session)
+                if config.wins is not None:
+                    with session.timed("contests"):
+                        hold_contests(config, plans, prepared, session)
                 if config.decompose is not None:
                     decompose_run(config, plans, prepared, session)
                 session.conclude()

@@ -15,6 +15,7 @@ import torch
 import transformers
 
 from ldyn.config import RunConfig, config_to_yaml
+from ldyn.config.hashes import settings_hash
 from ldyn.manifest import Manifest, recorded
 from ldyn.processes.group import in_main, is_main_process, process_count
 from ldyn.records import Moment, ProbeScore, StageInfo, TokenRecord
@@ -159,6 +160,7 @@ def first_content(config: RunConfig, plans: Sequence[StagePlan]) -> dict[str, An
         "name": config.name,
         "run": config.run,
         "seed": config.seed,
+        "hashes": {"settings": settings_hash(config)},
         "processes": {"number": process_count(), "threads_each": torch.get_num_threads()},
         "stages": [describe_stage(plan) for plan in plans],
     }

@@ -23,12 +23,14 @@ LAYERS = (
     ("report",),
     ("config",),
     ("run",),
+    ("reproduction",),
     ("commands",),
     ("cli",),
     ("__main__",),
 )
 # Modules that run.py is divided into, and the main paths of other commands that read a run's configuration.
 PARTS_OF_RUN = {
+    "contests",
     "decomposing",
     "generate",
     "manifest",
@@ -37,6 +39,7 @@ PARTS_OF_RUN = {
     "results",
     "samples",
     "session",
+    "sharing",
     "stages",
     "studies",
     "training_pairs",

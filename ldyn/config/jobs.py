@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,15 +11,13 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from ldyn.config.checks import as_mapping
+from ldyn.config.hashes import deciding_settings, settings_hash
 from ldyn.config.loading import config_to_yaml, load_config
 from ldyn.config.schema import RunConfig
 from ldyn.errors import ConfigError, RunFolderError
 from ldyn.processes.launcher import launched_count, number_faults, room_faults
 from ldyn.processes.slurm import restart_count
 from ldyn.trajectories.folder import final_path, partial_path
-
-OF_THE_JOB = ("run", "resume", "paths", "logger")
-"""What may differ between the jobs of one run; everything else decides the trajectory."""
 
 AUTO = "auto"
 """`resume=auto`: go on with the run of this name if it is there, and do nothing if it has finished."""
@@ -79,10 +75,10 @@ def stored_config(folder: Path) -> RunConfig:
 
 
 def fingerprint(config: RunConfig) -> str:
-    """A hash of all that decides what a run does: runs with the same one are the same run, whatever they are called."""
-    settings = _deciding(config)
+    """The hash of all that decides what a run does, where no number of processes means one, as it does in the end."""
+    settings = yaml.safe_load(config_to_yaml(config))
     _fill_in_count(settings, 1)
-    return hashlib.sha256(json.dumps(settings).encode()).hexdigest()
+    return settings_hash(load_config(settings))
 
 
 def _in_processes(config: RunConfig) -> RunConfig:
@@ -132,9 +128,9 @@ def _refuse_changes(stored: RunConfig, composed: DictConfig, overrides: Sequence
         )
     if not others:
         return
-    given = _deciding(load_config(composed))
+    given = deciding_settings(load_config(composed))
     _fill_in_count(given, stored.trainer.num_processes)
-    if lines := list(_differences(_deciding(stored), given)):
+    if lines := list(_differences(deciding_settings(stored), given)):
         raise ConfigError([f"{line}; leave it out, or start a new run without resume" for line in lines])
 
 
@@ -152,11 +148,6 @@ def stored_run_folder(path: Path) -> Path:
 
 def _key(override: str) -> str:
     return override.lstrip("+~").split("=")[0]
-
-
-def _deciding(config: RunConfig) -> dict[str, Any]:
-    settings = yaml.safe_load(config_to_yaml(config))
-    return {key: value for key, value in settings.items() if key not in OF_THE_JOB}
 
 
 def _differences(stored: Any, given: Any, key: str = "") -> Iterator[str]:

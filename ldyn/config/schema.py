@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from ldyn.data.sources import HubConfig, JsonlConfig, MicroworldConfig
 from ldyn.decompose.settings import DecompositionConfig
 from ldyn.generation.on_policy import ResponsesConfig
+from ldyn.generation.pairwise.settings import WinsConfig
 from ldyn.models.pretrained import PretrainedConfig
 from ldyn.models.tiny import TinyConfig
 from ldyn.probes.builder import ProbesConfig
@@ -45,9 +46,10 @@ class FolderConfig:
 
 @dataclass(frozen=True)
 class PathsConfig(FolderConfig):
-    """``cache`` keeps pretrained bases between runs."""
+    """``cache`` keeps pretrained bases between runs; runs with one ``stages`` share stages (see ``ldyn.sharing``)."""
 
     cache: Path
+    stages: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,7 @@ class RunConfig:
     samples: SamplesConfig
     stages: Annotated[Mapping[str, StageConfig], MinLen(1)]
     decompose: DecompositionConfig | None = None
+    wins: WinsConfig | None = None
     resume: Path | None = field(default=None)
 
 

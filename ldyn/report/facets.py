@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ldyn.errors import RunFolderError
+from ldyn.findings.seed_runs import by_setting, settings_but_seed
 from ldyn.trajectories import Run
 from ldyn.trajectories.sweeps import read_sweep, settings_of, swept_keys
-
-OF_NO_WEIGHT = ("seed", "run", "resume", "paths", "logger")
-"""Top-level settings that make no facet: the seed, and what decides nothing of the result."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +36,9 @@ def facets_of(path: Path, runs: Sequence[Run]) -> list[Facet]:
     """
     _check_experiment(path, runs)
     _check_world(path, runs)
-    groups: dict[str, list[Run]] = {}
-    for run in runs:
-        groups.setdefault(yaml.safe_dump(_weighty(run)), []).append(run)
-    names = _names(path, [group[0] for group in groups.values()])
-    facets = [Facet(name, tuple(group)) for name, group in zip(names, groups.values(), strict=True)]
+    groups = list(by_setting(runs).values())
+    names = _names(path, [group[0] for group in groups])
+    facets = [Facet(name, tuple(group)) for name, group in zip(names, groups, strict=True)]
     for facet in facets:
         _check_seeds(path, facet)
     return sorted(facets, key=lambda facet: [_sortable(value) for value in facet.settings.values()])
@@ -59,11 +53,11 @@ def _check_experiment(path: Path, runs: Sequence[Run]) -> None:
 def _check_world(path: Path, runs: Sequence[Run]) -> None:
     """Of one world: the same data set settings, and with the same seed the same pairs and probes."""
     advice = "log-probabilities of other responses cannot be compared: keep runs of one world in a folder"
-    settings = [_flat(_settings(run).get("dataset")) for run in runs]
-    for key in sorted({key for one in settings for key in one}):
+    settings = [settings_but_seed(run) for run in runs]
+    for key in sorted({key for one in settings for key in one if key.startswith("dataset.")}):
         if len({repr(one.get(key)) for one in settings}) > 1:
             found = ", ".join(f"{one.get(key)!r} in {run.path.name}" for one, run in zip(settings, runs, strict=True))
-            raise RunFolderError(f"{path} holds runs of different worlds: dataset.{key} is {found}; {advice}.")
+            raise RunFolderError(f"{path} holds runs of different worlds: {key} is {found}; {advice}.")
     data: dict[Any, Run] = {}
     for run in runs:
         other = data.setdefault(run.manifest["seed"], run)
@@ -83,42 +77,18 @@ def _check_seeds(path: Path, facet: Facet) -> None:
 
 def _names(path: Path, runs: Sequence[Run]) -> list[dict[str, str]]:
     """What sets these runs apart, but for the seed: in the words of their command line, else of their settings."""
-    typed = {job.run: job.overrides for job in read_sweep(path).jobs}
-    if all(run.path.name in typed for run in runs):
-        keys = [key for key in swept_keys([typed[run.path.name] for run in runs]) if key not in OF_NO_WEIGHT]
-        named = [{key: settings_of(typed[run.path.name]).get(key, "–") for key in keys} for run in runs]
-        if len({tuple(one.values()) for one in named}) == len(runs):
-            return named
-    flat = [_flat(_weighty(run)) for run in runs]
-    keys = [
-        key for key in dict.fromkeys(k for one in flat for k in one) if len({repr(one.get(key)) for one in flat}) > 1
-    ]
-    return [{key: str(one.get(key)) for key in keys} for one in flat]
-
-
-def _weighty(run: Run) -> dict[str, Any]:
-    return {key: value for key, value in _settings(run).items() if key not in OF_NO_WEIGHT}
-
-
-def _settings(run: Run) -> dict[str, Any]:
-    return dict(yaml.safe_load(run.config_text) or {})
+    settings = [settings_but_seed(run) for run in runs]
+    typed = {job.run: settings_of(job.overrides) for job in read_sweep(path).jobs}
+    own = [typed[run.path.name] for run in runs if run.path.name in typed]
+    keys = [key for key in swept_keys(own) if key != "seed"]
+    if len(own) == len(runs) == len({tuple(one.get(key) for key in keys) for one in own}):
+        return [{key: one.get(key, "–") for key in keys} for one in own]
+    keys = swept_keys(settings)
+    return [{key: str(one.get(key)) for key in keys} for one in settings]
 
 
 def _data_hash(run: Run) -> Any:
     return run.manifest.get("hashes", {}).get("data")
-
-
-def _flat(settings: Any) -> dict[str, Any]:
-    """Nested mappings as one, with dotted keys."""
-    return dict(_leaves(settings, ""))
-
-
-def _leaves(value: Any, key: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping):
-        for name, part in value.items():
-            yield from _leaves(part, f"{key}.{name}".lstrip("."))
-    elif key:
-        yield key, value
 
 
 def _sortable(value: str) -> tuple[int, float, str]:

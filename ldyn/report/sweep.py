@@ -12,7 +12,9 @@ from pathlib import Path
 from ldyn.errors import RunFolderError
 from ldyn.report.facets import Facet, facets_of
 from ldyn.report.facets_table import MARKS, facets_table, finding_cell
+from ldyn.report.over_seeds import over_seeds_lines
 from ldyn.report.sweep_arms import arms_lines
+from ldyn.report.wins_over_seeds import wins_over_seeds
 from ldyn.trajectories import PARTIAL_SUFFIX, Run, read_run
 from ldyn.trajectories.files import write_atomically
 from ldyn.trajectories.sweep_states import job_states, unfinished_lines
@@ -38,7 +40,10 @@ def compare_sweep(path: Path) -> Path:
         few = f"{path} holds {len(runs)} finished runs, expected at least 2 to compare."
         raise RunFolderError("\n".join([few, *unfinished]))
     facets = facets_of(path, runs)
-    lines = [f"# {runs[0].manifest['name']}: {len(runs)} runs", "", *_findings(facets), *arms_lines(facets, path)]
+    lines = [f"# {runs[0].manifest['name']}: {len(runs)} runs", "", *_findings(facets), ""]
+    lines += [*over_seeds_lines({facet.name: facet.runs for facet in facets}), *arms_lines(facets, path)]
+    if len(facets) == 1:
+        lines += wins_over_seeds(runs, path)
     if unfinished:
         lines += ["", "## Not finished, and left out", "", *unfinished]
     target = path / COMPARISON_FILE

@@ -44,7 +44,7 @@ def unfinished_lines(folder: Path, states: Sequence[JobState]) -> list[str]:
     unfinished = [state for state in states if state.state != FINISHED]
     if not unfinished:
         return []
-    keys = swept_keys([state.overrides for state in states if state.overrides])
+    keys = swept_keys([settings_of(state.overrides) for state in states if state.overrides])
     command = go_on_command(folder) or f"ldyn train resume={partial_path(folder / unfinished[0].run)}"
     return [*(_line(state, keys) for state in unfinished), f"Go on with: {command}"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -69,11 +69,10 @@ def go_on_command(folder: Path) -> str:
     return shlex.join(["ldyn", "train", *said, "resume=auto", f"hydra.sweep.dir={folder}"]) if said else ""
 
 
-def swept_keys(jobs: Sequence[Sequence[str]]) -> list[str]:
-    """The settings in which jobs, given by their overrides, differ; by the names they were typed with."""
-    settings = [settings_of(job) for job in jobs]
+def swept_keys(settings: Sequence[Mapping[str, object]]) -> list[str]:
+    """The keys in which jobs, given by their settings, differ."""
     keys = dict.fromkeys(key for one in settings for key in one)
-    return [key for key in keys if len({one.get(key) for one in settings}) > 1]
+    return [key for key in keys if len({repr(one.get(key)) for one in settings}) > 1]
 
 
 def settings_of(overrides: Sequence[str]) -> dict[str, str]:

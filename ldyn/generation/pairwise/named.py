@@ -10,6 +10,7 @@ from ldyn.generation.pairwise.contest import PairJudge
 from ldyn.generation.pairwise.scores import OraclePairJudge, ScoringPairJudge
 
 ORACLE = "oracle"
+API = "api"
 MODEL = "model:"
 
 
