@@ -164,3 +164,22 @@ def test_roles_out_of_order_and_missing_turns_are_told_with_their_rows(write_row
         in (message)
     )
     assert "with roles out of order: 1 of 3 rows (row 3; first: user, user)" in message
+
+
+# --------------------------------------------------------------------------------------------------------------
+# Real text
+
+
+def test_real_dialogues_are_the_same_pairs_in_every_form(shared_data, tmp_path):
+    lines = (shared_data / "hh_helpful" / "probe_train.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [{key: json.loads(line)[key] for key in ("prompt", "chosen", "rejected")} for line in lines]
+    with (tmp_path / "explicit.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    whole = [{key: row["prompt"] + row[key] for key in ("chosen", "rejected")} for row in rows]
+    pq.write_table(pa.Table.from_pylist(whole), tmp_path / "implicit.parquet")
+    expected = pairs_of(shared_data / "hh_helpful" / "probe_train.jsonl", n_held_out=0)
+    assert len(expected) == 499
+    assert pairs_of(tmp_path / "explicit.csv", n_held_out=0) == expected
+    assert pairs_of(tmp_path / "implicit.parquet", n_held_out=0) == expected
