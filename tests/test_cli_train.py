@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -42,7 +43,8 @@ def without_torch(tmp_path: Path) -> dict[str, str]:
 
 
 def test_each_job_has_its_run_folder_and_nothing_lies_elsewhere(work: Path) -> None:
-    assert {path.name for path in (work / "sweep").iterdir()} == {"0", "1", "latest", "multirun.yaml", "wandb"}
+    left = {"0", "1", "latest", "multirun.yaml", "sweep.json", "wandb"}
+    assert {path.name for path in (work / "sweep").iterdir()} == left
     for job in ("0", "1"):
         assert {path.name for path in (work / "sweep" / job).iterdir()} == FILES
     assert {path.name for path in work.iterdir()} == {"outputs", "sweep", "stdout.txt", "stderr.txt"}
@@ -86,6 +88,24 @@ def test_results_go_to_standard_output_and_progress_to_standard_error(work: Path
     assert "Findings" in out
     assert "sft: sft on chosen, from base, 4 steps" in err
     assert "dpo 4/4" in err
+
+
+def test_a_sweep_goes_on_with_what_is_missing_and_tells_what_fails(
+    work: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two jobs have finished; of two more one fails, the other is run all the same."""
+    shutil.copytree(work / "sweep", work / "more", symlinks=True)
+    monkeypatch.chdir(work)
+    sweep = ["train", "-m", "+exp=smoke", "logger=none", "hydra.sweep.dir=more"]
+    assert main([*sweep, "seed=2,1", "resume=auto"]) == 0
+    assert "2 jobs: 2 finished" in capsys.readouterr().err
+    diverging = "stages.dpo.trainer.learning_rate=1e30,2e-5"
+    assert main([*sweep, "seed=1", diverging, "resume=auto"]) == 1
+    told = capsys.readouterr().err
+    assert "2 jobs: 1 new, 1 finished" in told  # 2e-5 is the default, so that run is there
+    assert "- job 2 (stages.dpo.trainer.learning_rate=1e30) failed: TrainingError: In the batch after step" in told
+    assert f"Go on with: ldyn train -m +exp=smoke logger=none seed=1 {diverging} resume=auto" in told
+    assert not (work / "more" / "3").exists()
 
 
 def test_verify_and_report_work_without_torch(work: Path, without_torch: dict[str, str]) -> None:

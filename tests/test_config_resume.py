@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from ldyn.commands.configs import config_folder
 from ldyn.config import RunConfig, config_to_yaml
-from ldyn.config.jobs import job_config
+from ldyn.config.jobs import job_config, settle_resume
 from ldyn.errors import ConfigError, RunFolderError
 from ldyn.processes import launcher
 
@@ -169,6 +169,33 @@ def test_another_experiment_is_refused(tmp_path: Path) -> None:
 def test_a_single_setting_without_the_experiment_is_not_ignored(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"algorithm\.beta=0\.2: cannot change a stored run"):
         job("algorithm.beta=0.2", f"resume={tmp_path / 'one'}")
+
+
+class TestByName:
+    """`resume=auto`, and a job that SLURM has started again: the run is found by its name."""
+
+    def settle(self, tmp_path: Path, *overrides: str) -> tuple[Path | None, str | None]:
+        words = ["+exp=dpo_squeeze", "seed=3", f"paths.run={tmp_path / 'one'}", *overrides]
+        config = composed(*words)
+        finished = settle_resume(config, words)
+        return finished, config.resume
+
+    def test_a_new_one_begins(self, tmp_path: Path) -> None:
+        assert self.settle(tmp_path, "resume=auto") == (None, None)
+
+    @pytest.mark.usefixtures("stored")
+    def test_one_that_has_begun_goes_on(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert self.settle(tmp_path, "resume=auto") == (None, str(tmp_path / "one.partial"))
+        assert self.settle(tmp_path) == (None, None)
+        monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+        assert self.settle(tmp_path) == (None, str(tmp_path / "one.partial"))
+
+    @pytest.mark.usefixtures("stored")
+    def test_one_that_has_finished_is_done(self, tmp_path: Path) -> None:
+        (tmp_path / "one.partial").rename(tmp_path / "one")
+        assert self.settle(tmp_path, "resume=auto") == (tmp_path / "one", None)
+        with pytest.raises(ConfigError, match=r"seed: found 4, expected 3 as in the stored run"):
+            self.settle(tmp_path, "resume=auto", "seed=4")
 
 
 def test_a_folder_that_is_no_run_is_named(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from annotated_types import Ge, Gt, MinLen
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from ldyn.data.sources import HubConfig, JsonlConfig, MicroworldConfig
+from ldyn.data.sources import FilesConfig, HubConfig, MicroworldConfig
 from ldyn.decompose.settings import DecompositionConfig
 from ldyn.generation.pairwise.settings import WinsConfig
 from ldyn.generation.settings import ResponsesConfig
@@ -102,7 +102,7 @@ class RunConfig:
     seed: Annotated[int, Ge(0)]
     paths: PathsConfig
     model: Annotated[TinyConfig | PretrainedConfig, Field(discriminator="kind")]
-    dataset: Annotated[MicroworldConfig | JsonlConfig | HubConfig, Field(discriminator="source")]
+    dataset: Annotated[MicroworldConfig | FilesConfig | HubConfig, Field(discriminator="source")]
     probes: ProbesConfig
     trainer: TrainerConfig
     logger: LoggerConfig

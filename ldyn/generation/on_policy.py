@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 
 from ldyn.generation.judges import Judge
@@ -47,7 +48,7 @@ def _drawn(
         if side in config.sampled:
             counts["empty_answers"] += not text.strip()
             sides[side] = text if text.strip() else sides[side]
-    return PreferencePair(pair.pair_id, pair.prompt, sides["chosen"], sides["rejected"])
+    return replace(pair, chosen=sides["chosen"], rejected=sides["rejected"])
 
 
 def _ranked(

@@ -14,6 +14,7 @@ from ldyn.models.base import BaseModel, fingerprint
 from ldyn.models.settings import PretrainedConfig
 from ldyn.models.tokenizers import build_tokenizer
 
+Loaded = tuple[PreTrainedModel, PreTrainedTokenizerBase]
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _PADDING_CANDIDATES = ("<|padding|>", "<|pad|>", "<pad>", "[PAD]", "<|finetune_right_pad_id|>")
 _OWN_CORPUS_VOCABULARY = 32_000

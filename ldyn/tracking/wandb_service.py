@@ -34,7 +34,8 @@ def _wait_for(action: Callable[[], None], seconds: float) -> None:
 
     def act() -> None:
         try:
-            outcome.set_result(action())
+            action()
+            outcome.set_result(None)
         except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
             outcome.set_exception(error)
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import astuple
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import wandb
 import yaml
@@ -117,10 +117,15 @@ def _begin(logger: LoggerConfig, folder: Path, named: NamedRun) -> wandb.Run:
     """The wandb run of this run folder, the same after a resume; recorded offline where the server is out of reach."""
     identity = folder / IDENTITY_FILE
     known = json.loads(identity.read_text(encoding="utf-8"))["id"] if identity.exists() else None
-    names = {"project": logger.project, "entity": logger.entity, **wandb_names(logger, named)}
-    chosen = {"id": known, "tags": list(logger.tags), "config": _settings(folder), "settings": _quiet_settings()}
+    names: dict[str, Any] = {"project": logger.project, "entity": logger.entity, **wandb_names(logger, named)}
+    chosen: dict[str, Any] = {
+        "id": known,
+        "tags": list(logger.tags),
+        "config": _settings(folder),
+        "settings": _quiet_settings(),
+    }
     # Offline, a file starts anew and has all of the run in it; with `resume` its steps would be counted on.
-    resume = "allow" if known and logger.mode == "online" else None
+    resume: Literal["allow"] | None = "allow" if known and logger.mode == "online" else None
     try:
         run = wandb.init(mode=logger.mode, dir=folder.parent, resume=resume, **names, **chosen)
     except Exception as error:

@@ -39,4 +39,4 @@ def _instruction_model(
     from ldyn.models.settings import PretrainedConfig
 
     text = read_template(template)
-    return ChatPairJudge(LocalChatModel(PretrainedConfig(name), cache, device, progress), text)
+    return ChatPairJudge(LocalChatModel.load(PretrainedConfig(name), cache, device, progress), text)

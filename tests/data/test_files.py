@@ -1,10 +1,10 @@
-"""JSON lines: what is read, what is dropped and counted, and how faults are told."""
+"""Local files as preference data: what is read, what is dropped and counted, and how faults are told."""
 
 from __future__ import annotations
 
 import pytest
 
-from ldyn.data.jsonl import JsonlConfig, load_jsonl
+from ldyn.data.files import FilesConfig, load_files
 from ldyn.errors import DataError
 from ldyn.records import PROBE_FAMILIES, MissingResponses
 
@@ -15,7 +15,7 @@ def row(number, **changes):
 
 
 def load(path, seed=0, **settings):
-    return load_jsonl(JsonlConfig(str(path), **settings), seed)
+    return load_files(FilesConfig(str(path), **settings), seed)
 
 
 def error_of(path, **settings):
@@ -37,11 +37,13 @@ def test_a_folder_with_both_files(tmp_path, write_rows):
     assert data.probes["train"][1].responses == {"chosen": " yes 1", "rejected": " no 1", "irr_hum": "A cat."}
     assert [example.prompt for example in data.probes["test"]] == ["Human: q2\n\nAssistant:"]
     assert data.counts == {"train.rows_read": 2, "test.rows_read": 1, "pairs": 2, "corpus.documents": 2}
+    assert [part.split(" sha256:")[0] for part in data.version.split(", ")] == ["probe_train.jsonl", "probe_test.jsonl"]
 
 
-def test_a_single_file_has_no_unseen_questions_unless_rows_are_held_out(write_rows):
+def test_of_a_single_file_one_row_in_ten_is_held_out_unless_it_is_said_otherwise(write_rows):
     path = write_rows("mine.jsonl", [row(number) for number in range(20)])
-    assert (len(load(path).pairs), load(path).probes["test"]) == (20, ())
+    assert (len(load(path).pairs), len(load(path).probes["test"])) == (18, 2)
+    assert (len(load(path, n_held_out=0).pairs), load(path, n_held_out=0).probes["test"]) == (20, ())
     data = load(path, n_held_out=5)
     assert (len(data.pairs), len(data.probes["test"])) == (15, 5)
     assert {pair.prompt for pair in data.pairs}.isdisjoint(example.prompt for example in data.probes["test"])
@@ -63,11 +65,17 @@ def test_ids_spellings_null_and_other_keys(write_rows):
 
 def test_at_most_n_train_pairs_in_file_order(write_rows):
     path = write_rows("rows.jsonl", [row(number) for number in range(30)])
-    drawn = [pair.pair_id for pair in load(path, n_train=10).pairs]
+    drawn = [pair.pair_id for pair in load(path, n_train=10, n_held_out=0).pairs]
     assert len(drawn) == 10
     assert drawn == sorted(drawn)
     assert drawn != [pair.pair_id for pair in load(path, seed=1, n_train=10).pairs]
-    assert len(load(path, n_train=1000).pairs) == 30
+    assert len(load(path, n_train=1000, n_held_out=0).pairs) == 30
+
+
+def test_the_first_rows_are_the_pairs_if_they_are_to_be(write_rows):
+    path = write_rows("rows.jsonl", [row(number) for number in range(12)])
+    pairs = load(path, n_train=3, n_held_out=0, selection="first").pairs
+    assert [pair.pair_id for pair in pairs] == ["row-0001", "row-0002", "row-0003"]
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -162,9 +170,15 @@ def test_the_corpus_holds_questions_of_pairs_and_answers_of_other_rows_only(tmp_
 
 
 def test_missing_paths_say_what_was_looked_for(tmp_path, write_rows):
-    assert "expected a .jsonl file or a folder with probe_train.jsonl or train.jsonl" in error_of(tmp_path / "nowhere")
-    write_rows("rows.csv", ["a"])
-    assert "holds rows.csv; expected probe_train.jsonl or train.jsonl" in error_of(tmp_path)
+    suffixes = ".jsonl, .json, .csv, .tsv, .parquet"
+    layouts = f"probe_train{{{suffixes}}} or train{{{suffixes}}}"
+    assert f"expected a file ({suffixes}) or a folder with {layouts}" in error_of(tmp_path / "nowhere")
+    write_rows("rows.xlsx", ["a"])
+    assert f"holds rows.xlsx; expected {layouts}" in error_of(tmp_path)
+    assert f"is a .xlsx; expected one of {suffixes}; convert it (a spreadsheet" in error_of(tmp_path / "rows.xlsx")
+    for name in ("train.jsonl", "train.csv"):
+        write_rows(name, [row(0)])
+    assert "holds train.jsonl and train.csv; expected one of them" in error_of(tmp_path)
     path = write_rows("rows.jsonl", [row(0)])
     assert "There is no file nowhere.jsonl" in error_of(path, corpus_paths=("nowhere.jsonl",))
 
@@ -184,22 +198,26 @@ def test_all_faults_of_all_files_are_told_together(tmp_path, write_rows):
             row(14, reject_gptformat="a", rejected_gptformat="b"),
         ],
     )
-    write_rows("test.jsonl", [row(20, prompt=...)])
-    a_line, a_text = "write one JSON object a line", "write a text (message lists: dataset=hub)"
+    write_rows("test.jsonl", [row(20, prompt=..., rejected=...)])
+    a_line = "write one JSON object a line"
+    a_number = "1 of 15 rows (row 5; first: prompt is of type int)"
+    no_message = '1 of 15 rows (row 7; first: chosen holds the keys role); a message is {"role": …, "content": …}'
+    columns, mapping = "found the columns chosen; expected prompt and chosen", "{prompt: …, chosen: chosen}"
+    mapping = f"'dataset.columns={mapping}'"
     needed = "each row of this file needs prompt, chosen, rejected"
     assert error_of(tmp_path) == "\n".join(
         [
             f"{tmp_path / 'train.jsonl'} cannot be used:",
             f"  - not valid JSON: 1 of 15 rows (row 2; first: Expecting value in column 1); {a_line}",
-            f"  - without 'chosen': 1 of 15 rows (row 3); {needed}",
             f"  - not a JSON object: 1 of 15 rows (row 4; first: found list); {a_line}",
-            f"  - with a 'prompt' that is not text: 1 of 15 rows (row 5; first: found int); {a_text}",
-            "  - with the id of an earlier row: 1 of 15 rows (row 6; first: 'x'); give each row its own id",
-            f"  - with a 'chosen' that is not text: 1 of 15 rows (row 7; first: found list); {a_text}",
-            f"  - without 'rejected': 7 of 15 rows (row 8, 9, 10, 11, 12, …); {needed}",
             "  - with 'reject_gptformat' in both spellings: 1 of 15 rows (row 15); keep one",
+            f"  - without 'chosen': 1 of 15 rows (row 3); {needed}",
+            f"  - with a value that is neither text nor a list of messages: {a_number}; write a text",
+            f"  - with a list that holds something other than messages: {no_message}, both of them texts",
+            f"  - without 'rejected': 7 of 15 rows (row 8, 9, 10, 11, 12, …); {needed}",
+            "  - with the id of an earlier row: 1 of 15 rows (row 6; first: 'x'); give each row its own id",
             f"{tmp_path / 'test.jsonl'} cannot be used:",
-            "  - without 'prompt': 1 of 1 rows (row 1); each row of this file needs prompt, chosen",
+            f"  - without prompt: {columns}; say which is which by {mapping}, or rename them",
         ]
     )
 
@@ -207,7 +225,7 @@ def test_all_faults_of_all_files_are_told_together(tmp_path, write_rows):
 def test_a_file_that_is_not_text_or_empty(tmp_path, write_rows):
     path = tmp_path / "rows.jsonl"
     path.write_bytes(b'{"prompt": "\xff"}')
-    assert "is not UTF-8 text (byte 12" in error_of(path)
+    assert "not UTF-8 text: 1 lines (line 1; first: 0xFF at byte 12" in error_of(path)
     assert "has no rows" in error_of(write_rows("empty.jsonl", ["", " "]))
 
 
