@@ -67,6 +67,9 @@ class PlannedSweeper(Sweeper):
 
     def _is_auto(self, arguments: list[str]) -> bool:
         """Whether the sweep goes on with one before; raises ConfigError where it could not be found again."""
+        if any(key_of(word) == "run" for word in arguments):
+            found = "found a name with -m, whose jobs are numbered"
+            raise ConfigError([f"run: {found}; leave it out, hydra.sweep.dir=outputs/sweeps/NAME names the sweep"])
         said = [word.partition("=")[2].strip("'\"") for word in arguments if key_of(word) == "resume"]
         if said and said != [AUTO]:
             found = f"found resume={said[-1]} with -m, expected resume=auto and the folder of the sweep"
