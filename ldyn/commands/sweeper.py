@@ -49,7 +49,8 @@ class PlannedSweeper(Sweeper):
     def sweep(self, arguments: list[str]) -> list[Sequence[JobReturn]]:
         """Run what is to be run; raises SweepError where a job does not finish, after the others had their turn."""
         folder, launcher = Path(str(self._settings.hydra.sweep.dir)), self._settings.hydra.launcher
-        plan = plan_sweep(folder, self._wanted(arguments), sys.argv[1:], auto=self._is_auto(arguments))
+        auto = self._is_auto(arguments)
+        plan = plan_sweep(folder, self._wanted(arguments), sys.argv[1:], auto=auto)
         jobs = plan.launched_with()
         size = self._batch_size or len(jobs) or 1
         batches = [jobs[first : first + size] for first in range(0, len(jobs), size)]
