@@ -148,6 +148,8 @@ class TestCommandLine:
         assert "expected hydra.sweep.dir=outputs/sweeps/NAME, always the same" in capsys.readouterr().err
         assert main(["train", "-m", "+exp=smoke", "seed=1,2", "resume=outputs/x"]) == 2
         assert "with -m, expected resume=auto" in capsys.readouterr().err
+        assert main(["train", "-m", "+exp=smoke", "seed=1,2", "run=mine"]) == 2
+        assert "found a name with -m, whose jobs are numbered" in capsys.readouterr().err
         assert main(["train", "+exp=smoke", "resume=auto"]) == 2
         assert "expected run=NAME, the same each time" in capsys.readouterr().err
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from ldyn.models.tiny import TinyConfig, build_tiny_model
+from ldyn.models.settings import TinyConfig
+from ldyn.models.tiny import build_tiny_model
 from ldyn.models.tokenizers import build_tokenizer
 
 PAGE = (Path(__file__).parents[1] / "docs" / "YOUR_DATA.md").read_text(encoding="utf-8")

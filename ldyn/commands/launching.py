@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from ldyn.errors import LdynError
+from ldyn.errors import Interrupted, LdynError
 
 INSTEAD = "hydra/launcher=submitit_local or joblib runs the jobs on this machine; without hydra/launcher one by one"
 
@@ -46,6 +47,11 @@ def launching_explained(launcher: DictConfig, folder: Path) -> Iterator[None]:
 
     try:
         yield
+    except KeyboardInterrupt as stopped:
+        if not is_slurm(launcher):
+            raise
+        told = f"The jobs stay in SLURM's queue: `squeue --me` shows them, `ldyn report {folder}` how far they are."
+        raise Interrupted(signal.SIGINT, f"Waits no longer. {told}") from stopped
     except (FailedSubmissionError, UncompletedJobError, subprocess.CalledProcessError) as error:
         if refusal := re.findall(r"sbatch: error: (.*)", str(error)):
             raise LdynError(_refused(launcher, refusal)) from error

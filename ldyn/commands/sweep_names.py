@@ -7,18 +7,17 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-SWEEP_FILE = "multirun.yaml"
-"""Written by Hydra's sweeper before the first job: the configuration with the overrides as they were typed."""
+from ldyn.trajectories.sweeps import read_sweep, settings_of, swept_keys
 
 
 def name_after_sweep(composed: DictConfig, overrides: Sequence[str]) -> None:
     """Fill in ``logger.group`` and ``logger.run_name`` of a job placed in its sweep folder, where they are left open.
 
-    ``overrides``: those of this job, as Hydra gives them.
+    ``overrides``: those of this job, as Hydra gives them. What differs is known from the plan of the sweep.
     """
     folder = Path(str(composed.paths.run)).parent
-    typed = OmegaConf.select(OmegaConf.load(folder / SWEEP_FILE), "hydra.overrides.task") or []
-    differing = [override.lstrip("+") for override in overrides if override not in typed]
-    for key, value in (("logger.group", folder.name), ("logger.run_name", ", ".join(differing) or None)):
+    own, jobs = settings_of(overrides), [settings_of(job.overrides) for job in read_sweep(folder).jobs]
+    name = ", ".join(f"{key}={own[key]}" for key in swept_keys(jobs) if key in own)
+    for key, value in (("logger.group", folder.name), ("logger.run_name", name or None)):
         if OmegaConf.select(composed, key) is None:
             OmegaConf.update(composed, key, value, force_add=True)

@@ -49,7 +49,8 @@ class PlannedSweeper(Sweeper):
     def sweep(self, arguments: list[str]) -> list[Sequence[JobReturn]]:
         """Run what is to be run; raises SweepError where a job does not finish, after the others had their turn."""
         folder, launcher = Path(str(self._settings.hydra.sweep.dir)), self._settings.hydra.launcher
-        plan = plan_sweep(folder, self._wanted(arguments), sys.argv[1:], auto=self._is_auto(arguments))
+        auto = self._is_auto(arguments)
+        plan = plan_sweep(folder, self._wanted(arguments), sys.argv[1:], auto=auto)
         jobs = plan.launched_with()
         size = self._batch_size or len(jobs) or 1
         batches = [jobs[first : first + size] for first in range(0, len(jobs), size)]
@@ -67,6 +68,9 @@ class PlannedSweeper(Sweeper):
 
     def _is_auto(self, arguments: list[str]) -> bool:
         """Whether the sweep goes on with one before; raises ConfigError where it could not be found again."""
+        if any(key_of(word) == "run" for word in arguments):
+            found = "found a name with -m, whose jobs are numbered"
+            raise ConfigError([f"run: {found}; leave it out, hydra.sweep.dir=outputs/sweeps/NAME names the sweep"])
         said = [word.partition("=")[2].strip("'\"") for word in arguments if key_of(word) == "resume"]
         if said and said != [AUTO]:
             found = f"found resume={said[-1]} with -m, expected resume=auto and the folder of the sweep"

@@ -120,7 +120,12 @@ def _manifest(build: ProbeSetBuild) -> Mapping[str, Any]:
         **describe_environment(),
         "created": now(),
         "settings": asdict(plan.request),
-        "data": {"name": plan.data.name, "training_pairs": len(plan.data.pairs), "counts": dict(plan.data.counts)},
+        "data": {
+            "name": plan.data.name,
+            "version": plan.data.version,
+            "training_pairs": len(plan.data.pairs),
+            "counts": dict(plan.data.counts),
+        },
         "counts": dict(sorted(build.counts.items())),
         "estimated": asdict(plan.asking.most) if plan.writings else None,
         "spent": None if build.spent is None else {**asdict(build.spent), "cost": cost},

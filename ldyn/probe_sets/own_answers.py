@@ -58,7 +58,7 @@ def with_own_answers(
     encoding, weights = request.dataset.encoding, fingerprint(model, tokenizer)
     encoder = Encoder(tokenizer, encoding)
     asked = lacking(examples)
-    requests = [_prompt(encoder.prompt(one.prompt), config, encoding, request.seed) for _, one in asked]
+    requests = [_prompt(encoder.prompt(one.prompt, one.turns), config, encoding, request.seed) for _, one in asked]
     answering = CachedAnswers(model, tokenizer, weights, cache, progress, config.batch_size)
     answers = dict(zip(asked_ids(asked), answering.answer(requests), strict=True))
     return _put_in(examples, answers, weights)

@@ -36,11 +36,15 @@ def write_examples(examples: Examples, separator: str, folder: Path) -> dict[str
     return hashes
 
 
-def as_row(example: ProbeExample, separator: str) -> dict[str, str]:
-    """One line of a probe file; every response begins with the separator, whoever wrote it."""
+def as_row(example: ProbeExample, separator: str) -> dict[str, Any]:
+    """One line of a probe file; every response begins with the separator, whoever wrote it.
+
+    A prompt that is a conversation stays a list of messages, so that it is encoded as its training pair is.
+    """
     known = [probe for probe in PROBE_FAMILIES if probe in example.responses]
     texts = {probe: separator + normal_response(example.responses[probe]) for probe in known}
-    return {"id": example.example_id, "prompt": example.prompt, **texts}
+    messages = [{"role": turn.role, "content": turn.content} for turn in example.turns]
+    return {"id": example.example_id, "prompt": messages or example.prompt, **texts}
 
 
 def write_dropped(dropped: Sequence[Dropped], folder: Path) -> None:
@@ -63,7 +67,7 @@ def write_manifest(content: Mapping[str, Any], folder: Path) -> None:
     write_atomically(folder / MANIFEST_FILE, (json.dumps(plain(content), indent=1, default=str) + "\n").encode())
 
 
-def _write_lines(path: Path, rows: Iterable[Mapping[str, str]]) -> str:
+def _write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> str:
     # ASCII with escapes, as the paper's files: whatever a text holds, each row stays one line of valid UTF-8.
     content = "".join(json.dumps(row) + "\n" for row in rows).encode()
     write_atomically(path, content)

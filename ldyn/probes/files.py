@@ -19,8 +19,8 @@ _ROWS_SHOWN = 5
 def with_probe_files(data: PreferenceData, path: Path) -> PreferenceData:
     """The data with the probe examples of ``path``, a folder as `ldyn probes` writes it, in the place of its own.
 
-    A train row belongs to the training pair with its question and gets that pair's id. Raises DataError if a file
-    cannot be read, or where a row's question, or its chosen or rejected answer, is not that of a training pair.
+    A train row belongs to the training pair with its question and gets that pair's id and turns. Raises DataError if a
+    file cannot be read, or where a row's question, or its chosen or rejected answer, is not that of a training pair.
     """
     train_file, test_file = find_files(path.expanduser())
     files = [RowFile(train_file, "train", ("prompt", "chosen"))]
@@ -33,7 +33,8 @@ def with_probe_files(data: PreferenceData, path: Path) -> PreferenceData:
 
 
 def _example(row: Row) -> ProbeExample:
-    return ProbeExample(row.row_id, row.prompt, {key: text for key, text in row.responses.items() if text.strip()})
+    responses = {key: text for key, text in row.responses.items() if text.strip()}
+    return ProbeExample(row.row_id, row.prompt, responses, row.turns)
 
 
 def _of_pairs(examples: Sequence[ProbeExample], pairs: Sequence[PreferencePair], path: Path) -> list[ProbeExample]:
@@ -46,7 +47,8 @@ def _of_pairs(examples: Sequence[ProbeExample], pairs: Sequence[PreferencePair],
             "have another question, or another chosen or rejected answer. Take the dataset, its n_train and the seed "
             "with which the probe set was built, or build another one with `ldyn probes`."
         )
-    return [replace(example, example_id=pair_of[normal_prompt(example.prompt)].pair_id) for example in examples]
+    own = [(example, pair_of[normal_prompt(example.prompt)]) for example in examples]
+    return [replace(example, example_id=pair.pair_id, turns=pair.turns) for example, pair in own]
 
 
 def _is_trained(example: ProbeExample, pair_of: Mapping[str, PreferencePair]) -> bool:

@@ -80,7 +80,7 @@ def _names(path: Path, runs: Sequence[Run]) -> list[dict[str, str]]:
     settings = [settings_but_seed(run) for run in runs]
     typed = {job.run: settings_of(job.overrides) for job in read_sweep(path).jobs}
     own = [typed[run.path.name] for run in runs if run.path.name in typed]
-    keys = [key for key in swept_keys(own) if key != "seed"]
+    keys = [key for key in swept_keys(own) if key.partition(".")[0] not in ("seed", "logger", "paths")]
     if len(own) == len(runs) == len({tuple(one.get(key) for key in keys) for one in own}):
         return [{key: one.get(key, "–") for key in keys} for one in own]
     keys = swept_keys(settings)

@@ -14,7 +14,8 @@ sys.path.append(str(Path(__file__).parents[1] / "generation"))
 from stand_in import StandIn
 from writer import pair, write_rows, writes_well
 
-from ldyn.models.tiny import TinyConfig, build_tiny_model
+from ldyn.models.settings import TinyConfig
+from ldyn.models.tiny import build_tiny_model
 from ldyn.models.tokenizers import build_tokenizer
 
 TEMPLATE = (

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from stand_in import Reply, StandIn, failed, said
+from transformers import PreTrainedTokenizerFast
 from writer import pair, read_rows, write_rows, writes_well, written
 
 from ldyn.cli import main
@@ -329,3 +330,38 @@ def test_without_unseen_questions(pairs: Path, tmp_path: Path, capsys: pytest.Ca
     assert found["counts"]["train.not_constructible.irr_test"] == 30
     assert found["quality"]["passed"]
     assert not (tmp_path / "out" / "probe_test.jsonl").exists()
+
+
+def test_conversations_stay_conversations(
+    instruction_model: Path, by_api: list[str], stand_in: StandIn, tmp_path: Path
+) -> None:
+    """The file's prompts are message lists, which a run encodes by the chat template; so does the initial model."""
+    rows: list[dict[str, Any]] = []
+    for number in range(12):
+        messages = [{"role": "user", "content": pair(number)["prompt"].split(": ")[1].split("\n")[0]}]
+        answers = {side: [{"role": "assistant", "content": pair(number)[side]}] for side in ("chosen", "rejected")}
+        rows.append({"prompt": messages, **answers})
+    file = write_rows(tmp_path / "conversations.jsonl", rows)
+    data = ["dataset=files", f"dataset.path={file}", "dataset.n_held_out=4"]
+    own = ["--initial-model", str(instruction_model), "--initial-mode", "greedy", "--max-new-tokens", "5"]
+    places = ["--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "out")]
+    assert main(["probes", *data, *by_api, *own, *places]) == 0
+    made = rows_of(tmp_path / "out")
+    assert {str(row["prompt"]) for members in made.values() for row in members} == {str(row["prompt"]) for row in rows}
+    asked = stand_in.bodies[0]["messages"][0]["content"]
+    assert "Human: What should I know" in asked  # a rephraser reads it as plain text
+
+    from ldyn.commands.dataset_words import dataset_config
+    from ldyn.data.sources import load_data
+    from ldyn.probes.builder import ProbesConfig, build_probes
+
+    loaded = load_data(dataset_config(data), 0)
+    probes = build_probes(loaded, ProbesConfig(path=tmp_path / "out"), 0)
+    turns = {one.pair_id: one.turns for one in loaded.pairs}
+    assert all(one.turns == turns[one.example_id] for one in probes.examples["train"])
+    assert all(one.turns and "irr_hum" in one.responses for members in probes.examples.values() for one in members)
+    kept = [json.loads(path.read_text()) for path in (tmp_path / "cache").rglob("*.json")]
+    prompts = [one["question"]["prompt_ids"] for one in kept if "prompt_ids" in one["question"]]
+    user = PreTrainedTokenizerFast.from_pretrained(instruction_model).convert_tokens_to_ids("<|user|>")
+    assert len(prompts) == 12
+    assert all(ids[0] == user for ids in prompts)
