@@ -13,6 +13,7 @@ import os
 import platform
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from ldyn.models.base import fingerprint
 from ldyn.processes.group import process_count
 from ldyn.records import EncodedPair, EncodedProbeExample, Moment, ProbeScore
 from ldyn.session import Session
+from ldyn.tracking import StagePast
 from ldyn.training.checkpoints import adopt_final, final_folder
 from ldyn.training.identity import stage_identity
 from ldyn.training.stage import StagePlan
@@ -119,10 +121,9 @@ def _where() -> list[Any]:
 def take_over(shared: SharedStage, plan: StagePlan, steps: Collection[int], session: Session) -> None:
     """Tell the session all that was measured of the shared stage at ``steps``, then adopt its weights."""
     table = shared.table
-    for _, rows in table[table["step"].isin(steps)].groupby("step"):
-        session.record_scores(_moment(rows, plan), _scores(rows))
-    for row in shared.log_rows():
-        session.record_log(plan.info.name, int(row["step"]), {k: v for k, v in row.items() if k != "step"})
+    moments = table[table["step"].isin(steps)].groupby("step")
+    past = StagePast(list(shared.log_rows()), [(_moment(rows, plan), _scores(rows)) for _, rows in moments])
+    past.tell(session.record_scores, partial(session.record_log, plan.info.name))
     session.commit_log(plan.info.name)
     session.describe(shared_stages={plan.info.name: {"run": shared.run.path, "stage": shared.name}})
     adopt_final(shared.final, session.stage_folder(plan.info.name))

@@ -55,9 +55,10 @@ def run_stage(
     """Train one stage unless its final weights are there already; scores and log rows go to the session."""
     info, folder = plan.info, session.stage_folder(plan.info.name)
     is_trained, checkpoint = from_main(lambda: (final_folder(folder).exists(), last_complete_checkpoint(folder)))
-    if is_trained:
-        return
     length = StageLength.of(plan, len(pairs))
+    if is_trained:
+        session.recall_stage(info, length.total_steps)
+        return
     steps = length.scheduled(config.probes.schedule)
     model = stage_weights(info.start, base, session)
     exchange = exchange_of(config)

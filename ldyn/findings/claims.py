@@ -1,7 +1,7 @@
 """The claims of the paper that a run can test, and the findings made of them.
 
 A verdict is about this run: its model, its data, its seed. The interval speaks of other probe examples, not of other
-seeds; for those, repeat the run (``Claim.measure`` gives the parts of one run to whoever wants to join several).
+seeds; for those, repeat the run and see ``over_seeds``.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ def check_seeds(name: str, runs: Sequence[Run]) -> None:
 
 def by_setting(runs: Sequence[Run]) -> dict[str, list[Run]]:
     """Runs of one setting together, in the order they came; the names say what differs between them, "" if nothing."""
-    settings = [_settings(run) for run in runs]
+    settings = [settings_but_seed(run) for run in runs]
     keys = sorted({key for one in settings for key in one})
     differing = [key for key in keys if len({repr(one.get(key)) for one in settings}) > 1]
     groups: dict[str, list[Run]] = {}
@@ -46,7 +46,7 @@ def by_setting(runs: Sequence[Run]) -> dict[str, list[Run]]:
 
 def _faults(one: Run, other: Run) -> Iterator[str]:
     names = f"{one.path.name} and {other.path.name}"
-    mine, yours = _settings(one), _settings(other)
+    mine, yours = settings_but_seed(one), settings_but_seed(other)
     for key in sorted({*mine, *yours}):
         if mine.get(key) != yours.get(key):
             yield f"{names} differ in {key} ({mine.get(key)}, {yours.get(key)})"
@@ -56,8 +56,8 @@ def _faults(one: Run, other: Run) -> Iterator[str]:
         yield f"{names} measured the same numbers"
 
 
-def _settings(run: Run) -> dict[str, Any]:
-    """Dotted key -> value, without what may differ."""
+def settings_but_seed(run: Run) -> dict[str, Any]:
+    """Dotted key -> value, without what may differ between runs of one experiment."""
     content = yaml.safe_load(run.config_text or "{}")
     flat = dict(_flat(content)) if isinstance(content, Mapping) else {}
     own = tuple(f"{key}." for key in _OF_ONE_RUN)

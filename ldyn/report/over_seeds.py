@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ldyn.findings.over_seeds import findings_over_seeds
-from ldyn.findings.seed_runs import by_setting
 from ldyn.findings.seeds_table import CAPTION, alone_text, p_text
 from ldyn.records import FAILS, HOLDS, INCONCLUSIVE, FindingOverSeeds
 from ldyn.trajectories import Run
@@ -13,10 +12,10 @@ from ldyn.trajectories import Run
 _MARKS = {HOLDS: "✓", FAILS: "✗", INCONCLUSIVE: "?"}
 
 
-def over_seeds_lines(runs: Sequence[Run]) -> list[str]:
-    """Of runs of one experiment; where they differ in more than their seed, a table for each setting."""
+def over_seeds_lines(settings: Mapping[str, Sequence[Run]]) -> list[str]:
+    """A table for each setting: what runs of one experiment differ in besides their seed ("" for nothing) -> runs."""
     lines = ["## Findings over seeds"]
-    for setting, group in by_setting(runs).items():
+    for setting, group in settings.items():
         name = str(group[0].manifest.get("name", ""))
         lines += ["", *([f"### {setting}", ""] if setting else []), *_table(findings_over_seeds({name: group}))]
     return [*lines, "", f"{CAPTION}. The reasons: `ldyn verify` of this folder."]

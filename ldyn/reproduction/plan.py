@@ -19,7 +19,7 @@ from ldyn.config import RunConfig, load_study_config
 from ldyn.config.hashes import settings_hash
 from ldyn.config.jobs import job_config
 from ldyn.config.studies import ImagesStudy, RepeatedStudy, ToyStudy
-from ldyn.models.tiny import TinyConfig
+from ldyn.models.settings import TinyConfig
 from ldyn.reproduction.costs import Work, stage_work
 from ldyn.reproduction.settings import PartConfig, ReproduceConfig
 

@@ -119,9 +119,7 @@ class StageCallback(TrainerCallback):
             self.observe.probe(model, state.global_step)
         if state.global_step in self.snapshot_steps:
             control.should_save = True
-        number = highest_of_all(self.stop.signal_number or 0, args.device)  # all processes stop after the same step
-        if number:
-            self.stop.signal_number = number
+        if self.stop.agree_on(highest_of_all(self.stop.weight, args.device)):  # all stop after the same step
             control.should_save = True
             control.should_training_stop = True
         self._commit_before_saving(control)

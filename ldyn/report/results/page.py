@@ -17,7 +17,8 @@ def html_page(markdown: str, folder: Path) -> str:
     tokens = parser.parse(markdown)
     for token in _all(tokens):
         if token.type == "image":
-            token.attrs["src"] = data_url(folder / str(token.attrs["src"]))
+            picture = folder / str(token.attrs["src"])
+            token.attrs["src"] = data_url(picture) if picture.is_file() else ""  # not ours: text of a run that looks so
     environment = page_environment()
     style = source_text(environment, "report.css")
     return environment.get_template("results.html").render(
