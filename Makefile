@@ -5,10 +5,10 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup squeeze check test clean
+.PHONY: help setup squeeze reproduce check test test-slurm clean
 
 help:  ## this list
-	@awk -F ':.*##  *' '/^[a-z]+:.*##/ {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*##  *' '/^[a-z-]+:.*##/ {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP)  ## make .venv with the pinned set of packages (once, and again when they change)
 
@@ -21,6 +21,9 @@ $(STAMP): pyproject.toml constraints.txt
 squeeze: setup  ## the paper's central experiment on the embedded model and data, some minutes
 	$(BIN)/ldyn train +exp=dpo_squeeze
 
+reproduce: setup  ## every experiment of the paper over three seeds, about an hour; goes on where it was stopped
+	$(BIN)/ldyn reproduce
+
 check: setup  ## what CI checks: lint, format, types, and that every configuration composes
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -29,6 +32,10 @@ check: setup  ## what CI checks: lint, format, types, and that every configurati
 
 test: setup  ## the tests
 	$(BIN)/pytest -n 2
+
+test-slurm: setup  ## sweeps and pre-emption on a SLURM that is started for it (root, Debian's packages)
+	settings="$$(scripts/slurm_sandbox.sh up)" && eval "$$settings" && \
+	{ $(BIN)/pytest -m slurm tests/slurm; result=$$?; scripts/slurm_sandbox.sh down; exit $$result; }
 
 clean:  ## remove .venv and caches; outputs/ stays
 	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist

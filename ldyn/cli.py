@@ -77,6 +77,12 @@ def _images(arguments: Sequence[str]) -> int:
     return images.main(arguments)
 
 
+def _reproduce(arguments: Sequence[str]) -> int:
+    from ldyn.commands import reproduce
+
+    return reproduce.main(arguments)
+
+
 def _import_logs(arguments: Sequence[str]) -> int:
     from ldyn.commands import import_logs
 
@@ -101,13 +107,14 @@ COMMANDS: dict[str, Command] = {
     "train": Command("run an experiment: its stages, its probes, its findings and its report", _train),
     "report": Command("draw the figures and the report page of finished or running runs again", _report),
     "verify": Command("compute the findings of runs anew from their trajectories, and check the stored ones", _verify),
-    "probes": Command("check whether a probe set is fit to be measured with", _probes),
+    "probes": Command("build a probe set from preference data, or check whether one is fit for use", _probes),
     "generate": Command("let models answer prompts, and measure repetition and hallucination", _generate),
     "judge": Command("compare the answers of two models, pair by pair, in both orders", _judge),
     "score": Command("score the probes of a file with any model or checkpoint", _score),
     "decompose": Command("hold the theory's prediction of an update against what the update really did", _decompose),
     "toy": Command("the squeezing effect in a bare softmax, calculated and judged; takes seconds", _toy),
     "images": Command("who moves whom while a small classifier learns digits, predicted and measured", _images),
+    "reproduce": Command("run all experiments of the paper over seeds, and set them beside it", _reproduce),
     "import-logs": Command("turn logs that others published into a run like our own", _import_logs),
     "bench": Command("measure what scoring probes and training cost on this machine", _bench),
 }

@@ -54,6 +54,10 @@ class LostProcess(LdynError):
     """One of the processes of a run has ended or was killed while the others still needed it."""
 
 
+class SweepError(LdynError):
+    """Jobs of a sweep that did not finish; the others did."""
+
+
 class Interrupted(LdynError):
     """The run was asked to stop (Ctrl-C, SIGTERM) and saved a checkpoint first."""
 

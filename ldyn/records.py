@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,23 +18,38 @@ if TYPE_CHECKING:
 # Text
 
 
+class Turn(NamedTuple):
+    """What one side said in a conversation; ``role`` is "system", "user" or "assistant"."""
+
+    role: str
+    content: str
+
+
 @dataclass(frozen=True, slots=True)
 class PreferencePair:
-    """One training question with the answer that was preferred and the one that was not."""
+    """One training question with the answer that was preferred and the one that was not.
+
+    ``turns``: the prompt as a conversation, where the source says who spoke; ``prompt`` is then the same as plain text.
+    """
 
     pair_id: str
     prompt: str
     chosen: str
     rejected: str
+    turns: tuple[Turn, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeExample:
-    """One question and the responses to observe on it: probe key -> text. A response may be absent, never empty."""
+    """One question and the responses to observe on it: probe key -> text. A response may be absent, never empty.
+
+    ``turns``: as in PreferencePair.
+    """
 
     example_id: str
     prompt: str
     responses: Mapping[str, str]
+    turns: tuple[Turn, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +95,7 @@ class PreferenceData:
     counts: what was read, dropped or repaired, by reason ("rows_read", "dropped_empty_rejected" ...).
     checker: judges generated answers, or None where the facts are not known.
     missing: probes that only some rows carry; an error or a counted drop, as the probe settings say.
+    version: which text this is: the commit of a set of the hub, the sha256 of each file; "" for a generated world.
     """
 
     name: str
@@ -89,6 +105,7 @@ class PreferenceData:
     counts: Mapping[str, int] = field(default_factory=dict)
     checker: AnswerChecker | None = None
     missing: Sequence[MissingResponses] = ()
+    version: str = ""
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -280,3 +297,32 @@ class Finding:
 
 
 FINDING_FIELDS: tuple[str, ...] = tuple(Finding.__dataclass_fields__)
+
+
+@dataclass(frozen=True, slots=True)
+class FindingOverSeeds:
+    """One claim of the paper, judged from several seeds in one table with others; the numbers of a Finding, over seeds.
+
+    seeds: how many the estimate is the mean of. held, failed, open: in how many runs it came to that verdict alone;
+    None for a study, which repeats itself under several seeds in one run and has one verdict.
+    p_value: two-sided, of the side on which the claim lies; p_adjusted: corrected for all claims of the table, taken as
+    1 where something else than the numbers leaves the claim open. Both are NaN where there is no interval.
+    source: the experiment whose runs were asked.
+    """
+
+    id: str
+    claim: str
+    estimate: float
+    ci_low: float
+    ci_high: float
+    unit: str
+    seeds: int
+    held: int | None
+    failed: int | None
+    open: int | None
+    p_value: float
+    p_adjusted: float
+    verdict: str
+    reason: str
+    paper: str
+    source: str

@@ -13,11 +13,11 @@ from ldyn.config import RunConfig
 from ldyn.models.base import BaseModel
 from ldyn.probes.budget import TokenBudget
 from ldyn.probes.builder import ProbesConfig
-from ldyn.probes.schedule import scheduled_steps
 from ldyn.probes.scorer import score_probes, score_tokens
-from ldyn.processes.group import from_main
+from ldyn.processes.group import from_main, in_main
 from ldyn.records import EncodedPair, EncodedProbeExample, ProbeScore, StageInfo, TokenRecord
 from ldyn.session import Session
+from ldyn.sharing import exchange_of, stage_key, take_over
 from ldyn.training.checkpoints import final_folder, last_complete_checkpoint, start_weights
 from ldyn.training.interrupts import StopRequest
 from ldyn.training.stage import StageLength, StageObservers, StagePlan, train_stage
@@ -55,10 +55,43 @@ def run_stage(
     """Train one stage unless its final weights are there already; scores and log rows go to the session."""
     info, folder = plan.info, session.stage_folder(plan.info.name)
     is_trained, checkpoint = from_main(lambda: (final_folder(folder).exists(), last_complete_checkpoint(folder)))
-    if is_trained:
-        return
     length = StageLength.of(plan, len(pairs))
+    if is_trained:
+        session.recall_stage(info, length.total_steps)
+        return
+    steps = length.scheduled(config.probes.schedule)
+    model = stage_weights(info.start, base, session)
+    exchange = exchange_of(config)
+    key = from_main(lambda: stage_key(plan, model, base.tokenizer, pairs, probes, config) if exchange else "")
+    # What keeps snapshots must make them; what has begun goes on by itself.
+    may_share = exchange is not None and checkpoint is None and plan.trainer.snapshots is None
+
+    def taken_over() -> bool:
+        shared = exchange.find(key, steps) if exchange and may_share else None
+        if shared:
+            take_over(shared, plan, steps, session)
+        return shared is not None
+
     session.begin_stage(info, length.total_steps, after_step=checkpoint[1] if checkpoint else -1)
+    with session.timed(info.name):
+        if not from_main(taken_over):
+            _train(plan, model, base, pairs, probes, config, session, stop)
+            if exchange:
+                in_main(lambda: exchange.offer(key, config.paths.run, info.name))
+    session.finish_stage(info)
+
+
+def _train(
+    plan: StagePlan,
+    model: PreTrainedModel,
+    base: BaseModel,
+    pairs: Sequence[EncodedPair],
+    probes: Sequence[EncodedProbeExample],
+    config: RunConfig,
+    session: Session,
+    stop: StopRequest,
+) -> None:
+    info, length = plan.info, StageLength.of(plan, len(pairs))
     probing = StageProbing(probes, config.probes, base.tokenizer.pad_token_id, session.store, info.name)
 
     def probe(model: PreTrainedModel, step: int) -> None:
@@ -69,19 +102,17 @@ def run_stage(
     def log(step: int, metrics: Mapping[str, float]) -> None:
         session.record_log(info.name, step, metrics)
 
-    with session.timed(info.name):
-        train_stage(
-            plan,
-            stage_weights(info.start, base, session),
-            base.tokenizer,
-            pairs,
-            folder=folder,
-            seed=config.seed,
-            probe_steps=scheduled_steps(length.total_steps, config.probes.schedule),
-            observe=StageObservers(probe, log, functools.partial(session.commit_log, info.name)),
-            stop=stop,
-        )
-    session.finish_stage(info)
+    train_stage(
+        plan,
+        model,
+        base.tokenizer,
+        pairs,
+        folder=session.stage_folder(info.name),
+        seed=config.seed,
+        probe_steps=length.scheduled(config.probes.schedule),
+        observe=StageObservers(probe, log, functools.partial(session.commit_log, info.name)),
+        stop=stop,
+    )
 
 
 class StageProbing:

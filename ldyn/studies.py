@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from ldyn.config import StudyConfig, config_to_yaml
+from ldyn.config.hashes import settings_hash
 from ldyn.manifest import Manifest, recorded
 from ldyn.results import conclude
 from ldyn.trajectories import Run, RunFolder, read_run
@@ -61,4 +62,5 @@ def open_study(config: StudyConfig) -> Iterator[Study]:
 def first_content(config: StudyConfig) -> dict[str, Any]:
     """What the manifest of a study says from the start: it has no stages."""
     seeds = {"seed": config.seed, "seeds": list(config.all_seeds)}
-    return {"name": config.name, "run": config.run, **seeds, "stages": []}
+    hashes = {"settings": settings_hash(config)}
+    return {"name": config.name, "run": config.run, **seeds, "hashes": hashes, "stages": []}

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import runpy
 import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported; tiny 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.append(str(ROOT / "tests" / "tracking"))  # wandb_files.py is no test module and belongs to no package
 AS_COMMAND = Path(__file__).with_name("as_command.py")
 
 Forked = Callable[..., "subprocess.CompletedProcess[str]"]

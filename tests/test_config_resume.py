@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from ldyn.commands.configs import config_folder
 from ldyn.config import RunConfig, config_to_yaml
-from ldyn.config.jobs import job_config
+from ldyn.config.jobs import job_config, settle_resume
 from ldyn.errors import ConfigError, RunFolderError
 from ldyn.processes import launcher
 
@@ -116,6 +116,36 @@ def test_the_tracker_may_be_another(tmp_path: Path) -> None:
     assert (config.logger.kind, config.seed) == ("none", 3)
 
 
+def test_another_mode_of_the_tracker_keeps_the_name_of_the_run(tmp_path: Path) -> None:
+    named = ["logger.group=sweep", "logger.run_name=seed\\=3", "logger.tags=[old]"]
+    config = job("+exp=dpo_squeeze", f"paths.run={tmp_path / 'one'}", *named)
+    (tmp_path / "one.partial").mkdir()
+    (tmp_path / "one.partial" / "config.yaml").write_text(config_to_yaml(config), encoding="utf-8")
+    again = job(f"resume={tmp_path / 'one'}", "logger.mode=disabled").logger
+    assert (again.group, again.run_name, again.mode, again.tags) == ("sweep", "seed=3", "disabled", ())
+    assert job(f"resume={tmp_path / 'one'}", "logger.mode=disabled", "logger.group=other").logger.group == "other"
+
+
+@pytest.mark.parametrize(("key", "found"), [("", "no key"), ("short", "a key that wandb refuses")])
+def test_online_without_a_key_is_refused_before_anything_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, found: str
+) -> None:
+    monkeypatch.setattr(launcher, "usable_cores", lambda: 4)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    monkeypatch.setenv("WANDB_API_KEY", key)
+    monkeypatch.setenv("NETRC", str(tmp_path / "none"))
+    for variable in ("WANDB_SILENT", "WANDB_ERROR_REPORTING"):
+        monkeypatch.setenv(variable, "true")
+    with pytest.raises(ConfigError) as caught:
+        job("+exp=dpo_squeeze", "logger.mode=online", "trainer.num_processes=8")
+    processes, tracker = caught.value.faults
+    assert processes.startswith("trainer.num_processes: found 8")
+    assert tracker.startswith(f"logger.mode: found online and {found}")
+    assert "`wandb login`" in tracker
+    assert not key or key not in tracker
+    assert job("+exp=dpo_squeeze", "logger.mode=offline").logger.mode == "offline"
+
+
 @pytest.mark.usefixtures("stored")
 def test_what_differs_is_listed(tmp_path: Path) -> None:
     overrides = ["+exp=dpo_squeeze", "algorithm.beta=0.2", "stages.sft.trainer.max_steps=7"]
@@ -139,6 +169,33 @@ def test_another_experiment_is_refused(tmp_path: Path) -> None:
 def test_a_single_setting_without_the_experiment_is_not_ignored(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"algorithm\.beta=0\.2: cannot change a stored run"):
         job("algorithm.beta=0.2", f"resume={tmp_path / 'one'}")
+
+
+class TestByName:
+    """`resume=auto`, and a job that SLURM has started again: the run is found by its name."""
+
+    def settle(self, tmp_path: Path, *overrides: str) -> tuple[Path | None, str | None]:
+        words = ["+exp=dpo_squeeze", "seed=3", f"paths.run={tmp_path / 'one'}", *overrides]
+        config = composed(*words)
+        finished = settle_resume(config, words)
+        return finished, config.resume
+
+    def test_a_new_one_begins(self, tmp_path: Path) -> None:
+        assert self.settle(tmp_path, "resume=auto") == (None, None)
+
+    @pytest.mark.usefixtures("stored")
+    def test_one_that_has_begun_goes_on(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert self.settle(tmp_path, "resume=auto") == (None, str(tmp_path / "one.partial"))
+        assert self.settle(tmp_path) == (None, None)
+        monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+        assert self.settle(tmp_path) == (None, str(tmp_path / "one.partial"))
+
+    @pytest.mark.usefixtures("stored")
+    def test_one_that_has_finished_is_done(self, tmp_path: Path) -> None:
+        (tmp_path / "one.partial").rename(tmp_path / "one")
+        assert self.settle(tmp_path, "resume=auto") == (tmp_path / "one", None)
+        with pytest.raises(ConfigError, match=r"seed: found 4, expected 3 as in the stored run"):
+            self.settle(tmp_path, "resume=auto", "seed=4")
 
 
 def test_a_folder_that_is_no_run_is_named(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def composed(*overrides: str) -> DictConfig:
 def _with_path(config: DictConfig, folder: Path) -> DictConfig:
     """The input folder is for the user to say; all else has a value."""
     for key in OmegaConf.missing_keys(config):
-        assert key == "dataset.path"
+        assert key in ("dataset.path", "dataset.name", "model.name_or_path")
         OmegaConf.update(config, key, str(folder))
     return config
 
@@ -44,7 +44,8 @@ def test_every_experiment_is_a_valid_configuration(name: str, tmp_path: Path) ->
 @pytest.mark.parametrize("option", OPTIONS)
 def test_every_option_of_every_group_is_valid(option: str, tmp_path: Path) -> None:
     wide_enough = ["model=tiny_hh"] if option.startswith("dataset=") else []
-    load_config(_with_path(composed("+exp=dpo_squeeze", *wide_enough, option), tmp_path))
+    experiment = "extend" if option.startswith("wins=") else "dpo_squeeze"  # answers of one arm alone cannot win
+    load_config(_with_path(composed(f"+exp={experiment}", *wide_enough, option), tmp_path))
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.rglob("*.yaml")), ids=lambda path: path.relative_to(FOLDER).as_posix())

@@ -6,6 +6,7 @@ import re
 import shlex
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -108,7 +109,8 @@ def made_small(words: list[str]) -> list[str]:
         return [*words, *SMALL_STUDIES[words[0]]]
     if words[0] != "train" or not any(word.startswith("+exp=") for word in words):
         return [word.replace("RUN", "cut") for word in words]
-    sweep = ["hydra.sweep.dir=outputs/sweeps/SWEEP"] if "-m" in words else []  # otherwise it is called by the time
+    is_named = any(word.startswith("hydra.sweep.dir=") for word in words)  # otherwise it is called by the time
+    sweep = ["hydra.sweep.dir=outputs/sweeps/SWEEP"] if "-m" in words and not is_named else []
     own = SMALL_STUDIES["decompose"] if "+exp=decompose" in words else []
     return [*words, *SMALL, *sweep, *own, *([] if "+exp=hh_tiny" in words else SMALL_WORLD)]
 

@@ -25,8 +25,7 @@ from ldyn.bench.operations import (
     needed_work,
 )
 from ldyn.bench.workload import lengths
-from ldyn.models.pretrained import PretrainedConfig
-from ldyn.models.tiny import TinyConfig
+from ldyn.models.settings import PretrainedConfig, TinyConfig
 from ldyn.probes.budget import Tokens
 
 MEBIBYTE = 2**20

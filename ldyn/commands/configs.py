@@ -7,6 +7,8 @@ from pathlib import Path
 from ldyn.errors import RunFolderError
 
 PRIMARY = "train.yaml"
+OF_OTHER_COMMANDS = ("scale",)
+"""Config groups that `ldyn train` has nothing to do with."""
 
 
 def config_folder() -> Path:
@@ -27,9 +29,14 @@ def groups(folders: list[Path]) -> dict[str, list[str]]:
     for folder in folders:
         for path in folder.rglob("*.yaml"):
             group = path.parent.relative_to(folder).as_posix()
-            if group != "." and (not group.startswith("hydra") or group == "hydra/launcher"):
+            if group not in (".", *OF_OTHER_COMMANDS) and (not group.startswith("hydra") or group == "hydra/launcher"):
                 found.setdefault(group, set()).add(path.stem)
     return {group: sorted(found[group]) for group in sorted(found)}
+
+
+def options_of(group: str) -> dict[str, str]:
+    """The options of one of our groups, each with its description."""
+    return {path.stem: description(path) for path in sorted((config_folder() / group).glob("*.yaml"))}
 
 
 def experiments(folders: list[Path]) -> dict[str, str]:

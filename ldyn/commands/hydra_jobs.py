@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ldyn.commands.configs import config_folder
 from ldyn.errors import ConfigError, Interrupted, LdynError
+from ldyn.trajectories.sweeps import key_of
 
 
 def run_jobs(command: str, arguments: Sequence[str], job: Callable[[DictConfig], None]) -> int:
@@ -26,18 +28,17 @@ def run_jobs(command: str, arguments: Sequence[str], job: Callable[[DictConfig],
 
     # Hydra prints errors in its own way and exits; with this it lets them pass, so that all errors are said alike.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    sys.argv = [_program(command, arguments), *arguments]
+    words = sys.argv = [_program(command, arguments), *arguments]
     stopped: list[LdynError] = []
 
     def task(composed: DictConfig) -> None:
+        sys.argv = words  # a launcher may have started another process for this job
+        if _is_sweep():
+            _run_in_sweep(job, composed)
+            return
         try:
-            job(_placed(composed))
+            job(composed)
         except LdynError as error:
-            if _is_sweep():
-                print(f"ldyn: job {composed.run}: {error}", file=sys.stderr)
-                if isinstance(error, Interrupted):
-                    raise SystemExit(error.exit_code) from error  # who stops a job of a sweep means the sweep
-                raise  # the other jobs go on; Hydra raises this error again after the last
             stopped.append(error)  # raised below: Hydra would put a line of its own in front
 
     try:
@@ -49,14 +50,30 @@ def run_jobs(command: str, arguments: Sequence[str], job: Callable[[DictConfig],
     return 0
 
 
+def _run_in_sweep(job: Callable[[DictConfig], None], composed: DictConfig) -> None:
+    """One job of several: where it fails it says so beside its own output, and the others go on."""
+    try:
+        job(_placed(composed))
+    except Interrupted as error:
+        print(f"ldyn: job {composed.run}: {error}", file=sys.stderr)
+        raise SystemExit(error.exit_code) from error  # who stops a job of a sweep means the sweep
+    except LdynError as error:
+        print(f"ldyn: job {composed.run}: {error}", file=sys.stderr)
+        raise
+    except Exception as error:  # noqa: BLE001 - it is told, and raised again
+        traceback.print_exc()
+        raise LdynError(f"{type(error).__name__}: {error}") from None  # the launcher may not know the error's class
+
+
 def _placed(composed: DictConfig) -> DictConfig:
-    """A job of a sweep writes to ``<sweep folder>/<job number>``."""
+    """A job of a sweep writes to ``<sweep folder>/<run>``, where a run without a name is called by the job's number."""
     from hydra.core.hydra_config import HydraConfig
 
-    if _is_sweep():
-        folder = Path(HydraConfig.get().runtime.output_dir) / str(HydraConfig.get().job.num)
-        OmegaConf.update(composed, "run", folder.name)
-        OmegaConf.update(composed, "paths.run", str(folder))
+    hydra_config = HydraConfig.get()
+    is_named = any(key_of(word) == "run" for word in hydra_config.overrides.task)
+    folder = Path(hydra_config.runtime.output_dir) / (str(composed.run) if is_named else str(hydra_config.job.num))
+    OmegaConf.update(composed, "run", folder.name)
+    OmegaConf.update(composed, "paths.run", str(folder))
     return composed
 
 

@@ -14,13 +14,12 @@ from ldyn.commands.api_arguments import add_api_arguments, api_config
 from ldyn.commands.arguments import number, positive
 from ldyn.commands.progress import ProgressLines
 from ldyn.errors import RunFolderError
+from ldyn.generation.pairwise.named import API
 
 if TYPE_CHECKING:
     from ldyn.generation.api import ApiModel
     from ldyn.generation.pairwise.chat import ChatPairJudge
     from ldyn.generation.pairwise.contest import Contest, PairJudge
-
-API = "api"
 
 DESCRIPTION = """\
 Compares the answers of A and B to the same prompts, pair by pair. Each pair is judged in both orders; where the orders

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-HELP = "a run folder, outputs/<experiment>/<run>, or a folder of runs that differ in their seed, which are compared"
+HELP = "a run folder, outputs/<experiment>/<run>, or the folder of a sweep, whose runs are compared"
 REFERENCE = "a run to lay beside each run given, in one more figure that compares the shapes of the curves"
 
 

@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 
 from ldyn.commands.configs import config_folder, experiments
 from ldyn.commands.hydra_jobs import run_jobs
+from ldyn.commands.sweep_names import name_after_sweep
 from ldyn.commands.train_help import train_help
 from ldyn.errors import ConfigError, LdynError
 from ldyn.processes.launcher import is_launched_main, launched_count
@@ -24,31 +25,57 @@ def main(arguments: Sequence[str]) -> int:
     if {"-h", "--help"} & set(arguments):
         print(train_help(_config_folders(arguments)))
         return 0
+    if {"-m", "--multirun"} & set(arguments):
+        from ldyn.commands.sweeper import register_sweeper
+
+        register_sweeper()
     return run_jobs("train", arguments, _run_job)
 
 
 def _run_job(composed: DictConfig) -> None:
-    """One job: a single run, or one of a sweep."""
+    """One job: a single run, or one of a sweep; as a job of SLURM's it goes on when SLURM starts it again."""
+    from ldyn.commands.preemption import slurm_restarts
+    from ldyn.config.jobs import final_run_path, settle_resume
+    from ldyn.results import print_results
+    from ldyn.trajectories import read_run
+
+    with slurm_restarts(final_run_path(composed)):
+        _refuse_sweep_under_launcher()
+        finished = settle_resume(composed, _overrides()) or _run_or_resume(composed)
+    if finished is not None:
+        print_results(read_run(finished))
+
+
+def _run_or_resume(composed: DictConfig) -> Path | None:
+    """The folder of the run, which has finished; None in a process beside the main one."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
     from ldyn.config.jobs import job_config
 
-    hydra_config = HydraConfig.get()
-    if hydra_config.mode == RunMode.MULTIRUN and launched_count() is not None:
+    if HydraConfig.get().mode == RunMode.MULTIRUN and composed.get("resume") is None:
+        name_after_sweep(composed, _overrides())
+    sources = HydraConfig.get().runtime.config_sources
+    folders = [Path(source.path) for source in sources if source.schema == "file"]
+    config = job_config(composed, _overrides(), list(experiments(folders)))
+    starts_others = launched_count() is None and (config.trainer.num_processes or 1) > 1
+    return _run_in_processes(config) if starts_others else _run_here(config)
+
+
+def _refuse_sweep_under_launcher() -> None:
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    if HydraConfig.get().mode == RunMode.MULTIRUN and launched_count() is not None:
         expected = "expected trainer.num_processes=N without a launcher: ldyn then starts the processes of each job"
         raise ConfigError([f"-m: found a sweep under a launcher, whose processes meet only once; {expected}"])
-    folders = [Path(source.path) for source in hydra_config.runtime.config_sources if source.schema == "file"]
-    config = job_config(composed, list(hydra_config.overrides.task), list(experiments(folders)))
-    starts_others = launched_count() is None and (config.trainer.num_processes or 1) > 1
-    finished = _run_in_processes(config) if starts_others else _run_here(config)
-    if finished is None:
-        return
 
-    from ldyn.results import print_results
-    from ldyn.trajectories import read_run
 
-    print_results(read_run(finished))
+def _overrides() -> list[str]:
+    """What was typed for this job."""
+    from hydra.core.hydra_config import HydraConfig
+
+    return list(HydraConfig.get().overrides.task)
 
 
 def _run_here(config: RunConfig) -> Path | None:

@@ -33,6 +33,8 @@ change any setting (key=value; see them all with --cfg job):
 flags:
   --cfg job              print the composed configuration and stop; --resolve fills in its references
   -m, --multirun         a sweep, one run for each combination: ldyn train -m +exp=dpo_squeeze seed=1,2,3
+                         resume=auto hydra.sweep.dir=<folder> runs what is missing of it; hydra/launcher=slurm_gpu
+                         submits it to a SLURM cluster
   --config-dir <folder>  your own YAML files beside ours, e.g. <folder>/exp/mine.yaml for +exp=mine
   -sc install=bash       tab completion:  eval "$(ldyn train -sc install=bash)"
   --info, --hydra-help   what Hydra, which composes the configuration, has to say

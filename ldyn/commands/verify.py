@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+HELP = "a run folder, outputs/<experiment>/<run>, or a folder of runs that differ in their seed"
+
 
 def main(arguments: Sequence[str]) -> int:
     """Verify each run folder given; exit code 1 if one cannot be read or stores other findings than it measured."""
@@ -13,11 +15,12 @@ def main(arguments: Sequence[str]) -> int:
         prog="ldyn verify",
         description="Computes the findings of runs anew from their trajectories, shows them, and checks that the "
         "findings stored in the run folder are the same. Works on a run that is still going on, and where torch is "
-        "not installed. A claim that fails is a result, not an error.",
+        "not installed. Of a folder of runs that differ in their seed, each run is checked, and then they are judged "
+        "together, over seeds. A claim that fails is a result, not an error.",
         epilog="exit code: 0 if what is stored is what was measured, 1 if not. "
-        "example: ldyn verify outputs/dpo_squeeze/latest",
+        "examples: ldyn verify outputs/dpo_squeeze/latest   ldyn verify outputs/sweeps/SWEEP",
     )
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a run folder, outputs/<experiment>/<run>")
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help=HELP)
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     options = parser.parse_args(arguments)
 

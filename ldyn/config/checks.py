@@ -9,9 +9,9 @@ from typing import Any
 
 from ldyn.algorithms import ALGORITHMS, algorithm_faults
 from ldyn.bench.settings import TrainBenchConfig
-from ldyn.config.schema import RunConfig
+from ldyn.config.schema import RunConfig, StageConfig
 from ldyn.errors import expected_one_of
-from ldyn.models.tiny import TinyConfig
+from ldyn.models.settings import TinyConfig
 
 
 def experiment_faults(settings: Mapping[str, Any]) -> list[str]:
@@ -28,7 +28,7 @@ def fitting_faults(config: RunConfig) -> list[str]:
     """Faults between settings that have the right types each."""
     stages = config.stages.items()
     trainers = [f"stages.{name}.trainer.{fault}" for name, stage in stages for fault in stage.trainer.faults()]
-    return [*trainers, *_process_faults(config), *_room_faults(config)]
+    return [*trainers, *_process_faults(config), *_room_faults(config), *_wins_faults(config)]
 
 
 def train_bench_faults(config: TrainBenchConfig) -> list[str]:
@@ -69,6 +69,27 @@ def _room_faults(config: RunConfig) -> Iterator[str]:
     ):
         if tokens > room:
             yield f"model.max_positions: found {room}, expected at least {tokens}, which is {words}"
+
+
+def _wins_faults(config: RunConfig) -> Iterator[str]:
+    """Whether there are answers to compare, and whether they can be had and judged."""
+    if config.wins is None:
+        return
+    pairwise = {name: stage.start for name, stage in config.stages.items() if _is_pairwise(stage)}
+    arms = [name for name, start in pairwise.items() if start not in pairwise]
+    if len(arms) < 2:
+        found = ", ".join(arms) or "none"
+        yield f"wins: found {len(arms)} preference stages after an SFT ({found}), expected at least 2 to compare"
+    if "oracle" in config.wins.judges and config.dataset.source != "microworld":
+        others = "expected dataset=microworld, or other judges: api, model:NAME, reward_model:NAME, MODULE:FUNCTION"
+        yield f"wins.judges: found oracle, which knows the facts of the microworld alone, {others}"
+    if config.trainer.parallel == "fsdp" and any(config.stages[name].trainer.snapshots for name in pairwise):
+        yield "wins: found snapshots under parallel=fsdp, which hold divided weights, expected ddp, or snapshots=null"
+
+
+def _is_pairwise(stage: StageConfig) -> bool:
+    known = ALGORITHMS.get(str(stage.algorithm.get("name")))
+    return known is not None and known.kind == "pairwise"
 
 
 def _stage_faults(stages: Mapping[str, Any]) -> Iterator[str]:

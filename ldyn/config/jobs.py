@@ -11,14 +11,19 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from ldyn.config.checks import as_mapping
+from ldyn.config.hashes import deciding_settings, settings_hash
 from ldyn.config.loading import config_to_yaml, load_config
 from ldyn.config.schema import RunConfig
+from ldyn.data.hub_sets import is_commit
+from ldyn.data.rows import AUTOMATIC
 from ldyn.errors import ConfigError, RunFolderError
 from ldyn.processes.launcher import launched_count, number_faults, room_faults
+from ldyn.processes.slurm import restart_count
+from ldyn.tracking.credentials import key_faults
 from ldyn.trajectories.folder import final_path, partial_path
 
-OF_THE_JOB = ("run", "resume", "paths", "logger")
-"""What may differ between the jobs of one run; everything else decides the trajectory."""
+AUTO = "auto"
+"""`resume=auto`: go on with the run of this name if it is there, and do nothing if it has finished."""
 
 
 def job_config(composed: DictConfig, overrides: Sequence[str], experiments: Sequence[str]) -> RunConfig:
@@ -28,19 +33,62 @@ def job_config(composed: DictConfig, overrides: Sequence[str], experiments: Sequ
     """
     if composed.get("resume") is not None:
         return _in_processes(_resumed(composed, overrides))
+    return _in_processes(new_config(composed, overrides, experiments))
+
+
+def new_config(composed: DictConfig, overrides: Sequence[str], experiments: Sequence[str]) -> RunConfig:
+    """The same for a new run, as far as it can be said on another machine than the one that will run it."""
     if not composed.get("name"):
         expected = f"expected +exp=<name> with one of: {', '.join(experiments)}"
         raise ConfigError([f"exp: found no experiment, {expected}; `ldyn train --help` describes them"])
     if faults := list(_overrides_without_effect(composed, overrides)):
         raise ConfigError(faults)
-    return _in_processes(load_config(composed))
+    return load_config(composed)
+
+
+def final_run_path(composed: DictConfig) -> Path:
+    """The folder of the run once it has finished: the one to resume, or the one that bears its name."""
+    return final_path(Path(str(composed.paths.run if composed.resume in (None, AUTO) else composed.resume)))
+
+
+def settle_resume(composed: DictConfig, overrides: Sequence[str]) -> Path | None:
+    """With `resume=auto`, and in a job that SLURM has started again, see what there is of the run.
+
+    Sets ``composed.resume`` to the folder to go on from, or to nothing for a new run; returns the folder of one that
+    has finished. Raises ConfigError where `resume=auto` has no name to go by, or that run was configured otherwise.
+    """
+    if composed.resume != AUTO and not restart_count():
+        return None
+    if composed.resume == AUTO and not {"run", "paths.run"} & set(map(_key, overrides)):
+        found = "found auto for a run that is called by the time"
+        raise ConfigError([f"resume: {found}; expected run=NAME, the same each time, or resume=<its folder>"])
+    run = final_run_path(composed)
+    if (run / "config.yaml").is_file():
+        composed.resume = None
+        _refuse_changes(stored_config(run), composed, overrides)
+        return run
+    has_begun = (partial_path(run) / "config.yaml").is_file()
+    composed.resume = str(partial_path(run)) if has_begun else None
+    return None
+
+
+def stored_config(folder: Path) -> RunConfig:
+    """The configuration in a run's folder."""
+    return load_config(yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")))
+
+
+def fingerprint(config: RunConfig) -> str:
+    """The hash of all that decides what a run does, where no number of processes means one, as it does in the end."""
+    settings = yaml.safe_load(config_to_yaml(config))
+    _fill_in_count(settings, 1)
+    return settings_hash(load_config(settings))
 
 
 def _in_processes(config: RunConfig) -> RunConfig:
-    """The configuration with its number of processes, refused where they are not there or cannot divide a batch."""
+    """The configuration with its number of processes, refused where these or the tracker's key are not there."""
     wanted, parallel = config.trainer.num_processes, config.trainer.parallel
     count = wanted or launched_count() or 1
-    if faults := number_faults(wanted) or room_faults(count, parallel):
+    if faults := [*(number_faults(wanted) or room_faults(count, parallel)), *key_faults(config.logger)]:
         raise ConfigError(faults)
     settings = yaml.safe_load(config_to_yaml(config))
     _fill_in_count(settings, count)
@@ -66,13 +114,19 @@ def _overrides_without_effect(composed: DictConfig, overrides: Sequence[str]) ->
 
 def _resumed(composed: DictConfig, overrides: Sequence[str]) -> RunConfig:
     folder = stored_run_folder(Path(str(composed.resume)))
-    stored = load_config(yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")))
+    stored = stored_config(folder)
     _refuse_changes(stored, composed, overrides)
     settings = yaml.safe_load(config_to_yaml(stored))
     if any(_key(override).split(".")[0] == "logger" for override in overrides):
-        settings["logger"] = OmegaConf.to_container(composed.logger, resolve=True)
+        settings["logger"] = _changed_logger(settings["logger"], OmegaConf.to_container(composed.logger, resolve=True))
     again = load_config(settings)
     return replace(again, resume=folder, paths=replace(again.paths, run=final_path(folder)))
+
+
+def _changed_logger(stored: Mapping[str, Any], given: Any) -> dict[str, Any]:
+    """The tracker's settings as given now; the run keeps its name and its group unless these are given, too."""
+    named = {key: stored[key] for key in ("group", "run_name") if as_mapping(given).get(key) is None}
+    return {**as_mapping(given), **named}
 
 
 def _refuse_changes(stored: RunConfig, composed: DictConfig, overrides: Sequence[str]) -> None:
@@ -83,10 +137,20 @@ def _refuse_changes(stored: RunConfig, composed: DictConfig, overrides: Sequence
         )
     if not others:
         return
-    given = _deciding(load_config(composed))
+    given = deciding_settings(load_config(composed))
     _fill_in_count(given, stored.trainer.num_processes)
-    if lines := list(_differences(_deciding(stored), given)):
+    _fill_in_pinned(given["dataset"], deciding_settings(stored)["dataset"])
+    if lines := list(_differences(deciding_settings(stored), given)):
         raise ConfigError([f"{line}; leave it out, or start a new run without resume" for line in lines])
+
+
+def _fill_in_pinned(given: dict[str, Any], stored: Mapping[str, Any]) -> None:
+    """What was left open was looked up when the run began (``ldyn.data.hub.pinned``) and stays what it was."""
+    if "revision" in given and not is_commit(given["revision"]):
+        given["revision"] = stored.get("revision")
+    for split in ("train_split", "test_split"):
+        if given.get(split) == AUTOMATIC:
+            given[split] = stored.get(split)
 
 
 def stored_run_folder(path: Path) -> Path:
@@ -103,11 +167,6 @@ def stored_run_folder(path: Path) -> Path:
 
 def _key(override: str) -> str:
     return override.lstrip("+~").split("=")[0]
-
-
-def _deciding(config: RunConfig) -> dict[str, Any]:
-    settings = yaml.safe_load(config_to_yaml(config))
-    return {key: value for key, value in settings.items() if key not in OF_THE_JOB}
 
 
 def _differences(stored: Any, given: Any, key: str = "") -> Iterator[str]:

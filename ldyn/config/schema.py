@@ -11,11 +11,11 @@ from typing import Annotated, Any, ClassVar, Literal
 from annotated_types import Ge, Gt, MinLen
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from ldyn.data.sources import HubConfig, JsonlConfig, MicroworldConfig
+from ldyn.data.sources import FilesConfig, HubConfig, MicroworldConfig
 from ldyn.decompose.settings import DecompositionConfig
-from ldyn.generation.on_policy import ResponsesConfig
-from ldyn.models.pretrained import PretrainedConfig
-from ldyn.models.tiny import TinyConfig
+from ldyn.generation.pairwise.settings import WinsConfig
+from ldyn.generation.settings import ResponsesConfig
+from ldyn.models.settings import PretrainedConfig, TinyConfig
 from ldyn.probes.builder import ProbesConfig
 from ldyn.tracking.settings import LoggerConfig
 from ldyn.training.settings import TrainerConfig
@@ -45,9 +45,10 @@ class FolderConfig:
 
 @dataclass(frozen=True)
 class PathsConfig(FolderConfig):
-    """``cache`` keeps pretrained bases between runs."""
+    """``cache`` keeps pretrained bases between runs; runs with one ``stages`` share stages (see ``ldyn.sharing``)."""
 
     cache: Path
+    stages: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -101,13 +102,14 @@ class RunConfig:
     seed: Annotated[int, Ge(0)]
     paths: PathsConfig
     model: Annotated[TinyConfig | PretrainedConfig, Field(discriminator="kind")]
-    dataset: Annotated[MicroworldConfig | JsonlConfig | HubConfig, Field(discriminator="source")]
+    dataset: Annotated[MicroworldConfig | FilesConfig | HubConfig, Field(discriminator="source")]
     probes: ProbesConfig
     trainer: TrainerConfig
     logger: LoggerConfig
     samples: SamplesConfig
     stages: Annotated[Mapping[str, StageConfig], MinLen(1)]
     decompose: DecompositionConfig | None = None
+    wins: WinsConfig | None = None
     resume: Path | None = field(default=None)
 
 

@@ -30,7 +30,7 @@ def extension_raises_rejected(evidence: Evidence) -> Measurement | None:
     (2) the mean change of log π(y⁻) over the extended SFT.
     Rule: holds if both are above zero, fails if either is below.
     """
-    return _over_arms(evidence, _rejected_level)
+    return over_extended_arms(evidence, _rejected_level)
 
 
 def extension_squeezes_less(evidence: Evidence) -> Measurement | None:
@@ -42,10 +42,11 @@ def extension_squeezes_less(evidence: Evidence) -> Measurement | None:
     Rule: holds if both are below zero, fails if either is above. Left open where the baseline itself does not squeeze,
     that is where a fall of its y⁺ or a rise of its greedy mass is not established: there is then nothing to lessen.
     """
-    return _over_arms(evidence, _squeezing)
+    return over_extended_arms(evidence, _squeezing)
 
 
-def _over_arms(evidence: Evidence, compare: CompareArms) -> Measurement | None:
+def over_extended_arms(evidence: Evidence, compare: CompareArms) -> Measurement | None:
+    """The measurement between the baseline and the extended arm most alike in updates, the other arms as controls."""
     baseline = supervised_stage(evidence)
     extended = extended_stages(evidence, baseline) if baseline else []
     if baseline is None or not extended:
@@ -54,8 +55,7 @@ def _over_arms(evidence: Evidence, compare: CompareArms) -> Measurement | None:
     if main is None:  # no other arm stands in for it
         return None
     named = [(arm.name, other) for arm, other in zip(extended[1:], others, strict=True) if other is not None]
-    complete = [(name, other) for name, other in named if not any(map(evidence.shortfall, other.stages))]
-    controls = {f"{name} ({other.note})": other.parts for name, other in complete}
+    controls = {name: other for name, other in named if not any(map(evidence.shortfall, other.stages))}
     return Measurement(main.parts, main.stages, main.note, controls, main.left_open)
 
 

@@ -209,7 +209,7 @@ def _extreme(quantity: str, claimed: Side, steps: pd.DataFrame) -> Part:
     """The single value that lies farthest towards the side that is not claimed."""
     extreme = float(steps.max().max() if claimed == "below" else steps.min().min())
     which = "highest" if claimed == "below" else "lowest"
-    interval = Interval(extreme, extreme, extreme, len(steps))
+    interval = Interval(extreme, extreme, extreme, len(steps), "", float(extreme <= 0), float(extreme >= 0))
     return Part(f"the {which} of all {steps.size:,} single changes of {quantity}", claimed, interval)
 
 

@@ -23,7 +23,11 @@ largest of the measured means is biased upward, as noise helps to choose it. Her
 
 An example may lack some of the values (NaN); each mean is then over the examples that have it.
 
-Of whole repetitions under other seeds there are too few for a bootstrap: their mean gets a Student-t interval.
+Beside the ends stand the one-sided p-values that belong to them: the level at which an end would just reach a bound b,
+
+    above: P(max_j t*_j ≥ max_j (θ̂_j − b) / s_j),      below: max_j P(t*_j ≤ (θ̂_j − b) / s_j),
+
+the resamples' shares, with one resample more on the side of doubt, so that none is smaller than 1 / (RESAMPLES + 1).
 """
 
 from __future__ import annotations
@@ -34,12 +38,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from ldyn.numerics.student_t import student_t_quantile
-
 Array = NDArray[np.float64]
 
 MIN_EXAMPLES = 8  # below, the true coverage of every bootstrap falls well under its nominal 95 %
-MIN_SEEDS = 3  # below, a t interval exists but says next to nothing: with two seeds it is 12.7 standard errors wide
 RESAMPLES = 2000
 HALVINGS = 50
 _TAIL = 0.025
@@ -50,13 +51,18 @@ _COLUMNS_AT_ONCE = 512  # bounds the memory: resamples × columns × 8 bytes = 8
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """An estimate with its 95 % interval from ``n`` examples; ``missing`` says why there is none (the ends are NaN)."""
+    """An estimate with its 95 % interval from ``n`` examples; ``missing`` says why there is none (the ends are NaN).
+
+    p_above, p_below: one-sided p-values of what is estimated lying above, or below, the bound that it was held against.
+    """
 
     estimate: float
     low: float
     high: float
     n: int
     missing: str = ""
+    p_above: float = np.nan
+    p_below: float = np.nan
 
     def __str__(self) -> str:
         if self.missing:
@@ -64,18 +70,8 @@ class Interval:
         return f"{self.estimate:+.3g} [{self.low:+.3g}, {self.high:+.3g}]"
 
 
-def interval_over_seeds(values: Array) -> Interval:
-    """The mean of ``values``, one for each seed, with its 95 % Student-t interval: mean ± t(0.975; n − 1) · s / √n."""
-    mean = float(values.mean()) if len(values) else np.nan
-    if len(values) < MIN_SEEDS or not np.isfinite(values).all():
-        missing = f"{MIN_SEEDS} seeds with finite numbers are needed and {int(np.isfinite(values).sum())} are there"
-        return Interval(mean, np.nan, np.nan, len(values), missing)
-    half = student_t_quantile(len(values) - 1) * float(values.std(ddof=1)) / len(values) ** 0.5
-    return Interval(mean, mean - half, mean + half, len(values))
-
-
-def interval_of_highest(columns: Array) -> tuple[Interval, int]:
-    """M = max_j of the means of ``columns`` (n examples × J, NaN where an example lacks a value).
+def interval_of_highest(columns: Array, bound: float = 0.0) -> tuple[Interval, int]:
+    """M = max_j of the means of ``columns`` (n examples × J, NaN where an example lacks a value), against ``bound``.
 
     Returns its interval, with ``n`` the number of examples behind the highest measured mean, and that mean's j.
     Each column needs at least one value.
@@ -95,22 +91,38 @@ def interval_of_highest(columns: Array) -> tuple[Interval, int]:
         missing = f"a mean rests on {have} and {MIN_EXAMPLES} are needed"
         return Interval(float(means[highest]), np.nan, np.nan, n, missing), highest
     estimate = _cross_fitted_highest(values, present, means)
-    low, high = _ends(values, present, means)
-    return Interval(estimate, min(low, estimate), max(high, estimate), n), highest
+    low, high, p_above, p_below = _ends(values, present, means, bound)
+    return Interval(estimate, min(low, estimate), max(high, estimate), n, "", p_above, p_below), highest
 
 
-def _ends(values: Array, present: NDArray[np.bool_], means: Array) -> tuple[float, float]:
-    """Lower and upper end for the highest mean, see the top of the file."""
+def _ends(values: Array, present: NDArray[np.bool_], means: Array, bound: float) -> tuple[float, float, float, float]:
+    """Lower and upper end for the highest mean, and the p-values of above and below, see the top of the file."""
     highest_root = np.full(RESAMPLES, -np.inf)
-    errors, upper_ends = np.empty_like(means), np.empty_like(means)
+    errors, upper_ends, found, p_below = (np.empty_like(means) for _ in range(4))
     for start in range(0, len(means), _COLUMNS_AT_ONCE):
         part = slice(start, start + _COLUMNS_AT_ONCE)
         centred = np.where(present[:, part], values[:, part] - means[part], 0.0)
         roots, errors[part] = _roots(centred, present[:, part].astype(np.float64))
+        found[part] = _studentised(means[part] - bound, errors[part])
         highest_root = np.maximum(highest_root, roots.max(axis=1))
         upper_ends[part] = means[part] - np.quantile(roots, _TAIL, axis=0) * errors[part]
-    critical = np.quantile(highest_root, 1 - _TAIL)
-    return float((means - critical * errors).max()), float(upper_ends.max())
+        p_below[part] = _p_value(roots <= found[part])
+    low = float((means - np.quantile(highest_root, 1 - _TAIL) * errors).max())
+    p_above = float(_p_value(highest_root >= found.max()))
+    return low, float(upper_ends.max()), p_above, float(p_below.max())
+
+
+def _p_value(as_extreme: NDArray[np.bool_]) -> Array:
+    """The share of resamples (first axis) that are as extreme as what was found, on the side of doubt."""
+    p_value: Array = (1 + as_extreme.sum(axis=0)) / (1 + len(as_extreme))
+    return p_value
+
+
+def _studentised(differences: Array, errors: Array) -> Array:
+    """Differences in standard errors; ±∞ where the error is 0, and 0 where both are."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios: Array = np.where((differences == 0) & (errors == 0), 0.0, differences / errors)
+    return ratios
 
 
 def _roots(centred: Array, present: Array) -> tuple[Array, Array]:

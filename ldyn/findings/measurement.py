@@ -16,16 +16,21 @@ class Measurement:
     stages: those it was measured over; they must have reached their planned end. Empty for a study.
     seeds: how many seeds stand behind the numbers.
     note: what a reader should know besides the parts.
-    controls: arm -> the same parts measured in a control of the experiment; it may unsettle the verdict, not make it.
+    controls: arm -> the same measured in a control of the experiment; it may unsettle the verdict, not make it.
     left_open: reasons, in words, why no verdict can be given whatever the parts say.
     """
 
     parts: Sequence[Part]
     stages: tuple[StageInfo, ...]
     note: str = ""
-    controls: Mapping[str, Sequence[Part]] = field(default_factory=dict)
+    controls: Mapping[str, Measurement] = field(default_factory=dict)
     left_open: Sequence[str] = ()
     seeds: int = 1
+
+
+def contradict(parts: Sequence[Part], others: Sequence[Part]) -> bool:
+    """Whether the one holds and the other fails."""
+    return {joint_verdict(parts), joint_verdict(others)} == {HOLDS, FAILS}
 
 
 def verdict_and_reason(measurement: Measurement, shortfalls: Sequence[str]) -> tuple[str, str]:
@@ -34,11 +39,11 @@ def verdict_and_reason(measurement: Measurement, shortfalls: Sequence[str]) -> t
     ``shortfalls``: stages that did not reach their planned end; they leave the verdict open.
     """
     verdict = joint_verdict(measurement.parts)
-    sentences = [_sentence(measurement.parts, verdict)]
-    for arm, parts in measurement.controls.items():
-        control = joint_verdict(parts)
-        sentences.append(f"Control {arm}: {control}, {_listed(deciding_parts(parts))}")
-        if {verdict, control} == {HOLDS, FAILS}:
+    sentences = [sentence_on(measurement.parts)]
+    for arm, control in measurement.controls.items():
+        name = f"{arm} ({control.note})"
+        sentences.append(f"Control {name}: {joint_verdict(control.parts)}, {_listed(deciding_parts(control.parts))}")
+        if contradict(measurement.parts, control.parts):
             verdict = INCONCLUSIVE
             sentences.append("The two arms contradict each other, so it is left open")
     left_open = [*measurement.left_open, *shortfalls]
@@ -48,8 +53,9 @@ def verdict_and_reason(measurement: Measurement, shortfalls: Sequence[str]) -> t
     return verdict, ". ".join([*sentences, *([_capital(measurement.note)] if measurement.note else [])]) + "."
 
 
-def _sentence(parts: Sequence[Part], verdict: str) -> str:
-    deciding = deciding_parts(parts)
+def sentence_on(parts: Sequence[Part]) -> str:
+    """What the parts say, in words: those that make the joint verdict, with their numbers."""
+    verdict, deciding = joint_verdict(parts), deciding_parts(parts)
     if all(part.is_bare_mean for part in parts):
         count = sum(part.is_on_the_claimed_side for part in parts)
         known = "Only means over the examples are known, so there is no interval"

@@ -9,7 +9,8 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from ldyn.findings.intervals import Interval, interval_of_highest, interval_over_seeds
+from ldyn.findings.intervals import Interval, interval_of_highest
+from ldyn.findings.seed_intervals import interval_over_seeds
 from ldyn.records import FAILS, HOLDS, INCONCLUSIVE, MEAN_EXAMPLE
 
 Side = Literal["above", "below"]
@@ -23,6 +24,7 @@ class Part:
 
     where: what the quantity was highest of and its measured mean, e.g. "step 40, mean +5.3"; empty for a plain mean.
     Where there was a choice the interval's estimate is corrected for it (see intervals.py) and that mean is not.
+    measured: that mean as a number; None for a plain mean.
     per_token: the estimate with every log-probability divided by its number of tokens, where that has a meaning.
     """
 
@@ -33,6 +35,17 @@ class Part:
     unit: str = "nats"
     per_token: float | None = None
     bound: float = 0.0
+    measured: float | None = None
+
+    @property
+    def p_claimed(self) -> float:
+        """One-sided p-value of the quantity lying on the claimed side of the bound."""
+        return self.interval.p_above if self.claimed == "above" else self.interval.p_below
+
+    @property
+    def p_contrary(self) -> float:
+        """One-sided p-value of its lying on the other side."""
+        return self.interval.p_below if self.claimed == "above" else self.interval.p_above
 
     @property
     def verdict(self) -> str:
@@ -69,13 +82,13 @@ class Part:
         return text
 
 
-def interval_over_examples(columns: pd.DataFrame) -> tuple[Interval, int]:
+def interval_over_examples(columns: pd.DataFrame, bound: float = 0.0) -> tuple[Interval, int]:
     """The highest of the means of ``columns`` (examples × things compared) with its interval, and which one that is.
 
     An example without a value (NaN) is left out of that mean, one without any out of all.
     """
     rows = columns.dropna(how="all")
-    interval, highest = interval_of_highest(rows.to_numpy(dtype=np.float64))
+    interval, highest = interval_of_highest(rows.to_numpy(dtype=np.float64), bound)
     return (replace(interval, n=0, missing=MEANS_ONLY) if MEAN_EXAMPLE in rows.index else interval), highest
 
 
@@ -88,7 +101,7 @@ def mean_part(
     bound: float = 0.0,
 ) -> Part:
     """A claim on the mean of ``values``, one for each example; examples without a value (NaN) are left out."""
-    interval, _ = interval_over_examples(values.to_frame())
+    interval, _ = interval_over_examples(values.to_frame(), bound)
     return Part(quantity, claimed, interval, "", unit, None if per_token is None else float(per_token.mean()), bound)
 
 
@@ -106,17 +119,32 @@ def highest_part(
     An example without a value (NaN) is left out of that mean, one without any out of all.
     """
     interval, highest = interval_over_examples(columns)
-    where = f"{columns.columns[highest]}, mean {columns.iloc[:, highest].mean():+.3g}" if len(columns.columns) else ""
+    where, measured = _chosen(columns, highest)
     shorter = None if per_token is None else float(per_token.mean().max())
-    return Part(quantity, claimed, interval, where, unit, shorter)
+    return Part(quantity, claimed, interval, where, unit, shorter, measured=measured)
 
 
 def lowest_part(quantity: str, claimed: Side, columns: pd.DataFrame, unit: str = "nats") -> Part:
     """The same for the lowest of the means: claimed "above" it says that every mean lies above zero."""
     mirrored, lowest = interval_over_examples(-columns)
-    interval = replace(mirrored, estimate=-mirrored.estimate, low=-mirrored.high, high=-mirrored.low)
-    where = f"{columns.columns[lowest]}, mean {columns.iloc[:, lowest].mean():+.3g}" if len(columns.columns) else ""
-    return Part(quantity, claimed, interval, where, unit)
+    interval = replace(
+        mirrored,
+        estimate=-mirrored.estimate,
+        low=-mirrored.high,
+        high=-mirrored.low,
+        p_above=mirrored.p_below,
+        p_below=mirrored.p_above,
+    )
+    where, measured = _chosen(columns, lowest)
+    return Part(quantity, claimed, interval, where, unit, measured=measured)
+
+
+def _chosen(columns: pd.DataFrame, index: int) -> tuple[str, float | None]:
+    """Which column it was, with its mean in words, and that mean; nothing where there is no column."""
+    if not len(columns.columns):
+        return "", None
+    mean = float(columns.iloc[:, index].mean())
+    return f"{columns.columns[index]}, mean {mean:+.3g}", mean
 
 
 def joint_verdict(parts: Sequence[Part]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.markup import escape
 from rich.table import Table
 
-from ldyn.records import FAILS, HOLDS, INCONCLUSIVE, Finding
+from ldyn.records import FAILS, HOLDS, INCONCLUSIVE, Finding, FindingOverSeeds
 
 VERDICT_STYLES = {HOLDS: "bold green", FAILS: "bold red", INCONCLUSIVE: "yellow"}
 
@@ -28,9 +28,14 @@ def findings_table(findings: Sequence[Finding], title: str = "Findings") -> Tabl
 
 def estimate_text(finding: Finding) -> str:
     """The estimate with interval, unit and number of examples; without an interval where there is none."""
-    # NaN differs from itself: with too few probe examples there is no interval
+    return f"{interval_text(finding)} {escape(finding.unit)} ({examples_text(finding)})"
+
+
+def interval_text(finding: Finding | FindingOverSeeds) -> str:
+    """The estimate with its interval, without one where there is none."""
+    # NaN differs from itself: with too few probe examples, or seeds, there is no interval
     interval = escape(f" [{finding.ci_low:+.3g}, {finding.ci_high:+.3g}]") if finding.ci_low == finding.ci_low else ""
-    return f"{finding.estimate:+.3g}{interval} {escape(finding.unit)} ({examples_text(finding)})"
+    return f"{finding.estimate:+.3g}{interval}"
 
 
 def examples_text(finding: Finding) -> str:

@@ -1,4 +1,7 @@
-"""Are the stored findings of a run what its trajectories say? Needs the run folder only, and no torch."""
+"""Are the stored findings of a run what its trajectories say? Needs the run folder only, and no torch.
+
+Of a folder of runs that differ in their seed, also what they say together (verify_seeds.py).
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from rich.markup import escape
 from ldyn.errors import RunFolderError
 from ldyn.findings.claims import find_all
 from ldyn.findings.table import findings_table
+from ldyn.findings.verify_seeds import judge_together, print_over_seeds, runs_in
 from ldyn.records import Finding
 from ldyn.trajectories import Run, read_run
 from ldyn.trajectories.folder import plain
@@ -49,12 +53,19 @@ class Verification:
 def verify(paths: Sequence[Path], as_json: bool) -> int:
     """Compute the findings of each run anew and print them, as tables or as one JSON object on standard output.
 
+    A path may be a folder of runs: each of them is verified, and those that are finished are judged together.
     Returns 0 if every run could be read and stores what was found (an unfinished run may store nothing yet), else 1.
-    A claim that fails is a result and no error.
+    A claim that fails is a result and no error, and so are runs that cannot be judged together.
     """
-    verifications = [verify_run(path) for path in paths]
+    inside = {path: runs_in(path) for path in paths}
+    verifications = [verify_run(run) for path in paths for run in (inside[path] or [path])]
+    readable = {one.path for one in verifications if one.error is None}
+    together = [
+        one for path, runs in inside.items() for one in judge_together(path, [run for run in runs if run in readable])
+    ]
     if as_json:
-        content = {"runs": verifications, "agrees": not any(one.is_wrong for one in verifications)}
+        agrees = not any(one.is_wrong for one in verifications)
+        content = {"runs": verifications, "over_seeds": together, "agrees": agrees}
         print(json.dumps(plain(content), indent=2, ensure_ascii=False, allow_nan=False))
     else:
         console = Console()
@@ -62,6 +73,8 @@ def verify(paths: Sequence[Path], as_json: bool) -> int:
             console = Console(width=_WIDTH)
         for verification in verifications:
             _print(verification, console)
+        for one in together:
+            print_over_seeds(one, console)
     return int(any(verification.is_wrong for verification in verifications))
 
 

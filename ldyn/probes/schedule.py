@@ -1,4 +1,4 @@
-"""When probes are scored within a stage."""
+"""When something is done within a stage: probes are scored, snapshots are kept."""
 
 from __future__ import annotations
 
@@ -10,31 +10,38 @@ from annotated_types import Ge, Gt
 
 @dataclass(frozen=True)
 class ScheduleConfig:
-    """When probes are scored within a stage; the start (step 0) and the last step always are.
+    """When within a stage; the start (step 0) and the last step always belong to it.
 
     kind: "linear" spaces the steps evenly, "log" by equal ratios (the first updates move most).
     points: how many moments, the start and the end among them.
-    every: linear only: score after every so many steps instead of ``points`` times.
+    every: linear only: after every so many steps instead of ``points`` times.
+    epochs: instead of all that: after so many passes over the stage's examples, of those that the stage comes to.
     """
 
     kind: Literal["linear", "log"] = "linear"
     points: Annotated[int, Ge(2)] = 21
     every: Annotated[int, Gt(0)] | None = None
+    epochs: tuple[Annotated[float, Gt(0)], ...] | None = None
 
     def __post_init__(self) -> None:
+        if self.epochs is not None and self.every is not None:
+            raise ValueError(f"every={self.every} with epochs={list(self.epochs)}: found both, expected at most one")
         if self.kind == "log" and self.every is not None:
             raise ValueError(
                 f"every={self.every} with kind=log: log spacing has no fixed distance; set points, or kind=linear"
             )
 
 
-def scheduled_steps(total_steps: int, schedule: ScheduleConfig) -> tuple[int, ...]:
-    """The steps of a stage after which probes are scored, ascending, from 0 to ``total_steps``.
+def scheduled_steps(total_steps: int, schedule: ScheduleConfig, steps_per_epoch: int) -> tuple[int, ...]:
+    """The steps of a stage that the schedule means, ascending, from 0 to ``total_steps``.
 
     Points that round to the same step are merged, so a short stage has fewer.
     """
     if total_steps <= 0:
         return (0,)
+    if schedule.epochs is not None:
+        inner = [round(epochs * steps_per_epoch) for epochs in schedule.epochs]
+        return tuple(sorted({0, *(step for step in inner if 0 < step < total_steps), total_steps}))
     if schedule.every is not None:
         return tuple(sorted({*range(0, total_steps, schedule.every), total_steps}))
     intervals = schedule.points - 1

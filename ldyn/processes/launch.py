@@ -23,19 +23,19 @@ from typing import Any, TypeVar
 
 from ldyn.errors import Interrupted, LdynError, LostProcess
 from ldyn.processes.launcher import usable_cores
+from ldyn.processes.signals import STOP_SIGNALS, heaviest, interrupted_by
 
 Argument = TypeVar("Argument")
 
 SECONDS_TO_END = 60
-_PASSED_ON = (signal.SIGINT, signal.SIGTERM)
 _OF_THE_AGENT = (signal.SIGHUP, signal.SIGQUIT)  # it ends the processes at once
 
 
 def launch(work: Callable[[Argument], object], argument: Argument, count: int) -> None:
     """Call ``work(argument)`` in each of ``count`` fresh processes, which find each other by torchrun's variables.
 
-    ``work`` is a function of a module; it and ``argument`` are pickled. SIGINT and SIGTERM are passed on to the
-    processes. Raises the LdynError of the process that failed first, ``Interrupted`` where they were stopped,
+    ``work`` is a function of a module; it and ``argument`` are pickled. SIGINT, SIGTERM and SIGUSR2 are passed on
+    to the processes. Raises the LdynError of the process that failed first, ``Interrupted`` where they were stopped,
     LostProcess where one was killed, and RuntimeError with its traceback for an error of any other kind.
     """
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -100,7 +100,7 @@ def _fault(
     if reasons:
         return reasons[0]
     if received and (stopped or failed is not None):
-        return stopped[0] if stopped else Interrupted(received[0], f"Stopped by {signal.Signals(received[0]).name}.")
+        return stopped[0] if stopped else interrupted_by(heaviest(*received))
     if failed is None:
         return None
     was_killed = failed.get_first_failure()[1].exitcode < 0
@@ -127,7 +127,7 @@ def _ended(failed: Any, count: int) -> LostProcess:
 
 @contextmanager
 def _signals_passed_on() -> Iterator[list[int]]:
-    """Pass SIGINT and SIGTERM on to the processes and go on waiting for them; yields the list of those received."""
+    """Pass the stop signals on to the processes and go on waiting for them; yields the list of those received."""
     received: list[int] = []
 
     def pass_on(number: int, _: FrameType | None) -> None:
@@ -136,8 +136,8 @@ def _signals_passed_on() -> Iterator[list[int]]:
             with suppress(ProcessLookupError):  # it has just ended
                 os.kill(process.pid, number)  # type: ignore[arg-type] # a process that was started has an id
 
-    before = {number: signal.getsignal(number) for number in (*_PASSED_ON, *_OF_THE_AGENT)}
-    for number in _PASSED_ON:
+    before = {number: signal.getsignal(number) for number in (*STOP_SIGNALS, *_OF_THE_AGENT)}
+    for number in STOP_SIGNALS:
         signal.signal(number, pass_on)
     try:
         yield received

@@ -51,16 +51,18 @@ def _moment(table: pd.DataFrame, stage: StageInfo, which: str) -> pd.DataFrame:
     return values
 
 
-def summarise_arms(runs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+def summarise_arms(runs: Mapping[str, pd.DataFrame], *, over_runs: bool | None = None) -> pd.DataFrame:
     """Mean and 95 % Student-t interval of each arm and quantity; ``runs``: seed (in words) -> ``arm_changes``.
 
     Of one run the interval is over its probe examples; of several it is over the runs' means, so that it speaks of
-    other seeds. Columns: arm, quantity, mean, half (NaN where there is one value only), n, of_each (the means of runs).
+    other seeds. ``over_runs`` asks for the one or the other: over the runs, a single run has no interval.
+    Columns: arm, quantity, mean, half (NaN where there is one value only), n, of_each (the means of runs).
     """
     whole = pd.concat([frame.assign(run=name) for name, frame in runs.items()], ignore_index=True)
     keys = ["arm", "quantity"]
     by_run = whole.groupby([*keys, "run"], sort=False)["change"].mean()
-    units = whole.set_index(keys)["change"] if len(runs) == 1 else by_run.droplevel("run")
+    over_runs = len(runs) > 1 if over_runs is None else over_runs
+    units = by_run.droplevel("run") if over_runs else whole.set_index(keys)["change"]
     rows = []
     for arm, quantity in dict.fromkeys(units.index):
         of_each = _at(by_run, arm, quantity).to_numpy(float)

@@ -16,6 +16,7 @@ from ldyn.report.sections.findings import finding_rows, verdict_counts
 from ldyn.report.sections.numbers import change_tables
 from ldyn.report.sections.samples import sample_section
 from ldyn.report.sections.settings import reproduce, settings_tables, stage_settings, what_ran
+from ldyn.report.sections.wins import win_tables
 from ldyn.trajectories import Run
 
 _SCRIPTS = ("chart_scale.js", "chart_draw.js", "chart_controls.js")
@@ -41,6 +42,7 @@ def render_page(
         chart=chart_data(curves, evaluated),
         numbers=change_tables(curves, evaluated),
         figures=[{"figure": figure, "source": data_url(figure.path)} for figure in figures],
+        wins=win_tables(run),
         samples=sample_section(run),
         settings=settings_tables(run.manifest),
         stage_settings=stage_settings(run.manifest),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from typing import Any, cast
 
 from torch import nn
@@ -34,6 +35,13 @@ def with_adapters(model: PreTrainedModel, config: LoraConfig) -> PreTrainedModel
             f"trainer.lora.target_modules: {error} Expected names of linear layers of a {model.config.model_type}: "
             f"{', '.join(linear_layers(model))}."
         ) from error
+
+
+def with_stored_adapters(model: PreTrainedModel, checkpoint: Path) -> PreTrainedModel:
+    """The model with the adapters of a checkpoint, not to be trained any more."""
+    import peft
+
+    return cast("PreTrainedModel", peft.PeftModel.from_pretrained(model, str(checkpoint)))
 
 
 def linear_layers(model: nn.Module) -> list[str]:

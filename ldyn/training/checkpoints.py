@@ -98,6 +98,16 @@ def save_final(
     return target
 
 
+def adopt_final(final: Path, stage_folder: Path) -> None:
+    """Take over the last weights of another run's stage: a second name for its files, published by a rename."""
+    target = final_folder(stage_folder)
+    partial = target.with_suffix(".partial")
+    with checkpoint_written(partial):
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.copytree(final, partial, copy_function=_link_or_copy)
+        partial.rename(target)
+
+
 @contextmanager
 def checkpoint_written(folder: Path) -> Iterator[None]:
     """Turn whatever says that ``folder`` cannot be written into a RunFolderError that says what to do next."""

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: inside a training stage they ask for a checkpoint first, anywhere else they stop at once."""
+"""Ctrl-C, SIGTERM and SIGUSR2: inside a training stage they ask for a checkpoint first, elsewhere they stop at once."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 from ldyn.errors import Interrupted
+from ldyn.processes.signals import STOP_SIGNALS, heaviest, interrupted_by
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+OF_A_CLUSTER = {signal.SIGTERM, signal.SIGUSR2}
 ECHO_SECONDS = 1.0
 """A signal so soon after another is the same request: a terminal signals every process, a launcher passes it on."""
 
 
 class StopRequest:
-    """Catches SIGINT and SIGTERM while it is entered (in the main thread).
+    """Catches the signals of ``STOP_SIGNALS`` while it is entered (in the main thread).
 
     While ``graceful`` is true a first signal is only remembered in ``signal_number``; the training loop looks at it
     after each step, saves and stops. A second signal (``ECHO_SECONDS`` later or more), or any signal while ``graceful``
-    is false, raises at once.
+    is false, raises at once; but not a SIGTERM beside a SIGUSR2, for that is one wish, and no person in a hurry.
     """
 
     def __init__(self) -> None:
@@ -31,7 +32,7 @@ class StopRequest:
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
-        for number in SIGNALS:
+        for number in STOP_SIGNALS:
             self._previous[number] = signal.signal(number, self._handle)
         return self
 
@@ -41,27 +42,39 @@ class StopRequest:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 
+    @property
+    def weight(self) -> int:
+        """0 where no stop was asked for, else 1 or more: what several processes compare to stop for one reason."""
+        return 0 if self.signal_number is None else 1 + STOP_SIGNALS.index(signal.Signals(self.signal_number))
+
+    def agree_on(self, weight: int) -> bool:
+        """Take over the greatest weight of all processes; returns whether it is a stop."""
+        if weight:
+            self.signal_number = STOP_SIGNALS[weight - 1]
+        return weight > 0
+
     def _handle(self, number: int, frame: FrameType | None) -> None:
+        before = self.signal_number
         is_echo = time.monotonic() - self._received_at < ECHO_SECONDS
-        is_first = self.signal_number is None
-        self.signal_number, self._received_at = number, time.monotonic()
-        if not is_echo and not (is_first and self.graceful):
+        is_one_wish = before != number and {before, number} == OF_A_CLUSTER
+        self._received_at = time.monotonic()
+        self.signal_number = heaviest(number, *([before] if before else []))
+        if not is_echo and not (self.graceful and (before is None or is_one_wish)):
             raise self.interrupted()
 
     def interrupted(self) -> Interrupted:
-        """The error that ends the run; its exit code is 128 + the signal's number, as a shell expects."""
-        number = self.signal_number or signal.SIGINT
-        return Interrupted(number, f"Stopped by {signal.Signals(number).name}.")
+        """The error that ends the run."""
+        return interrupted_by(self.signal_number or signal.SIGINT)
 
 
 @contextmanager
 def signals_held_back() -> Iterator[None]:
-    """SIGINT and SIGTERM wait for the end of this block: for the last, short writes of a run that ends.
+    """The signals of ``STOP_SIGNALS`` wait for the end of this block: for the last, short writes of a run that ends.
 
     A mask of the main thread would not do: the system hands the signal to any other thread, of torch or pyarrow.
     """
     received: list[int] = []
-    before = {number: signal.signal(number, lambda number, _: received.append(number)) for number in SIGNALS}
+    before = {number: signal.signal(number, lambda number, _: received.append(number)) for number in STOP_SIGNALS}
     try:
         yield
     finally:

@@ -36,7 +36,8 @@ class TrainerConfig:
     ``num_processes``: None means as many as a launcher has started, one where there is none. ``parallel``: whether each
     of several processes holds all weights (ddp) or its share of them (fsdp). Both are the same for all stages of a run.
     ``snapshots``: when weights and optimizer state are kept for good, so that `ldyn decompose` can take the very steps
-    that the stage took; null keeps none. Each takes a checkpoint's disk space (with AdamW three times the weights).
+    that the stage took, and answers be compared at those moments; null keeps none. Each takes a checkpoint's disk space
+    (with AdamW three times the weights).
     """
 
     optimizer: Literal["adamw", "rmsprop", "sgd"] = "adamw"

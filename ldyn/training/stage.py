@@ -21,7 +21,7 @@ from transformers import (
 from ldyn.algorithms import Algorithm
 from ldyn.errors import TrainingError
 from ldyn.models.unembedding import is_sharded
-from ldyn.probes.schedule import scheduled_steps
+from ldyn.probes.schedule import ScheduleConfig, scheduled_steps
 from ldyn.processes.group import from_main, highest_of_all, in_main
 from ldyn.records import EncodedPair, Moment, StageInfo
 from ldyn.training.adapters import with_adapters
@@ -61,14 +61,22 @@ class StageLength:
     def of(cls, plan: StagePlan, pairs: int) -> StageLength:
         examples = pairs * len(plan.info.view) if plan.info.kind == "pointwise" else pairs
         batch_size = plan.trainer.batch_size  # of all processes together
-        steps_per_epoch = math.ceil(examples / batch_size)
-        total = plan.trainer.max_steps or math.ceil(plan.trainer.epochs * steps_per_epoch)  # type: ignore[operator]
+        one_epoch = math.ceil(examples / batch_size)
+        total = plan.trainer.max_steps or math.ceil(plan.trainer.epochs * one_epoch)  # type: ignore[operator]
         return cls(examples, batch_size, total)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """The last one of an epoch may have fewer examples."""
+        return math.ceil(self.examples / self.examples_per_step)
+
+    def scheduled(self, schedule: ScheduleConfig) -> tuple[int, ...]:
+        """The steps that the schedule means in this stage, from 0 to the last."""
+        return scheduled_steps(self.total_steps, schedule, self.steps_per_epoch)
 
     def moment(self, info: StageInfo, step: int) -> Moment:
         """Step -> examples seen and epoch; the last batch of an epoch holds what is left over, nothing is repeated."""
-        steps_per_epoch = math.ceil(self.examples / self.examples_per_step)
-        epochs, rest = divmod(step, steps_per_epoch)
+        epochs, rest = divmod(step, self.steps_per_epoch)
         seen = epochs * self.examples + rest * self.examples_per_step
         return Moment(info.name, info.algorithm, step, seen, seen / self.examples)
 
@@ -111,9 +119,7 @@ class StageCallback(TrainerCallback):
             self.observe.probe(model, state.global_step)
         if state.global_step in self.snapshot_steps:
             control.should_save = True
-        number = highest_of_all(self.stop.signal_number or 0, args.device)  # all processes stop after the same step
-        if number:
-            self.stop.signal_number = number
+        if self.stop.agree_on(highest_of_all(self.stop.weight, args.device)):  # all stop after the same step
             control.should_save = True
             control.should_training_stop = True
         self._commit_before_saving(control)
@@ -190,7 +196,7 @@ def train_stage(
 def _snapshot_steps(plan: StagePlan, pairs: int) -> tuple[int, ...]:
     """Step 0 needs none: those are the weights that the stage starts from."""
     schedule = plan.trainer.snapshots
-    return scheduled_steps(StageLength.of(plan, pairs).total_steps, schedule)[1:] if schedule else ()
+    return StageLength.of(plan, pairs).scheduled(schedule)[1:] if schedule else ()
 
 
 def make_trainer(

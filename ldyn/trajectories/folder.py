@@ -52,7 +52,8 @@ class RunFolder:
             try:
                 partial.mkdir()
             except FileExistsError:
-                raise RunFolderError(_taken(partial)) from None
+                if not _is_empty(partial):
+                    raise RunFolderError(_taken(partial)) from None
         return cls(final)
 
     @classmethod
@@ -156,6 +157,28 @@ def _lock(partial: Path) -> int | None:
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, str(os.getpid()).encode(), 0)
     return descriptor
+
+
+def is_being_written(partial: Path) -> bool:
+    """Whether a process holds the run's lock, as far as the file system tells; not to be asked by that process."""
+    try:
+        descriptor = os.open(partial / LOCK_FILE, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _is_empty(partial: Path) -> bool:
+    """Whether a run was killed here before it had written anything."""
+    return not [entry for entry in partial.iterdir() if entry.name != LOCK_FILE]
 
 
 def _taken(partial: Path) -> str:

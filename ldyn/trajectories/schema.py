@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -60,6 +61,15 @@ def table_of_scores(moment: Moment, scores: Sequence[ProbeScore]) -> pa.Table:
     for name in MEASURES:
         columns[name] = [None if flag else value for flag, value in zip(flagged, columns[name], strict=True)]
     return pa.table({name: columns[name] for name in TRAJECTORY_COLUMNS}, schema=SCHEMA)
+
+
+def scores_of_table(table: pa.Table) -> tuple[Moment, list[ProbeScore]]:
+    """The moment and the scores of which `table_of_scores` made ``table``; NaN for every empty measure."""
+    rows: list[dict[str, Any]] = [
+        {name: math.nan if value is None else value for name, value in row.items()} for row in table.to_pylist()
+    ]
+    moment = Moment(**{name: rows[0][name] for name in _MOMENT_COLUMNS})
+    return moment, [ProbeScore(**{name: row[name] for name in row if name not in _MOMENT_COLUMNS}) for row in rows]
 
 
 def imported_table(frame: pd.DataFrame) -> pa.Table:

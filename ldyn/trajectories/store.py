@@ -33,6 +33,7 @@ from ldyn.trajectories.schema import (
     TRAJECTORIES_FILE,
     flagged_note,
     read_trajectory_file,
+    scores_of_table,
     table_of_log,
     table_of_scores,
     to_bytes,
@@ -81,6 +82,14 @@ class TrajectoryStore:
     def steps(self, stage: str) -> list[int]:
         """The steps of ``stage`` at which probes were scored, ascending; empty for a stage that has none."""
         return self._scores.steps(stage)
+
+    def scored(self, stage: str) -> list[tuple[Moment, list[ProbeScore]]]:
+        """What was scored at each moment of ``stage``, by ascending step; a score without numbers has NaN."""
+        return [scores_of_table(read_trajectory_file(self._scores.path(stage, step))) for step in self.steps(stage)]
+
+    def log(self, stage: str) -> list[dict[str, Any]]:
+        """The rows of the training log of ``stage``, in the order logged."""
+        return read_log(self._scores.stage_folder(stage) / LOG_FILE)
 
     def start_tokens(self, stage: str) -> list[TokenRecord]:
         """The token records of ``stage`` before its first update; empty where there are none."""

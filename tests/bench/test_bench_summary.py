@@ -19,8 +19,8 @@ from ldyn.bench.summary import as_object, summarise
 from ldyn.bench.table import summary_notes, summary_table
 from ldyn.bench.tasks import LoadedModel, ScoredOnce
 from ldyn.bench.workload import Workload
-from ldyn.data.jsonl import JsonlConfig
-from ldyn.models.pretrained import PretrainedConfig
+from ldyn.data.files import FilesConfig
+from ldyn.models.settings import PretrainedConfig
 from ldyn.records import EncodedProbeExample
 
 MEBIBYTE = 2**20
@@ -38,7 +38,7 @@ def measured() -> Measurements:
     architecture = {"model_type": "gpt_neox"}
     config = ProbesBenchConfig(
         model=PretrainedConfig("some/model", random_init=True, architecture=architecture),
-        dataset=JsonlConfig("nowhere"),
+        dataset=FilesConfig("nowhere"),
         cache=Path("nowhere"),
         bench=BenchConfig(token_budget=512, least_memory_token_budget=32),
     )

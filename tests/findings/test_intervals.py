@@ -34,6 +34,36 @@ def test_the_interval_is_the_bootstrap_t_interval_of_its_definition() -> None:
     assert interval.n == 25
 
 
+def test_p_values_are_the_shares_of_resamples_that_are_as_extreme() -> None:
+    """Eight values 1, 1, 1, 1, 1, 1, 1, 9 against 0, by the slow definition."""
+    values = np.array([1.0] * 7 + [9.0])
+    error, found = values.std(ddof=1) / np.sqrt(8), 2.0 / (values.std(ddof=1) / np.sqrt(8))
+    roots = []
+    for times in np.random.default_rng(0).multinomial(8, np.full(8, 1 / 8), size=2000):
+        resample = np.repeat(values, times)
+        roots.append((resample.mean() - 2.0) / max(resample.std() / np.sqrt(7), 0.1 * error))
+    interval, _ = interval_of_highest(values[:, None])
+    assert interval.p_above == pytest.approx((1 + np.sum(np.array(roots) >= found - 1e-9)) / 2001, abs=1e-9)
+    assert interval.p_below == pytest.approx((1 + np.sum(np.array(roots) <= found + 1e-9)) / 2001, abs=1e-9)
+
+
+@pytest.mark.parametrize("columns", [1, 6])
+def test_a_p_value_is_below_its_level_where_the_interval_excludes_the_bound(columns: int) -> None:
+    values = np.random.default_rng(8).exponential(size=(40, columns))
+    whole, _ = interval_of_highest(values)
+    for step in (1e-2, -1e-2):  # just inside and just outside; the ends lie between two resamples
+        above, below = (interval_of_highest(values, bound)[0] for bound in (whole.low + step, whole.high + step))
+        assert (above.p_above < 0.025) == (step < 0)
+        assert (below.p_below < 0.025) == (step > 0)
+
+
+def test_values_that_are_all_alike_leave_no_doubt() -> None:
+    interval, _ = interval_of_highest(np.full((20, 1), 3.0))
+    assert (interval.p_above, interval.p_below) == (1 / 2001, 1.0)
+    on_the_bound, _ = interval_of_highest(np.full((20, 1), 3.0), 3.0)
+    assert (on_the_bound.p_above, on_the_bound.p_below) == (1.0, 1.0)
+
+
 def test_for_many_normal_values_it_is_students_interval() -> None:
     values = stats.norm.ppf((np.arange(400) + 0.5) / 400)
     half = stats.t.ppf(0.975, 399) * values.std(ddof=1) / 20

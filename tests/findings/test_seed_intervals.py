@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from ldyn.findings.intervals import interval_over_seeds
 from ldyn.findings.parts import highest_part, lowest_part, seeds_part
+from ldyn.findings.seed_intervals import interval_over_seeds
 from ldyn.records import FAILS, HOLDS, INCONCLUSIVE
 
 

@@ -20,9 +20,13 @@ from ldyn.trajectories import RunFolder, TrajectoryStore
 @pytest.fixture
 def unfinished(tmp_path: Path, build: Any, four_stages: Any) -> RunFolder:
     """A run whose SFT raised y⁺; merged, with its findings stored, but not yet published."""
-    run = build(examples=20).add(four_stages[0], "chosen", [-20, -15, -10])
-    folder = RunFolder.create(tmp_path / "first")
-    folder.write_json("manifest.json", {"schema_version": 1, "status": "running", "stages": run.stages})
+    return a_run(tmp_path / "first", build(examples=20).add(four_stages[0], "chosen", [-20, -15, -10]))
+
+
+def a_run(path: Path, run: Any, seed: int = 0) -> RunFolder:
+    folder = RunFolder.create(path)
+    manifest = {"schema_version": 1, "status": "running", "name": "exp", "seed": seed, "stages": run.stages}
+    folder.write_json("manifest.json", manifest)
     store = TrajectoryStore(folder.path)
     for step, rows in run.table.groupby("step"):
         names = ProbeScore.__dataclass_fields__
@@ -87,6 +91,38 @@ def test_a_run_that_has_measured_nothing_yet_says_so(tmp_path: Path, capsys: pyt
     folder.write_json("manifest.json", {"schema_version": 1, "status": "running", "stages": []})
     assert verify([folder.path], as_json=False) == 0
     assert "no claim can be tested on what was measured so far" in capsys.readouterr().out
+
+
+def test_a_folder_of_runs_is_judged_run_by_run_and_over_seeds(
+    tmp_path: Path, build: Any, four_stages: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed in range(4):
+        run = build(examples=20).add(four_stages[0], "chosen", [-20, -15, -10 + seed])
+        folder = a_run(tmp_path / str(seed), run, seed)
+        if seed < 3:
+            folder.publish()
+    code, report = reported([tmp_path], capsys)
+    assert (code, len(report["runs"]), report["agrees"]) == (0, 4, True)
+    [together] = report["over_seeds"]
+    assert together["runs"] == ["0", "1", "2"]  # the fourth has not finished
+    [finding] = together["findings"]
+    # y⁺ rises by 10, 11, 12: mean 11 ± 2.484
+    assert (finding["id"], finding["held"], finding["verdict"]) == ("S1", 3, "holds")
+    assert (finding["estimate"], finding["ci_high"]) == pytest.approx((11, 13.48414), abs=1e-5)
+    assert verify([tmp_path], as_json=False) == 0
+    assert "findings over seeds, runs 0, 1, 2" in capsys.readouterr().out.replace("\n", " ")
+
+
+def test_runs_of_one_seed_are_verified_though_they_cannot_be_judged_together(
+    unfinished: RunFolder, tmp_path: Path, build: Any, four_stages: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unfinished.publish()
+    a_run(tmp_path / "second", build(examples=20).add(four_stages[0], "chosen", [-20, -15, -12])).publish()
+    code, report = reported([tmp_path], capsys)
+    assert (code, [run["stored"] for run in report["runs"]]) == (0, ["same", "same"])
+    assert "first and second both have seed 0" in report["over_seeds"][0]["error"]
+    assert verify([tmp_path], as_json=False) == 0
+    assert "both have seed 0" in capsys.readouterr().out
 
 
 def test_every_kind_of_difference_is_named(build: Any, four_stages: Any) -> None:

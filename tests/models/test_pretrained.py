@@ -11,8 +11,9 @@ from transformers import AutoConfig, AutoModelForCausalLM, GPTNeoXConfig, GPTNeo
 
 from ldyn.errors import ModelError
 from ldyn.models.loading import load_base
-from ldyn.models.pretrained import PretrainedConfig, ensure_padding
-from ldyn.models.tiny import TinyConfig, build_tiny_model
+from ldyn.models.pretrained import ensure_padding
+from ldyn.models.settings import PretrainedConfig, TinyConfig
+from ldyn.models.tiny import build_tiny_model
 from ldyn.models.tokenizers import build_tokenizer
 
 TINY_NEOX = {

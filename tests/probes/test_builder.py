@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from ldyn.data.jsonl import JsonlConfig, load_jsonl
+from ldyn.data.files import FilesConfig, load_files
 from ldyn.data.microworld import MicroworldConfig, load_microworld
 from ldyn.errors import DataError
 from ldyn.probes.builder import (
@@ -234,7 +234,7 @@ def test_the_microworld_is_true_to_its_names():
 
 
 def test_the_papers_files(shared_data):
-    rows = load_jsonl(JsonlConfig(str(shared_data / "hh_helpful")), 0)
+    rows = load_files(FilesConfig(str(shared_data / "hh_helpful")), 0)
     built = build_probes(rows, ProbesConfig(), 0)
     assert built.counts["train.examples"] == 499
     assert built.counts["train.mislabelled.irr_train"] == 2
@@ -273,15 +273,18 @@ def shared_data() -> Path:
         (1000, ScheduleConfig("log", points=8), (0, 1, 3, 10, 32, 100, 316, 1000)),
         (3, ScheduleConfig("log", points=20), (0, 1, 2, 3)),
         (9, ScheduleConfig("log", points=2), (0, 9)),
+        # 15 steps an epoch: 30, 60 and 90; half an epoch is 7.5, to the even 8; what the stage does not come to is left
+        (400, ScheduleConfig(epochs=(2, 4, 6)), (0, 30, 60, 90, 400)),
+        (90, ScheduleConfig(epochs=(0.5, 6, 7)), (0, 8, 90)),
     ],
 )
 def test_schedules_by_hand(total, schedule, expected):
-    assert scheduled_steps(total, schedule) == expected
+    assert scheduled_steps(total, schedule, steps_per_epoch=15) == expected
 
 
 @given(total=st.integers(1, 5000), points=st.integers(2, 60), kind=st.sampled_from(["linear", "log"]))
 def test_every_schedule_ascends_from_start_to_end(total, points, kind):
-    steps = scheduled_steps(total, ScheduleConfig(kind, points=points))
+    steps = scheduled_steps(total, ScheduleConfig(kind, points=points), steps_per_epoch=15)
     assert (steps[0], steps[-1]) == (0, total)
     assert list(steps) == sorted(set(steps))
     assert len(steps) <= points
@@ -292,6 +295,11 @@ def test_every_schedule_ascends_from_start_to_end(total, points, kind):
 def test_log_spacing_has_no_fixed_distance():
     with pytest.raises(ValueError, match="every=5 with kind=log"):
         ScheduleConfig("log", every=5)
+
+
+def test_a_schedule_by_epochs_has_no_distance_in_steps():
+    with pytest.raises(ValueError, match=r"every=5 with epochs=\[2, 4\]"):
+        ScheduleConfig(every=5, epochs=(2, 4))
 
 
 @pytest.mark.parametrize("name", ["default", "log", "few"])

@@ -87,6 +87,8 @@ def test_runs_of_several_seeds_are_compared(tmp_path):
     assert not is_sweep(tmp_path / "0")
     page = compare_sweep(tmp_path).read_text()
     assert "| dpo | -4.50 ± 1.24 | -25.00 ± 0.00 |" in page  # means −4, −4.5, −5; 4.303 · 0.5 / √3
+    assert "## Findings over seeds" in page
+    assert "(0 seeds) | 3 open | – | ? inconclusive |" in page  # two examples give a run no interval
     assert (tmp_path / "arms.png").stat().st_size > 10_000
 
 

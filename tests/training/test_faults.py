@@ -131,6 +131,30 @@ class TestSignals:
             with pytest.raises(Interrupted, match="SIGINT"):
                 os.kill(os.getpid(), signal.SIGINT)
 
+    @pytest.mark.parametrize("order", [(signal.SIGTERM, signal.SIGUSR2), (signal.SIGUSR2, signal.SIGTERM)])
+    def test_slurm_s_two_signals_are_one_wish_to_be_requeued(self, order, monkeypatch):
+        monkeypatch.setattr(interrupts, "ECHO_SECONDS", 0.01)
+        with StopRequest() as stop:
+            stop.graceful = True
+            for number in order:
+                os.kill(os.getpid(), number)
+                time.sleep(0.02)
+            assert stop.signal_number == signal.SIGUSR2
+            assert stop.interrupted().exit_code == 128 + signal.SIGUSR2
+
+    def test_processes_agree_on_the_signal_that_weighs_most(self):
+        weights = []
+        for number in (None, signal.SIGINT, signal.SIGTERM, signal.SIGUSR2):
+            stop = StopRequest()
+            stop.signal_number = number
+            weights.append(stop.weight)
+        assert weights == sorted(set(weights))
+        stop = StopRequest()
+        assert not stop.agree_on(0)
+        assert stop.signal_number is None
+        assert stop.agree_on(weights[-1])
+        assert stop.signal_number == signal.SIGUSR2
+
     def test_without_grace_the_first_raises(self):
         with StopRequest(), pytest.raises(Interrupted) as caught:
             os.kill(os.getpid(), signal.SIGTERM)

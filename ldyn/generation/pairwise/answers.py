@@ -49,7 +49,7 @@ def read_answers(word: str, mode: str) -> AnswerSet:
     modes = list(dict.fromkeys(str(row.get("mode", mode)) for row in rows))
     if mode not in modes:
         raise DataError(f"{word} has no {mode} answers; it has {', '.join(modes)} (--mode).")
-    return _answer_set(word, mode, [row for row in rows if str(row.get("mode", mode)) == mode])
+    return answer_set(word, mode, [row for row in rows if str(row.get("mode", mode)) == mode])
 
 
 def contests_between(a: AnswerSet, b: AnswerSet) -> tuple[list[Contest], dict[str, int]]:
@@ -121,7 +121,8 @@ def _row(line: str) -> tuple[dict[str, Any], str]:
     return row, f"no text in {missing[0]!r}" if missing else ""
 
 
-def _answer_set(name: str, mode: str, rows: Sequence[Mapping[str, Any]]) -> AnswerSet:
+def answer_set(name: str, mode: str, rows: Sequence[Mapping[str, Any]]) -> AnswerSet:
+    """Rows of samples.jsonl, of one stage and in one mode, as answers to compare."""
     prompts: dict[Key, str] = {}
     answers: dict[Key, GivenAnswer] = {}
     for key, row in _keyed(rows):

@@ -38,7 +38,8 @@ def draw_arms(summary: pd.DataFrame, unit: str) -> Drawing:
     for panel, quantity in zip(axes, panels, strict=True):
         _draw_panel(panel, summary[summary["quantity"] == quantity].set_index("arm").loc[arms], quantity)
     axes[0].set_yticks(range(len(arms)), arms)
-    n = int(summary["n"].max())
+    fewest, most = int(summary["n"].min()), int(summary["n"].max())
+    n = str(most) if fewest == most else f"{fewest} to {most}"
     foot = f"Dots: mean over {n} {unit}; bars: 95 % t-intervals over them."
     if unit == "seeds":
         foot += " Small marks: the mean of each seed."

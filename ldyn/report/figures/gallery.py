@@ -24,6 +24,7 @@ from ldyn.report.figures.panels import stage_panel
 from ldyn.report.figures.reference import reference_overlay
 from ldyn.report.figures.toy import toy_distributions
 from ldyn.report.figures.toy_strength import toy_strength
+from ldyn.report.figures.wins import wins_by_epoch
 from ldyn.report.style import FIGURE_RC
 from ldyn.trajectories.files import write_atomically
 
@@ -34,6 +35,7 @@ OF_TABLES: dict[str, tuple[str, Draw]] = {
     "toy_strength.png": ("toy", toy_strength),
     "images_influence.png": ("images_influence", images_influence),
     "images_prediction.png": ("images_changes", images_prediction),
+    "wins.png": ("wins", wins_by_epoch),
     **KERNEL_FIGURES,
 }
 """Figures of a table of the run: file name -> the table, without which there is no such figure, and the function."""

@@ -1,0 +1,26 @@
+"""Whether two configurations give the same numbers: a hash of all settings that decide them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import yaml
+
+from ldyn.config.loading import config_to_yaml
+from ldyn.config.schema import RunConfig, StudyConfig
+
+OF_THE_JOB = ("run", "resume", "paths", "logger")
+"""What may differ between the jobs of one run; everything else decides the trajectory."""
+
+
+def deciding_settings(config: RunConfig | StudyConfig) -> dict[str, Any]:
+    """The settings, as YAML has them, without those of the job."""
+    settings = yaml.safe_load(config_to_yaml(config))
+    return {key: value for key, value in settings.items() if key not in OF_THE_JOB}
+
+
+def settings_hash(config: RunConfig | StudyConfig) -> str:
+    """sha256 of the deciding settings; a run keeps it in its manifest, ``hashes.settings``."""
+    return hashlib.sha256(json.dumps(deciding_settings(config), sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,99 @@
+"""The runs of a sweep in groups that differ in nothing but their seed; and whether they can be compared at all."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ldyn.errors import RunFolderError
+from ldyn.findings.seed_runs import by_setting, settings_but_seed
+from ldyn.trajectories import Run
+from ldyn.trajectories.sweeps import read_sweep, settings_of, swept_keys
+
+
+@dataclass(frozen=True)
+class Facet:
+    """Runs of one configuration but for the seed. ``settings``: swept key -> value; empty where this facet is all."""
+
+    settings: Mapping[str, str]
+    runs: tuple[Run, ...]
+
+    @property
+    def name(self) -> str:
+        """The facet in words, e.g. "beta=0.05": of each key the last part, where that is not ambiguous."""
+        last = [key.rpartition(".")[2] for key in self.settings]
+        short = last if len(set(last)) == len(last) else list(self.settings)
+        return ", ".join(f"{key}={value}" for key, value in zip(short, self.settings.values(), strict=True))
+
+
+def facets_of(path: Path, runs: Sequence[Run]) -> list[Facet]:
+    """The runs of the sweep in ``path`` by configuration, in the order of the swept values.
+
+    Raises RunFolderError where the runs are not of one experiment and one world, or two of a facet have one seed.
+    """
+    _check_experiment(path, runs)
+    _check_world(path, runs)
+    groups = list(by_setting(runs).values())
+    names = _names(path, [group[0] for group in groups])
+    facets = [Facet(name, tuple(group)) for name, group in zip(names, groups, strict=True)]
+    for facet in facets:
+        _check_seeds(path, facet)
+    return sorted(facets, key=lambda facet: [_sortable(value) for value in facet.settings.values()])
+
+
+def _check_experiment(path: Path, runs: Sequence[Run]) -> None:
+    names = sorted({str(run.manifest["name"]) for run in runs})
+    if len(names) > 1:
+        raise RunFolderError(f"{path} holds runs of {', '.join(names)}; runs of one experiment can be compared.")
+
+
+def _check_world(path: Path, runs: Sequence[Run]) -> None:
+    """Of one world: the same data set settings, and with the same seed the same pairs and probes."""
+    advice = "log-probabilities of other responses cannot be compared: keep runs of one world in a folder"
+    settings = [settings_but_seed(run) for run in runs]
+    for key in sorted({key for one in settings for key in one if key.startswith("dataset.")}):
+        if len({repr(one.get(key)) for one in settings}) > 1:
+            found = ", ".join(f"{one.get(key)!r} in {run.path.name}" for one, run in zip(settings, runs, strict=True))
+            raise RunFolderError(f"{path} holds runs of different worlds: {key} is {found}; {advice}.")
+    data: dict[Any, Run] = {}
+    for run in runs:
+        other = data.setdefault(run.manifest["seed"], run)
+        if _data_hash(other) != _data_hash(run):
+            found = f"{other.path.name} and {run.path.name} have one seed and dataset, but not the same data"
+            raise RunFolderError(f"{path} holds runs of different worlds: {found}; {advice}.")
+
+
+def _check_seeds(path: Path, facet: Facet) -> None:
+    seeds = Counter(f"seed {run.manifest['seed']}" for run in facet.runs)
+    if twice := [seed for seed, count in seeds.items() if count > 1]:
+        of_facet = f" with {facet.name}" if facet.name else ""
+        raise RunFolderError(
+            f"{path} holds more than one run of {', '.join(twice)}{of_facet}; keep one run of each seed in it."
+        )
+
+
+def _names(path: Path, runs: Sequence[Run]) -> list[dict[str, str]]:
+    """What sets these runs apart, but for the seed: in the words of their command line, else of their settings."""
+    settings = [settings_but_seed(run) for run in runs]
+    typed = {job.run: settings_of(job.overrides) for job in read_sweep(path).jobs}
+    own = [typed[run.path.name] for run in runs if run.path.name in typed]
+    keys = [key for key in swept_keys(own) if key.partition(".")[0] not in ("seed", "logger", "paths")]
+    if len(own) == len(runs) == len({tuple(one.get(key) for key in keys) for one in own}):
+        return [{key: one.get(key, "–") for key in keys} for one in own]
+    keys = swept_keys(settings)
+    return [{key: str(one.get(key)) for key in keys} for one in settings]
+
+
+def _data_hash(run: Run) -> Any:
+    return run.manifest.get("hashes", {}).get("data")
+
+
+def _sortable(value: str) -> tuple[int, float, str]:
+    """Numbers by size, before words."""
+    try:
+        return 0, float(value), ""
+    except ValueError:
+        return 1, 0.0, value

@@ -1,0 +1,129 @@
+"""Win rates: the numbers by hand, the table like the paper's, over seeds, and what is drawn."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from ldyn.records import StageInfo
+from ldyn.report import build_report
+from ldyn.report.dosages import dosage_words
+from ldyn.report.figures.wins import draw_wins
+from ldyn.report.sections.wins import tables_of
+from ldyn.report.wins import rates_over_seeds, win_rates
+from ldyn.report.wins_over_seeds import wins_over_seeds
+from ldyn.trajectories import read_run
+
+CHOSEN, BOTH = ("chosen",), ("chosen", "rejected")
+STAGES = [
+    StageInfo("warm", "sft", "pointwise", CHOSEN, "base"),
+    StageInfo("push", "dpo", "pairwise", BOTH, "warm"),
+    StageInfo("wide", "sft", "pointwise", BOTH, "base"),
+    StageInfo("push_wide", "dpo", "pairwise", BOTH, "wide"),
+]
+
+
+def wins(won: dict[float, list[float]], arm: str = "push_wide", split: str = "test") -> pd.DataFrame:
+    """Contests by epoch; the arm's answers have 10 characters and half of them are right, the baseline's 12, all."""
+    frames = [pd.DataFrame({"epoch": epoch, "won": of_epoch}) for epoch, of_epoch in won.items()]
+    table = pd.concat(frames, ignore_index=True).assign(judge="oracle", arm=arm, baseline="push", split=split)
+    table["example_id"] = [f"q{number}" for number in range(len(table))]
+    table["right_arm"] = [float(number % 2 == 0) for number in range(len(table))]
+    return table.assign(right_baseline=1.0, characters_arm=10.0, characters_baseline=12.0, orders_disagree=False)
+
+
+def entries(**steps: int) -> list[dict[str, Any]]:
+    return [{"name": stage.name, "steps": steps.get(stage.name, 400)} for stage in STAGES]
+
+
+def test_rates_by_hand():
+    row = win_rates(wins({2.0: [1.0, 1.0, 0.5, 0.0], 4.0: [float("nan"), 0.0]})).set_index("epoch")
+    assert row.loc[2.0, ["rate", "won", "tied", "lost", "n", "unread"]].tolist() == [0.625, 0.5, 0.25, 0.25, 4, 0]
+    # Wilson, n = 4, p = 0.625, z² = 3.8415: (0.625 + 0.48018 ± 1.95996 √(0.058594 + 0.060023)) / 1.96037
+    assert row.loc[2.0, "low"] == pytest.approx((1.105182 - 1.95996 * 0.344408) / 1.960365, abs=1e-4)
+    assert row.loc[2.0, "high"] == pytest.approx((1.105182 + 1.95996 * 0.344408) / 1.960365, abs=1e-4)
+    assert row.loc[4.0, ["rate", "n", "unread"]].tolist() == [0.0, 1, 1]
+    assert row.loc[2.0, ["characters_arm", "right_baseline"]].tolist() == [10, 1]
+
+
+def test_over_seeds_the_interval_is_over_the_runs_rates():
+    runs = {str(seed): wins({2.0: [1.0] * seed + [0.0] * (10 - seed)}) for seed in (4, 5, 6)}
+    row = rates_over_seeds(runs).iloc[0]
+    assert (row["rate"], row["n"], row["of_each"]) == (pytest.approx(0.5), 3, [0.4, 0.5, 0.6])
+    assert row["high"] - row["rate"] == pytest.approx(4.303 * 0.1 / 3**0.5, rel=1e-3)
+
+
+def test_the_table_has_the_arms_and_the_paper_in_its_columns():
+    rates = win_rates(wins({0.0: [0.5], 2.0: [1.0, 0.0], 26.667: [1.0]}))
+    (table,) = tables_of(rates, STAGES, entries(warm=120, wide=120))
+    assert table.columns == ["0", "2", "26.7 (end)"]
+    assert [row.name for row in table.rows] == ["push_wide", "paper, by ChatGPT", "paper, by Claude 3"]
+    assert [cell.rate for cell in table.rows[0].cells] == ["0.500", "0.500", "1.000"]
+    assert table.rows[0].cells[1].details[:2] == ("50–0–50 % won–tied–lost", "right 50 % against 100 %")
+    assert [cell.rate for cell in table.rows[1].cells] == ["0.473", "0.652", "–"]
+    assert table.rows[1].cells[1].interval == "[0.609, 0.692]"  # ± 1.96 · √(.652 · .348 / 500) = ± .042
+
+
+def test_arms_that_are_not_extended_stand_without_the_paper():
+    other = [*STAGES[:2], StageInfo("ipo", "ipo", "pairwise", BOTH, "warm")]
+    of_manifest = [*entries()[:2], {"name": "ipo", "steps": 9}]
+    (table,) = tables_of(win_rates(wins({2.0: [1.0]}, arm="ipo")), other, of_manifest)
+    assert [(row.name, row.about) for row in table.rows] == [("ipo", "")]
+
+
+@pytest.mark.parametrize(
+    ("steps", "words"),
+    [
+        ({"warm": 120, "wide": 120}, "after wide: 120 updates on y⁺ and y⁻, as many as warm makes"),
+        ({"warm": 120, "wide": 240}, "after wide: 240 updates on y⁺ and y⁻, y⁺ seen as often as in warm"),
+        ({"warm": 120, "wide": 60}, "after wide: 60 updates on y⁺ and y⁻"),
+    ],
+)
+def test_controls_are_told_apart_by_their_dosage(steps: dict[str, int], words: str):
+    assert dosage_words("push_wide", "push", STAGES, entries(**steps)) == words
+
+
+def test_more_arms_than_there_is_room_for_are_left_to_the_table():
+    many = pd.concat([wins({2.0: [1.0]}, arm=f"arm{number}") for number in range(5)])
+    assert "it has room for 4 arms and there are 5" in str(draw_wins(win_rates(many), "questions"))
+
+
+def write_wins(synthetic: Any, folder: Path, rate: int, **manifest: Any) -> Path:
+    """A run with both arms and contests on two splits; ``rate`` of 10 are won at the end."""
+    small = synthetic.trajectories(synthetic.extend, ("chosen", "rejected"), 3, 2, ("train",))
+    run = synthetic.write(folder, synthetic.extend, trajectories=small)
+    if manifest:
+        stored = json.loads((run / "manifest.json").read_text())
+        (run / "manifest.json").write_text(json.dumps({**stored, **manifest}))
+    course = {0.0: [0.5] * 10, 2.0: [1.0, *[0.5] * 9], 26.7: [1.0] * rate + [0.5] * (10 - rate)}
+    pd.concat([wins(course), wins(course, split="train")]).to_parquet(run / "wins.parquet")
+    return run
+
+
+def test_the_page_shows_them_and_a_page_without_contests_does_not(
+    synthetic: Any, tmp_path: Path, extend_report: Path
+) -> None:
+    report = build_report(write_wins(synthetic, tmp_path / "run", 3))
+    page = report.read_text(encoding="utf-8")
+    assert '<a href="#wins">' in page
+    assert page.count("Win rate over push by epochs of preference training: 10 test questions, judged by oracle") == 1
+    assert "<strong>0.650</strong> [0." in page
+    assert (report.parent / "figures" / "wins.png").exists()
+    assert 'id="wins"' not in extend_report.read_text(encoding="utf-8")
+    assert not (extend_report.parent / "figures" / "wins.png").exists()
+
+
+def test_a_sweep_shows_them_over_seeds(synthetic: Any, tmp_path: Path) -> None:
+    runs = [read_run(write_wins(synthetic, tmp_path / str(seed), 2 * seed, seed=seed)) for seed in range(3)]
+    lines = wins_over_seeds(runs, tmp_path)
+    page = "\n".join(lines)
+    assert "Against push on test questions, judged by oracle, 3 seeds:" in page
+    # wins of 0, 2 and 4 in 10, the rest ties: .5, .6, .7; 4.303 · 0.1 / √3
+    assert "| 0.500 ± 0.000 (0–100–0 %) | 0.550 ± 0.000 (10–90–0 %) | 0.600 ± 0.248 (20–80–0 %) |" in page
+    assert (tmp_path / "wins.png").stat().st_size > 10_000
+    (tmp_path / "1" / "wins.parquet").unlink()
+    assert wins_over_seeds([*runs[:1], read_run(tmp_path / "1")], tmp_path) == []

@@ -1,0 +1,128 @@
+"""A sweep over seeds and other keys: facets, what cannot be compared, and jobs that have not finished."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ldyn.errors import RunFolderError
+from ldyn.report import compare_sweep, is_sweep
+from ldyn.trajectories import RunFolder
+from ldyn.trajectories.sweeps import Sweep, SweepJob, write_sweep
+
+from .test_report_arms import STAGES, trajectories
+
+FINDING = {
+    "id": "D1", "claim": "DPO lowers", "unit": "nats", "n": 2, "seeds": 1, "verdict": "holds", "reason": "-",
+    "paper": "-", "ci_low": -1.0, "ci_high": 1.0,
+}  # fmt: skip
+
+
+def write_run(path: Path, seed: int, beta: float, *, pairs: int = 32, data: str = "", status: str = "finished") -> None:
+    folder = RunFolder.create(path)
+    stages = [{field: getattr(stage, field) for field in type(stage).__slots__} | {"steps": 9} for stage in STAGES]
+    settings = {"name": "arms", "run": path.name, "seed": seed, "dataset": {"source": "microworld", "pairs": pairs}}
+    folder.write_text("config.yaml", yaml.safe_dump(settings | {"stages": {"dpo": {"algorithm": {"beta": beta}}}}))
+    manifest: dict[str, Any] = {
+        "schema_version": 1,
+        "name": "arms",
+        "seed": seed,
+        "stages": stages,
+        "seconds": {"sft": 1.0},
+    }
+    manifest |= {"peak_memory_mib": 1, "status": status, "hashes": {"data": data or f"of seed {seed}"}}
+    if status != "finished":
+        folder.write_json("manifest.json", manifest | {"error": "TrainingError: the loss is nan"})
+        folder.free()
+        return
+    folder.write_json("manifest.json", manifest)
+    folder.write_json("findings.json", [FINDING | {"estimate": -10 * beta - seed}])
+    folder.write_table("trajectories", trajectories(float(seed) + 100 * beta))
+    folder.publish()
+
+
+@pytest.fixture
+def swept(tmp_path: Path) -> Path:
+    """seed=0,1 × beta=0.2,0.1, and a job of which nothing is known."""
+    jobs = [(seed, beta) for beta in (0.2, 0.1) for seed in (0, 1)]
+    for number, (seed, beta) in enumerate(jobs):
+        write_run(tmp_path / str(number), seed, beta)
+    named = [(*job, str(number)) for number, job in enumerate([*jobs, (2, 0.1)])]
+    recorded = [
+        SweepJob(run, ("+exp=arms", f"seed={seed}", f"algorithm.beta={beta}"), run) for seed, beta, run in named
+    ]
+    write_sweep(tmp_path, Sweep(("-m", "+exp=arms", "seed=0,1,2"), tuple(recorded)))
+    return tmp_path
+
+
+def test_runs_are_grouped_by_the_swept_keys_in_the_order_of_their_values(swept: Path) -> None:
+    page = compare_sweep(swept).read_text()
+    assert "| claim | beta=0.1 | beta=0.2 |" in page
+    assert "| **D1** DPO lowers (nats) | ✓ 2 of 2; -1.50 | ✓ 2 of 2; -2.50 |" in page  # means of −1, −2 and −2, −3
+    # y⁺ changes by (−2 − 6 − shift) / 2, shift = seed + 100 β: means −9.25 and −14.25; 12.706 · 0.354 / √2 = 3.18
+    assert "| dpo, beta=0.1 | -9.25 ± 3.18 |" in page
+    assert "| dpo, beta=0.2 | -14.25 ± 3.18 |" in page
+    arms = [
+        line.split(" | ")[0].removeprefix("| ") for line in page.splitlines() if line.startswith(("| dpo", "| ipo"))
+    ]
+    assert arms == ["dpo, beta=0.1", "dpo, beta=0.2", "ipo, beta=0.1", "ipo, beta=0.2"]
+    assert (swept / "arms.png").stat().st_size > 10_000
+
+
+def test_without_a_record_the_configurations_say_what_differs(swept: Path) -> None:
+    (swept / "sweep.json").unlink()
+    assert "| claim | beta=0.1 | beta=0.2 |" in compare_sweep(swept).read_text()
+
+
+def test_one_run_of_each_value_has_intervals_over_its_examples(tmp_path: Path) -> None:
+    for number, beta in enumerate((0.1, 0.2)):
+        write_run(tmp_path / str(number), 0, beta)
+    page = compare_sweep(tmp_path).read_text()
+    assert "| **D1** DPO lowers (nats) | ✓ -1.00 [-1.00, +1.00] | ✓ -2.00 [-1.00, +1.00] |" in page
+    assert "mean over the probe examples of one run" in page
+
+
+def test_jobs_that_have_not_finished_are_listed_with_the_command_that_goes_on(swept: Path) -> None:
+    write_run(swept / "5", 3, 0.1, status="failed")
+    page = compare_sweep(swept).read_text()
+    assert "- job 4 (seed=2 algorithm.beta=0.1) has not begun" in page
+    assert "- job 5 failed: TrainingError: the loss is nan" in page
+    assert f"Go on with: ldyn train -m +exp=arms seed=0,1,2 resume=auto hydra.sweep.dir={swept}" in page
+
+
+def test_a_sweep_without_finished_runs_says_what_became_of_them(tmp_path: Path) -> None:
+    write_run(tmp_path / "0", 0, 0.1, status="interrupted")
+    assert is_sweep(tmp_path)
+    with pytest.raises(RunFolderError, match="0 finished runs, expected at least 2") as caught:
+        compare_sweep(tmp_path)
+    assert f"ldyn train resume={tmp_path / '0.partial'}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({"pairs": 64}, "different worlds: dataset.pairs is 32 in 0, 64 in 1"),
+        ({"data": "other"}, "different worlds: 0 and 1 have one seed and dataset, but not the same data"),
+    ],
+)
+def test_runs_of_different_worlds_are_refused(tmp_path: Path, other: dict[str, Any], said: str) -> None:
+    write_run(tmp_path / "0", 0, 0.1)
+    write_run(tmp_path / "1", 0, 0.2, **other)
+    with pytest.raises(RunFolderError, match=said):
+        compare_sweep(tmp_path)
+
+
+def test_two_runs_of_one_seed_are_refused_in_their_facet(swept: Path) -> None:
+    write_run(swept / "6", 1, 0.2)
+    with pytest.raises(RunFolderError, match=r"more than one run of seed 1 with .*beta=0\.2"):
+        compare_sweep(swept)
+
+
+def test_a_record_that_cannot_be_read_is_named(swept: Path) -> None:
+    (swept / "sweep.json").write_text(json.dumps({"jobs": 1}))
+    with pytest.raises(RunFolderError, match=r"sweep\.json cannot be read"):
+        compare_sweep(swept)
