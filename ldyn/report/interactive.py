@@ -8,7 +8,7 @@ the same at all of them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -78,7 +78,7 @@ def _values(rows: pd.DataFrame) -> dict[str, Any]:
     values: dict[str, Any] = {}
     # Arrays, as a table for each of some hundred curves takes longer than all the rest of the page.
     for key, members in rows.groupby(["split", "probe", "quantity"], sort=False).indices.items():
-        split, probe, quantity = map(str, key)
+        split, probe, quantity = cast("tuple[str, str, str]", key)
         if probe == GREEDY and quantity not in GREEDY_QUANTITIES:
             continue
         series = {name: np.full(len(steps), np.nan) for name in measured}
