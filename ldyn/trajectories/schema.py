@@ -15,9 +15,6 @@ from ldyn.errors import RunFolderError
 from ldyn.records import TRAJECTORY_COLUMNS, Moment, ProbeScore
 
 SCHEMA_VERSION = 1
-TRAJECTORIES_FILE = "trajectories.parquet"
-TRAIN_LOG_FILE = "train_log.parquet"
-PARTS_FOLDER = "parts"
 
 _VERSION_KEY = b"ldyn.schema_version"
 METADATA = {_VERSION_KEY: str(SCHEMA_VERSION).encode()}
@@ -84,6 +81,11 @@ def table_of_log(rows: Sequence[dict[str, float | int | str]], metrics: Sequence
     fields += [pa.field(name, pa.float64()) for name in metrics]
     columns = {field.name: [row.get(field.name) for row in rows] for field in fields}
     return pa.table(columns, schema=pa.schema(fields, metadata=METADATA))
+
+
+def frame_to_bytes(frame: pd.DataFrame) -> bytes:
+    """A table besides the trajectories, as a Parquet file of this version of the schema."""
+    return to_bytes(pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(METADATA))
 
 
 def to_bytes(table: pa.Table) -> bytes:

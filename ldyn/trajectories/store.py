@@ -25,12 +25,10 @@ import pyarrow as pa
 from ldyn.errors import RunFolderError
 from ldyn.records import Moment, ProbeScore, TokenRecord
 from ldyn.trajectories.files import append_durably, explained, write_atomically
+from ldyn.trajectories.layout import PARTS_FOLDER, TRAIN_LOG_FILE, TRAJECTORIES_FILE
 from ldyn.trajectories.parts import Parts, stage_of
 from ldyn.trajectories.schema import (
-    PARTS_FOLDER,
     SCHEMA,
-    TRAIN_LOG_FILE,
-    TRAJECTORIES_FILE,
     flagged_note,
     read_trajectory_file,
     scores_of_table,
