@@ -6,7 +6,6 @@ import re
 import shlex
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -86,7 +85,6 @@ def test_the_walk_ends_with_reports_answers_and_judgements(walked):
     assert (walked / "outputs" / "my_model_run" / "latest" / "report.html").is_file()
 
 
-@pytest.mark.skipif(find_spec("ldyn.commands.probes_build") is None, reason="ldyn probes cannot build a probe set yet")
 def test_the_probe_set_is_built_checked_and_trained_beside(walked):
     run(walked, OF_A_PROBE_SET)
     assert (walked / "outputs" / "my_pairs" / "probed" / "report.html").is_file()
