@@ -50,13 +50,13 @@ examples
   ldyn probes dataset=hh --rephraser api --model gpt-4o-mini --dry-run
   ldyn probes dataset=hh --rephraser api --model gpt-4o-mini --prompt-price 0.15 --answer-price 0.6 --max-cost 5 \\
       --initial-model EleutherAI/pythia-410m-deduped --out outputs/probes/hh
-  ldyn probes dataset=jsonl dataset.path=pairs.jsonl dataset.n_held_out=200 --n-train 100 --n-test 100
-  ldyn probes dataset=jsonl dataset.path=FOLDER --rephraser model:Qwen/Qwen2.5-1.5B-Instruct
+  ldyn probes dataset=files dataset.path=pairs.jsonl dataset.n_held_out=200 --n-train 100 --n-test 100
+  ldyn probes dataset=files dataset.path=FOLDER --rephraser model:Qwen/Qwen2.5-1.5B-Instruct
   ldyn probes dataset=ultrafeedback --rephraser api --model NAME --base-url http://localhost:8000/v1 --concurrency 16
 
 and then
   ldyn train +exp=dpo_squeeze dataset=hh probes.path=outputs/probes/hh        beside the data that it was made from
-  ldyn train +exp=dpo_squeeze dataset=jsonl dataset.path=outputs/probes/hh    its own rows are the training pairs
+  ldyn train +exp=dpo_squeeze dataset=files dataset.path=outputs/probes/hh    its own rows are the training pairs
 """
 
 

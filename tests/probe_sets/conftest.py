@@ -32,7 +32,7 @@ def pairs(tmp_path: Path) -> Path:
 @pytest.fixture
 def build(pairs: Path, tmp_path: Path) -> list[str]:
     """`ldyn probes` on 8 of 20 training pairs and 4 of 10 unseen questions, with a cache and a folder of its own."""
-    data = ["dataset=jsonl", f"dataset.path={pairs}", "dataset.n_held_out=10"]
+    data = ["dataset=files", f"dataset.path={pairs}", "dataset.n_held_out=10"]
     places = ["--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache")]
     return ["probes", *data, "--n-train", "8", "--n-test", "4", *places]
 

@@ -85,7 +85,7 @@ def test_a_dry_run_asks_nothing_and_needs_no_key(
     price = ["--prompt-price", "1", "--answer-price", "1"]
     assert main([*build, *by_api, *price, "--key-variable", "NOT_SET", "--dry-run", "--initial-model", "gpt2"]) == 0
     shown = capsys.readouterr().out
-    assert "8 train and 4 test examples of jsonl:pairs.jsonl (20 training pairs)" in shown
+    assert "8 train and 4 test examples of files:pairs.jsonl (20 training pairs)" in shown
     assert "12 sampled answers of gpt2, of at most 256 tokens" in shown
     assert "by api: 12 chosen_gptsemantic, 12 chosen_gptformat" in shown
     assert "at most: 60 requests, about" in shown
@@ -232,7 +232,7 @@ def test_hostile_text_stays_text(
     rows = [{name: f"{text} {hostile}." for name, text in pair(number).items()} for number in range(12)]
     file = write_rows(tmp_path / "hostile.jsonl", [{**row, "id": f"{hostile}{n}"} for n, row in enumerate(rows)])
     stand_in.behaviour = lambda body: said(written(body["messages"][0]["content"]) + hostile)
-    words = ["probes", "dataset=jsonl", f"dataset.path={file}", "dataset.n_held_out=4", *by_api, "--tries", "1"]
+    words = ["probes", "dataset=files", f"dataset.path={file}", "dataset.n_held_out=4", *by_api, "--tries", "1"]
     words += ["--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "out")]
     assert main([*words, "--dry-run"]) == 0
     assert main(words) == 0
@@ -249,7 +249,7 @@ def test_hostile_text_stays_text(
 def test_real_text(shared_folder: Path, by_api: list[str], stand_in: StandIn, tmp_path: Path) -> None:
     rows = read_rows(shared_folder / "data" / "hh_helpful" / "probe_test.jsonl")
     file = write_rows(tmp_path / "hh.jsonl", [{k: row[k] for k in ("prompt", "chosen", "rejected")} for row in rows])
-    words = ["probes", "dataset=jsonl", f"dataset.path={file}", "dataset.n_held_out=150", "--n-train", "30"]
+    words = ["probes", "dataset=files", f"dataset.path={file}", "dataset.n_held_out=150", "--n-train", "30"]
     places = ["--n-test", "15", "--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache")]
     assert main([*words, *places, *by_api, "--concurrency", "8"]) == 0
     assert main(["probes", "--check", str(tmp_path / "out"), "--strict", "--out", str(tmp_path / "check")]) == 0
@@ -259,8 +259,8 @@ def test_real_text(shared_folder: Path, by_api: list[str], stand_in: StandIn, tm
     ("words", "said_instead"),
     [
         (["dataset=hhh"], "found no option 'hhh'; did you mean hh?"),
-        (["dataset=jsonl"], "dataset.path: found nothing, expected a value"),
-        (["dataset=jsonl", "dataset.path=nowhere.jsonl"], "dataset.path: found 'nowhere.jsonl', which does not exist"),
+        (["dataset=files"], "dataset.path: found nothing, expected a value"),
+        (["dataset=files", "dataset.path=nowhere.jsonl"], "dataset.path: found 'nowhere.jsonl', which does not exist"),
         (["DATA", "dataset.n_trian=3"], "did you mean n_train?"),
         (["DATA", "seed=3"], "found a word that chooses no data"),
         (["DATA", "--probe", "irr_tset"], "did you mean irr_test"),
@@ -276,7 +276,7 @@ def test_real_text(shared_folder: Path, by_api: list[str], stand_in: StandIn, tm
 def test_what_cannot_be_built_is_said_in_words(
     words: list[str], said_instead: str, pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    data = ["dataset=jsonl", f"dataset.path={pairs}"]
+    data = ["dataset=files", f"dataset.path={pairs}"]
     line = [part for word in words for part in (data if word == "DATA" else [word.replace("TMP", str(tmp_path))])]
     assert main(["probes", *line, "--out", str(tmp_path / "out")]) in (1, 2)
     shown = capsys.readouterr().err
@@ -305,7 +305,7 @@ def test_further_responses_are_made_anew_or_kept(
 ) -> None:
     given = [{**pair(n), "irr_hum": "A human wrote this.", "irr_test": pair(19)["chosen"]} for n in range(20)]
     file = write_rows(tmp_path / "given.jsonl", given)
-    words = ["probes", "dataset=jsonl", f"dataset.path={file}", "dataset.n_held_out=6", *by_api]
+    words = ["probes", "dataset=files", f"dataset.path={file}", "dataset.n_held_out=6", *by_api]
     words += ["--cache", str(tmp_path / "cache")]
     assert main([*words, "--out", str(tmp_path / "anew")]) == 0
     assert main([*words, "--keep", "--out", str(tmp_path / "kept")]) == 0
@@ -322,7 +322,7 @@ def test_it_is_not_overwritten(build: list[str], capsys: pytest.CaptureFixture[s
 
 
 def test_without_unseen_questions(pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["probes", "dataset=jsonl", f"dataset.path={pairs}", "--out", str(tmp_path / "out"), "--json"]
+    words = ["probes", "dataset=files", f"dataset.path={pairs}", "--out", str(tmp_path / "out"), "--json"]
     assert main(words) == 0
     shown = capsys.readouterr()
     assert "no probe_test.jsonl and no irr_test" in shown.err
