@@ -322,8 +322,8 @@ def test_it_is_not_overwritten(build: list[str], capsys: pytest.CaptureFixture[s
 
 
 def test_without_unseen_questions(pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["probes", "dataset=files", f"dataset.path={pairs}", "--out", str(tmp_path / "out"), "--json"]
-    assert main(words) == 0
+    words = ["probes", "dataset=files", f"dataset.path={pairs}", "dataset.n_held_out=0"]
+    assert main([*words, "--out", str(tmp_path / "out"), "--json"]) == 0
     shown = capsys.readouterr()
     assert "no probe_test.jsonl and no irr_test" in shown.err
     found = json.loads(shown.out)
