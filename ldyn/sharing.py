@@ -77,8 +77,13 @@ class StageExchange:
             return None
         return found if found.final.exists() and set(steps) <= set(found.table["step"]) else None
 
-    def offer(self, key: str, run: Path, stage: str) -> None:
-        """Note that ``run`` (its final path, which it need not have yet) has trained ``stage``; the newest counts."""
+    def offer(self, key: str, run: Path, stage: str, steps: Collection[int]) -> None:
+        """Note that ``run`` (its final path, which it need not have yet) has trained ``stage``, probed at ``steps``.
+
+        One that was probed at all of these steps before keeps its place.
+        """
+        if self.find(key, steps):
+            return
         entry = {"run": os.path.relpath(run, self._folder), "stage": stage}
         write_atomically(self._file(key), json.dumps(entry, indent=1).encode(), writer=f".{os.getpid()}")
 

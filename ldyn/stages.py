@@ -77,7 +77,7 @@ def run_stage(
         if not from_main(taken_over):
             _train(plan, model, base, pairs, probes, config, session, stop)
             if exchange:
-                in_main(lambda: exchange.offer(key, config.paths.run, info.name))
+                in_main(lambda: exchange.offer(key, config.paths.run, info.name, steps))
     session.finish_stage(info)
 
 
