@@ -107,7 +107,7 @@ COMMANDS: dict[str, Command] = {
     "train": Command("run an experiment: its stages, its probes, its findings and its report", _train),
     "report": Command("draw the figures and the report page of finished or running runs again", _report),
     "verify": Command("compute the findings of runs anew from their trajectories, and check the stored ones", _verify),
-    "probes": Command("check whether a probe set is fit to be measured with", _probes),
+    "probes": Command("build a probe set from preference data, or check whether one is fit for use", _probes),
     "generate": Command("let models answer prompts, and measure repetition and hallucination", _generate),
     "judge": Command("compare the answers of two models, pair by pair, in both orders", _judge),
     "score": Command("score the probes of a file with any model or checkpoint", _score),

@@ -99,7 +99,7 @@ def _moments(
 def _prompts(config: WinsConfig, prepared: Prepared, seed: int) -> list[SamplePrompt]:
     """Every question that the data has for probing, more than are probed where ``probes`` asks for fewer."""
     return [
-        SamplePrompt(split, one.example_id, one.prompt, prepared.answering.encoder.prompt(one.prompt))
+        SamplePrompt(split, one.example_id, one.prompt, prepared.answering.encoder.prompt(one.prompt, one.turns))
         for split, examples in prepared.data.probes.items()
         for one in draw(examples, config.examples, seeded_random(seed, "wins", split))[0]
     ]

@@ -14,8 +14,9 @@ from ldyn.decompose.moments import Experiment, moments
 from ldyn.errors import RunFolderError
 from ldyn.preparation import Prepared, prepare
 from ldyn.processes.group import process_count
+from ldyn.processes.quiet import quiet_libraries
 from ldyn.records import TRAJECTORY_COLUMNS, EncodedPair
-from ldyn.session import Session, quiet_libraries
+from ldyn.session import Session
 from ldyn.stages import stage_plans
 from ldyn.studies import Study, run_study
 from ldyn.training.stage import StagePlan
@@ -88,7 +89,7 @@ def _finished_run(path: Path) -> Run:
 def _check_same(run: Run, hashes: Mapping[str, str]) -> None:
     """The stored configuration must make the data, probes and base that the run was trained with."""
     stored = run.manifest["hashes"]
-    others = [name for name, value in hashes.items() if stored.get(name) != value]
+    others = [name for name, value in hashes.items() if stored.get(name, value) != value]
     if others:
         raise RunFolderError(
             f"The configuration of {run.path} now makes another {' and another '.join(others)} than it was trained "

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 from ldyn import __version__
 from ldyn.data.encoder import Encoder, EncodingConfig
-from ldyn.data.jsonl import probe_files
+from ldyn.data.files import probe_files
 from ldyn.data.row_files import read_row_files
 from ldyn.data.rows import Row
 from ldyn.data.seeding import seeded_random
@@ -23,10 +23,10 @@ from ldyn.generation.answers import BATCH_SIZE, Sampling
 from ldyn.generation.overlap import TrainingAnswers
 from ldyn.generation.samples import Decoding, SamplePrompt, sample_rows
 from ldyn.probes.builder import build_probes
+from ldyn.processes.quiet import quiet_libraries
 from ldyn.records import AnswerChecker, PreferencePair, ProbeExample
 from ldyn.respondents import Respondent, StoredRun, find_respondents
 from ldyn.scoring import Device, TokenLimits, find_device
-from ldyn.session import quiet_libraries
 from ldyn.trajectories.files import write_atomically
 
 SAMPLES_FILE = "samples.jsonl"
@@ -115,7 +115,7 @@ def _answers(
     nn.Module.to(model, find_device(request.device))
     encoder = Encoder(tokenizer, _encoding(respondent, model, request))
     prompts = [
-        SamplePrompt(split, one.example_id, one.prompt, encoder.prompt(one.prompt), _own_answers(one))
+        SamplePrompt(split, one.example_id, one.prompt, encoder.prompt(one.prompt, one.turns), _own_answers(one))
         for split, examples in questions.examples.items()
         for one in examples
     ]
@@ -187,7 +187,8 @@ def _examples_of_file(path: Path) -> dict[str, Sequence[ProbeExample]]:
 
 
 def _example(row: Row) -> ProbeExample:
-    return ProbeExample(row.row_id, row.prompt, {key: text for key, text in row.responses.items() if text.strip()})
+    responses = {key: text for key, text in row.responses.items() if text.strip()}
+    return ProbeExample(row.row_id, row.prompt, responses, row.turns)
 
 
 def _pairs_of_file(path: Path | None) -> list[PreferencePair]:
@@ -195,7 +196,7 @@ def _pairs_of_file(path: Path | None) -> list[PreferencePair]:
         return []
     rows = [row for part in read_row_files(probe_files(path)[:1]) for row in part.rows]
     return [
-        PreferencePair(row.row_id, row.prompt, row.responses["chosen"], row.responses.get("rejected", ""))
+        PreferencePair(row.row_id, row.prompt, row.responses["chosen"], row.responses.get("rejected", ""), row.turns)
         for row in rows
         if row.responses.get("chosen", "").strip()
     ]

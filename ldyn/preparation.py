@@ -21,7 +21,8 @@ from ldyn.samples import Answering, observed_probes
 class Prepared:
     """``probes`` and ``encoded`` are the same probe examples, as text and in tokens.
 
-    hashes: of data, probes and base model. counts: what was read, truncated and dropped.
+    hashes: of data, probes and base model, and which version of their source the data are. counts: what was read,
+    truncated and dropped.
     """
 
     data: PreferenceData
@@ -56,6 +57,7 @@ def prepare(config: RunConfig, timed: Callable[[str], AbstractContextManager[Non
         encoded,
         hashes={
             "data": data_fingerprint(data),
+            **({"data_version": data.version} if data.version else {}),
             "probes": probe_fingerprint(probes.examples),
             "base_model": base.fingerprint,
         },

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,23 +18,38 @@ if TYPE_CHECKING:
 # Text
 
 
+class Turn(NamedTuple):
+    """What one side said in a conversation; ``role`` is "system", "user" or "assistant"."""
+
+    role: str
+    content: str
+
+
 @dataclass(frozen=True, slots=True)
 class PreferencePair:
-    """One training question with the answer that was preferred and the one that was not."""
+    """One training question with the answer that was preferred and the one that was not.
+
+    ``turns``: the prompt as a conversation, where the source says who spoke; ``prompt`` is then the same as plain text.
+    """
 
     pair_id: str
     prompt: str
     chosen: str
     rejected: str
+    turns: tuple[Turn, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeExample:
-    """One question and the responses to observe on it: probe key -> text. A response may be absent, never empty."""
+    """One question and the responses to observe on it: probe key -> text. A response may be absent, never empty.
+
+    ``turns``: as in PreferencePair.
+    """
 
     example_id: str
     prompt: str
     responses: Mapping[str, str]
+    turns: tuple[Turn, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +95,7 @@ class PreferenceData:
     counts: what was read, dropped or repaired, by reason ("rows_read", "dropped_empty_rejected" ...).
     checker: judges generated answers, or None where the facts are not known.
     missing: probes that only some rows carry; an error or a counted drop, as the probe settings say.
+    version: which text this is: the commit of a set of the hub, the sha256 of each file; "" for a generated world.
     """
 
     name: str
@@ -89,6 +105,7 @@ class PreferenceData:
     counts: Mapping[str, int] = field(default_factory=dict)
     checker: AnswerChecker | None = None
     missing: Sequence[MissingResponses] = ()
+    version: str = ""
 
 
 # --------------------------------------------------------------------------------------------------------------

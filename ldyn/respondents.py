@@ -7,18 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ldyn.config import RunConfig, load_config
 from ldyn.data.sources import load_data
 from ldyn.errors import RunFolderError, expected_one_of
 from ldyn.models.loading import load_base
-from ldyn.models.pretrained import PretrainedConfig, load_pretrained
+from ldyn.models.pretrained import Loaded, load_pretrained
+from ldyn.models.settings import PretrainedConfig
 from ldyn.training.checkpoints import final_folder
 from ldyn.trajectories.reader import find_run
 
 BASE = "base"
-Loaded = tuple[PreTrainedModel, PreTrainedTokenizerBase]
 
 
 @dataclass(frozen=True)

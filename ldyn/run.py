@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from ldyn.config import RunConfig
 from ldyn.contests import check_judges, hold_contests
+from ldyn.data.sources import pinned_dataset
 from ldyn.decomposing import decompose_run
 from ldyn.preparation import prepare
 from ldyn.processes.group import from_main, join_processes, losses_explained, main_alone
+from ldyn.processes.quiet import quiet_libraries
 from ldyn.samples import write_samples
-from ldyn.session import describe_stage, open_session, quiet_libraries
+from ldyn.session import describe_stage, open_session
 from ldyn.stages import run_stage, stage_plans
 from ldyn.training.interrupts import StopRequest
 from ldyn.training.stage import StageLength
@@ -23,12 +26,14 @@ def run(config: RunConfig) -> Path:
     Several processes run this together; the main one alone writes, and makes what is made once.
     """
     join_processes()
-    config = from_main(lambda: config)  # of each launched process its own, but for the time in the run's name
+    # Each launched process has its own configuration, with another time in the run's name and none of the commit.
+    config = from_main(lambda: replace(config, dataset=pinned_dataset(config.dataset)))
     quiet_libraries()
     plans = stage_plans(config)
     with StopRequest() as stop, open_session(config, plans) as session, losses_explained():
         check_judges(config)
         prepared = prepare(config, session.timed)
+        session.check_same_data(prepared.hashes)
         session.describe(
             stages=[describe_stage(plan, StageLength.of(plan, len(prepared.pairs)).total_steps) for plan in plans],
             hashes=prepared.hashes,

@@ -41,7 +41,7 @@ class Answering:
 
     def own_answers(self, model: PreTrainedModel, examples: Sequence[ProbeExample]) -> dict[str, str]:
         """Example id -> an answer drawn from the model, y_π ~ π(·|x)."""
-        prompts = [self.encoder.prompt(example.prompt) for example in examples]
+        prompts = [self.encoder.prompt(example.prompt, example.turns) for example in examples]
         limit, sampling = self.settings.max_new_tokens, self.sampling("own answer")
         answers = answer_prompts(model, self.tokenizer, prompts, max_new_tokens=limit, sampling=sampling)
         return {example.example_id: answer.text for example, answer in zip(examples, answers, strict=True)}
@@ -56,7 +56,7 @@ class Answering:
         found: dict[str, str] = {}
         for attempt in range(REPHRASE_TRIES):
             left = [example for example in examples if example.example_id not in found]
-            prompts = [self.encoder.prompt(example.prompt) for example in left]
+            prompts = [self.encoder.prompt(example.prompt, example.turns) for example in left]
             limit, sampling = self.settings.max_new_tokens, self.sampling("rephrase", str(attempt))
             answers = answer_prompts(model, self.tokenizer, prompts, max_new_tokens=limit, sampling=sampling)
             for example, answer in zip(left, answers, strict=True):
@@ -87,7 +87,7 @@ def write_samples(
 ) -> None:
     """samples.jsonl: greedy and sampled answers of the base and of every stage's last weights to the same questions."""
     prompts = [
-        SamplePrompt(split, example.example_id, example.prompt, answering.encoder.prompt(example.prompt))
+        SamplePrompt(split, example.example_id, example.prompt, answering.encoder.prompt(example.prompt, example.turns))
         for split, members in probes.examples.items()
         for example in members[: answering.settings.examples]
     ]

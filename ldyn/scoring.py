@@ -18,9 +18,10 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from ldyn.data.encoder import Encoder, EncodingConfig
-from ldyn.data.jsonl import read_probe_examples
+from ldyn.data.files import read_probe_examples
 from ldyn.errors import DataError, ModelError
-from ldyn.models.pretrained import PretrainedConfig, load_pretrained
+from ldyn.models.pretrained import load_pretrained
+from ldyn.models.settings import PretrainedConfig
 from ldyn.probes.budget import Tokens
 from ldyn.probes.scorer import nonfinite_scores, score_probes
 from ldyn.records import Moment, ProbeScore

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import datasets
 import torch
-import transformers
 
 from ldyn.config import RunConfig, config_to_yaml
 from ldyn.config.hashes import settings_hash
+from ldyn.errors import RunFolderError
 from ldyn.manifest import Manifest, recorded
-from ldyn.processes.group import in_main, is_main_process, process_count
+from ldyn.processes.group import in_main, process_count
 from ldyn.records import Moment, ProbeScore, StageInfo, TokenRecord
 from ldyn.results import conclude
-from ldyn.tracking import Observer, make_observer
+from ldyn.tracking import Observer, StagePast, make_observer
 from ldyn.training.stage import StagePlan
 from ldyn.trajectories import RunFolder, TrajectoryStore
 from ldyn.trajectories.folder import how_to_resume, partial_path
@@ -51,10 +49,26 @@ class Session:
         """Set top-level fields of the manifest; a mapping is merged into the mapping that is there."""
         self.manifest.update(**values)
 
+    def check_same_data(self, hashes: Mapping[str, str]) -> None:
+        """Raises RunFolderError if the run began with other data: a file was edited, say, before it was resumed."""
+        before = self.manifest.content["hashes"].get("data")
+        if before is not None and before != hashes["data"]:
+            raise RunFolderError(
+                f"The data are not those that this run began with (found hash {hashes['data'][:12]}, expected "
+                f"{before[:12]}): the input files, the data set or the code that reads them have changed; put them "
+                "back, or begin a new run."
+            )
+
     def begin_stage(self, stage: StageInfo, total_steps: int, *, after_step: int) -> None:
         """Go back to ``after_step`` (-1: before the stage), dropping what was scored later, and tell the observers."""
         self.store.discard_after(stage.name, after_step)
+        self.recall_stage(stage, total_steps)
         self.observer.stage_started(stage, total_steps)
+
+    def recall_stage(self, stage: StageInfo, total_steps: int) -> None:
+        """Tell the observers what an earlier process stored of a stage; nothing where the run is not resumed."""
+        if scored := self.store.scored(stage.name):
+            self.observer.stage_recalled(stage, total_steps, StagePast(self.store.log(stage.name), scored))
 
     def finish_stage(self, stage: StageInfo) -> None:
         self.observer.stage_finished(stage)
@@ -80,7 +94,8 @@ class Session:
         """Merge the trajectories, judge the claims, draw and write the report; then tell whoever watches."""
         with self.timed("findings and report"):
             self.store.publish()
-            self.observer.run_finished(*conclude(self.folder, self.manifest))
+            results = conclude(self.folder, self.manifest)
+        self.observer.run_finished(*results)  # now, as trackers attach the manifest, which has all times in it
 
     def publish(self) -> Path:
         """Give the folder its final name and return it."""
@@ -103,7 +118,11 @@ class SilentSession(Session):
 
     def describe(self, **values: Any) -> None: ...
 
+    def check_same_data(self, hashes: Mapping[str, str]) -> None: ...
+
     def begin_stage(self, stage: StageInfo, total_steps: int, *, after_step: int) -> None: ...
+
+    def recall_stage(self, stage: StageInfo, total_steps: int) -> None: ...
 
     def finish_stage(self, stage: StageInfo) -> None: ...
 
@@ -131,7 +150,9 @@ def open_session(config: RunConfig, plans: Sequence[StagePlan]) -> Iterator[Sess
     if folder is None:
         yield SilentSession(config.paths.run)
         return
-    with recorded(folder, first_content(config, plans), how_to_resume(folder.path)) as manifest:
+    content = first_content(config, plans)
+    content["hashes"] = {**_hashes_so_far(folder), **content["hashes"]}
+    with recorded(folder, content, how_to_resume(folder.path)) as manifest:
         observer = make_observer(config.logger, folder.path, config)
         try:
             yield Session(folder, manifest, observer)
@@ -145,13 +166,12 @@ def _open_folder(config: RunConfig) -> RunFolder:
     return folder
 
 
-def quiet_libraries() -> None:
-    """No progress bars but ours: theirs appear for every file and in logs, too. The main process speaks for all."""
-    datasets.disable_progress_bars()
-    transformers.utils.logging.disable_progress_bar()
-    if not is_main_process():
-        logging.disable(logging.WARNING)
-        warnings.simplefilter("ignore")
+def _hashes_so_far(folder: RunFolder) -> dict[str, str]:
+    """Those of the run that is resumed; empty for a new run, or one that was lost before it had read anything."""
+    try:
+        return dict(json.loads((folder.path / "manifest.json").read_text(encoding="utf-8"))["hashes"])
+    except (OSError, ValueError, KeyError):
+        return {}
 
 
 def first_content(config: RunConfig, plans: Sequence[StagePlan]) -> dict[str, Any]:

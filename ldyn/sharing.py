@@ -13,6 +13,7 @@ import os
 import platform
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from ldyn.models.base import fingerprint
 from ldyn.processes.group import process_count
 from ldyn.records import EncodedPair, EncodedProbeExample, Moment, ProbeScore
 from ldyn.session import Session
+from ldyn.tracking import StagePast
 from ldyn.training.checkpoints import adopt_final, final_folder
 from ldyn.training.identity import stage_identity
 from ldyn.training.stage import StagePlan
@@ -75,8 +77,13 @@ class StageExchange:
             return None
         return found if found.final.exists() and set(steps) <= set(found.table["step"]) else None
 
-    def offer(self, key: str, run: Path, stage: str) -> None:
-        """Note that ``run`` (its final path, which it need not have yet) has trained ``stage``; the newest counts."""
+    def offer(self, key: str, run: Path, stage: str, steps: Collection[int]) -> None:
+        """Note that ``run`` (its final path, which it need not have yet) has trained ``stage``, probed at ``steps``.
+
+        One that was probed at all of these steps before keeps its place.
+        """
+        if self.find(key, steps):
+            return
         entry = {"run": os.path.relpath(run, self._folder), "stage": stage}
         write_atomically(self._file(key), json.dumps(entry, indent=1).encode(), writer=f".{os.getpid()}")
 
@@ -119,10 +126,9 @@ def _where() -> list[Any]:
 def take_over(shared: SharedStage, plan: StagePlan, steps: Collection[int], session: Session) -> None:
     """Tell the session all that was measured of the shared stage at ``steps``, then adopt its weights."""
     table = shared.table
-    for _, rows in table[table["step"].isin(steps)].groupby("step"):
-        session.record_scores(_moment(rows, plan), _scores(rows))
-    for row in shared.log_rows():
-        session.record_log(plan.info.name, int(row["step"]), {k: v for k, v in row.items() if k != "step"})
+    moments = table[table["step"].isin(steps)].groupby("step")
+    past = StagePast(list(shared.log_rows()), [(_moment(rows, plan), _scores(rows)) for _, rows in moments])
+    past.tell(session.record_scores, partial(session.record_log, plan.info.name))
     session.commit_log(plan.info.name)
     session.describe(shared_stages={plan.info.name: {"run": shared.run.path, "stage": shared.name}})
     adopt_final(shared.final, session.stage_folder(plan.info.name))

@@ -55,9 +55,10 @@ def run_stage(
     """Train one stage unless its final weights are there already; scores and log rows go to the session."""
     info, folder = plan.info, session.stage_folder(plan.info.name)
     is_trained, checkpoint = from_main(lambda: (final_folder(folder).exists(), last_complete_checkpoint(folder)))
-    if is_trained:
-        return
     length = StageLength.of(plan, len(pairs))
+    if is_trained:
+        session.recall_stage(info, length.total_steps)
+        return
     steps = length.scheduled(config.probes.schedule)
     model = stage_weights(info.start, base, session)
     exchange = exchange_of(config)
@@ -76,7 +77,7 @@ def run_stage(
         if not from_main(taken_over):
             _train(plan, model, base, pairs, probes, config, session, stop)
             if exchange:
-                in_main(lambda: exchange.offer(key, config.paths.run, info.name))
+                in_main(lambda: exchange.offer(key, config.paths.run, info.name, steps))
     session.finish_stage(info)
 
 

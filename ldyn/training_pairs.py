@@ -11,10 +11,11 @@ from ldyn.data.seeding import seeded_random
 from ldyn.errors import RunFolderError
 from ldyn.generation.answers import answer_prompts
 from ldyn.generation.judges import judge_named
-from ldyn.generation.on_policy import ResponsesConfig, on_policy_pairs
+from ldyn.generation.on_policy import on_policy_pairs
+from ldyn.generation.settings import ResponsesConfig
 from ldyn.models.base import BaseModel
 from ldyn.processes.group import in_main
-from ldyn.records import EncodedPair, PreferencePair
+from ldyn.records import EncodedPair, PreferencePair, Turn
 from ldyn.samples import Answering
 from ldyn.session import Session
 from ldyn.stages import stage_weights
@@ -58,7 +59,7 @@ def drawn_pairs(stage_folder: Path) -> list[PreferencePair]:
     if not path.exists():
         raise RunFolderError(f"{path} is missing, so it is not known what the stage trained on; train the stage first.")
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
-    return [PreferencePair(**row) for row in rows]
+    return [PreferencePair(**{**row, "turns": tuple(Turn(*turn) for turn in row.get("turns", ()))}) for row in rows]
 
 
 def _draw(
@@ -70,7 +71,7 @@ def _draw(
     session: Session,
 ) -> list[PreferencePair]:
     model = stage_weights(plan.info.start, base, session)
-    prompts = [answering.encoder.prompt(pair.prompt) for pair in pairs]
+    prompts = [answering.encoder.prompt(pair.prompt, pair.turns) for pair in pairs]
     candidates = []
     for number in range(responses.candidates):
         sampling = answering.sampling("on policy", plan.info.name, str(number))

@@ -1,8 +1,13 @@
-"""What all tests share: no network, one thread, and where the real text lies."""
+"""What all tests share: no network, one thread, where the real text lies, and a quick way to start a process."""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import runpy
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", TOKENIZERS_PARALLELISM="false", MPLBACKEND="Agg")
@@ -11,6 +16,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported; tiny 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.append(str(ROOT / "tests" / "tracking"))  # wandb_files.py is no test module and belongs to no package
+AS_COMMAND = Path(__file__).with_name("as_command.py")
+
+Forked = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture(scope="session")
@@ -20,3 +29,32 @@ def shared_folder() -> Path:
     if not (folder / "data").is_dir():
         pytest.skip(f"no real text at {folder}; set LDYN_SHARED to the folder that holds it")
     return folder
+
+
+@pytest.fixture(scope="session")
+def forked(tmp_path_factory: pytest.TempPathFactory) -> Forked:
+    """``forked([script, *words], cwd=, env=)``, as subprocess.run([python, script, *words]), with its output captured.
+
+    The process is forked from one that has torch and TRL imported, which takes longer than most of what tests start.
+    What must hold in a process that begins with nothing is tested with subprocess.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["ldyn.run", "ldyn.commands.train", "ldyn.commands.report", "ldyn.generate"])
+    folder = tmp_path_factory.mktemp("forked")
+    files = {"STDOUT": str(folder / "stdout"), "STDERR": str(folder / "stderr")}
+
+    def run(
+        command: Sequence[str | Path], *, cwd: Path = ROOT, env: Mapping[str, str] | None = None, timeout: float = 300
+    ) -> subprocess.CompletedProcess[str]:
+        words, environment = [str(word) for word in command], dict(os.environ if env is None else env)
+        given = {"COMMAND": words, "FOLDER": str(cwd), "ENVIRONMENT": environment, **files}
+        process = context.Process(target=runpy.run_path, args=(str(AS_COMMAND), given))
+        process.start()
+        process.join(timeout)
+        if process.exitcode is None:
+            process.kill()
+            raise subprocess.TimeoutExpired(words, timeout)
+        said = (Path(path).read_text(encoding="utf-8") for path in files.values())
+        return subprocess.CompletedProcess(words, process.exitcode, *said)
+
+    return run

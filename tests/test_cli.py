@@ -92,6 +92,35 @@ def test_the_composed_configuration_is_shown_without_loading_torch() -> None:
     assert yaml.safe_load(done.stdout)["stages"]["dpo_extend"]["start"] == "extend"
 
 
+FAULTS_AND_JOBS_WITHOUT_TORCH = """
+import sys
+from hydra import compose, initialize_config_dir
+from ldyn.cli import main
+from ldyn.commands.configs import config_folder
+from ldyn.config import load_config
+
+def no_torch():
+    heavy = {'torch', 'transformers', 'trl', 'datasets', 'accelerate', 'peft', 'wandb'} & set(sys.modules)
+    assert not heavy, heavy
+
+assert main(['train', '+exp=dpo_squeeze', 'trainer.batch_size=abc', '+algorithm.beat=0.1']) == 2
+no_torch()
+losses = [path.stem for path in (config_folder() / 'algorithm').glob('*.yaml') if not path.stem.startswith('sft')]
+assert len(losses) > 10
+with initialize_config_dir(str(config_folder()), version_base='1.3'):
+    for choice in [f'algorithm={loss}' for loss in losses] + ['+algorithm/gate=sequence']:
+        load_config(compose('train', ['+exp=dpo_squeeze', choice]))
+no_torch()
+"""
+
+
+def test_a_configuration_is_checked_without_loading_torch() -> None:
+    command = [sys.executable, "-c", FAULTS_AND_JOBS_WITHOUT_TORCH]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "trainer.batch_size: found 'abc'" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [

@@ -11,7 +11,8 @@ import torch
 from transformers import GPTNeoXForCausalLM, PreTrainedTokenizerFast
 
 from ldyn.cli import main
-from ldyn.models.tiny import TinyConfig, build_tiny_model
+from ldyn.models.settings import TinyConfig
+from ldyn.models.tiny import build_tiny_model
 from ldyn.models.tokenizers import build_tokenizer
 from ldyn.records import TRAJECTORY_COLUMNS
 from ldyn.trajectories.schema import read_trajectory_file

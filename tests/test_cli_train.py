@@ -10,22 +10,25 @@ import sys
 from pathlib import Path
 
 import pytest
+from wandb_files import recorded_run
 
 from ldyn.cli import main
+from ldyn.trajectories import read_run
 
 LDYN = Path(sys.executable).with_name("ldyn")
 FILES = {
     "checkpoints", "config.yaml", "figures", "findings.json", "manifest.json", "report.html", "samples.jsonl",
-    "train_log.parquet", "trajectories.parquet",
+    "train_log.parquet", "trajectories.parquet", "wandb.json",
 }  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder in which `ldyn train -m +exp=smoke seed=1,2` has run, without any tracker."""
+    """The folder in which `ldyn train -m +exp=smoke seed=1,2` has run, and the tracker recorded offline."""
     folder = tmp_path_factory.mktemp("work")
-    command = [str(LDYN), "train", "-m", "+exp=smoke", "seed=1,2", "logger=none", "hydra.sweep.dir=sweep"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    command = [str(LDYN), "train", "-m", "+exp=smoke", "seed=1,2", "algorithm.beta=0.2", "hydra.sweep.dir=sweep"]
+    free_of_wandb = {key: value for key, value in os.environ.items() if not key.startswith("WANDB")}
+    done = subprocess.run(command, cwd=folder, env=free_of_wandb, capture_output=True, text=True, check=False)
     (folder / "stdout.txt").write_text(done.stdout, encoding="utf-8")
     (folder / "stderr.txt").write_text(done.stderr, encoding="utf-8")
     assert done.returncode == 0, done.stderr
@@ -40,7 +43,8 @@ def without_torch(tmp_path: Path) -> dict[str, str]:
 
 
 def test_each_job_has_its_run_folder_and_nothing_lies_elsewhere(work: Path) -> None:
-    assert {path.name for path in (work / "sweep").iterdir()} == {"0", "1", "latest", "multirun.yaml", "sweep.json"}
+    left = {"0", "1", "latest", "multirun.yaml", "sweep.json", "wandb"}
+    assert {path.name for path in (work / "sweep").iterdir()} == left
     for job in ("0", "1"):
         assert {path.name for path in (work / "sweep" / job).iterdir()} == FILES
     assert {path.name for path in work.iterdir()} == {"outputs", "sweep", "stdout.txt", "stderr.txt"}
@@ -52,6 +56,29 @@ def test_the_seed_reaches_the_data_and_the_result(work: Path) -> None:
     assert (first["seed"], second["seed"]) == (1, 2)
     assert first["hashes"]["data"] != second["hashes"]["data"]
     assert first["hashes"]["base_model"] != second["hashes"]["base_model"]
+
+
+def test_the_tracker_has_the_jobs_in_one_group_each_called_by_what_differs(work: Path) -> None:
+    names = []
+    for job in ("0", "1"):
+        about = json.loads((work / "sweep" / job / "wandb.json").read_text("utf-8"))
+        run = recorded_run(work / "sweep" / job / about["files"])
+        names.append((run.about.run_group, run.about.job_type, run.about.display_name))
+        assert (run.config["seed"], run.config["manifest"]["status"]) == (int(job) + 1, "finished")
+        assert "findings and report" in run.config["manifest"]["seconds"]
+    assert names == [("sweep", "smoke", "seed=1"), ("sweep", "smoke", "seed=2")]
+
+
+def test_the_tracker_has_every_moment_of_every_stage(work: Path) -> None:
+    folder = work / "sweep" / "0"
+    run = recorded_run(folder / json.loads((folder / "wandb.json").read_text("utf-8"))["files"])
+    stored = read_run(folder).trajectories
+    means = stored[stored["split"] == "train"].groupby(["stage", "probe", "step"], observed=True)["logp"].mean()
+    for (stage, probe), curve in means.groupby(["stage", "probe"], observed=True):
+        shown = run.series(f"{stage}/logp/{probe}", f"{stage}/step")
+        assert shown == pytest.approx({step: value for (_, _, step), value in curve.items()})
+    assert {key.split("/")[0] for key in run.axes} == {"sft", "dpo"}
+    assert run.summary["finding/D1/verdict"] in ("holds", "fails", "inconclusive")
 
 
 def test_results_go_to_standard_output_and_progress_to_standard_error(work: Path) -> None:

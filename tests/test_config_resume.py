@@ -116,6 +116,36 @@ def test_the_tracker_may_be_another(tmp_path: Path) -> None:
     assert (config.logger.kind, config.seed) == ("none", 3)
 
 
+def test_another_mode_of_the_tracker_keeps_the_name_of_the_run(tmp_path: Path) -> None:
+    named = ["logger.group=sweep", "logger.run_name=seed\\=3", "logger.tags=[old]"]
+    config = job("+exp=dpo_squeeze", f"paths.run={tmp_path / 'one'}", *named)
+    (tmp_path / "one.partial").mkdir()
+    (tmp_path / "one.partial" / "config.yaml").write_text(config_to_yaml(config), encoding="utf-8")
+    again = job(f"resume={tmp_path / 'one'}", "logger.mode=disabled").logger
+    assert (again.group, again.run_name, again.mode, again.tags) == ("sweep", "seed=3", "disabled", ())
+    assert job(f"resume={tmp_path / 'one'}", "logger.mode=disabled", "logger.group=other").logger.group == "other"
+
+
+@pytest.mark.parametrize(("key", "found"), [("", "no key"), ("short", "a key that wandb refuses")])
+def test_online_without_a_key_is_refused_before_anything_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, found: str
+) -> None:
+    monkeypatch.setattr(launcher, "usable_cores", lambda: 4)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    monkeypatch.setenv("WANDB_API_KEY", key)
+    monkeypatch.setenv("NETRC", str(tmp_path / "none"))
+    for variable in ("WANDB_SILENT", "WANDB_ERROR_REPORTING"):
+        monkeypatch.setenv(variable, "true")
+    with pytest.raises(ConfigError) as caught:
+        job("+exp=dpo_squeeze", "logger.mode=online", "trainer.num_processes=8")
+    processes, tracker = caught.value.faults
+    assert processes.startswith("trainer.num_processes: found 8")
+    assert tracker.startswith(f"logger.mode: found online and {found}")
+    assert "`wandb login`" in tracker
+    assert not key or key not in tracker
+    assert job("+exp=dpo_squeeze", "logger.mode=offline").logger.mode == "offline"
+
+
 @pytest.mark.usefixtures("stored")
 def test_what_differs_is_listed(tmp_path: Path) -> None:
     overrides = ["+exp=dpo_squeeze", "algorithm.beta=0.2", "stages.sft.trainer.max_steps=7"]

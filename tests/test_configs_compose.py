@@ -29,7 +29,7 @@ def composed(*overrides: str) -> DictConfig:
 def _with_path(config: DictConfig, folder: Path) -> DictConfig:
     """The input folder is for the user to say; all else has a value."""
     for key in OmegaConf.missing_keys(config):
-        assert key == "dataset.path"
+        assert key in ("dataset.path", "dataset.name", "model.name_or_path")
         OmegaConf.update(config, key, str(folder))
     return config
 

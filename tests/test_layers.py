@@ -35,6 +35,7 @@ PARTS_OF_RUN = {
     "generate",
     "manifest",
     "preparation",
+    "probe_sets",
     "respondents",
     "results",
     "samples",

@@ -35,7 +35,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_config_and_every_file_of_the_package_is_in_the_wheel(installed: Path) -> None:
     configs = {path.relative_to(ROOT / "configs") for path in (ROOT / "configs").rglob("*.yaml")}
-    assert {path.relative_to(installed / "ldyn/configs") for path in installed.rglob("*.yaml")} == configs
+    assert {
+        path.relative_to(installed / "ldyn/configs") for path in (installed / "ldyn/configs").rglob("*.yaml")
+    } == configs
     ours = {
         path.relative_to(ROOT)
         for path in (ROOT / "ldyn").rglob("*")

@@ -44,6 +44,8 @@ SMALL_STUDIES = {
     "decompose": ["decompose.examples=2", "decompose.kernel_examples=1", "decompose.projections=2"],
 }
 NEEDS_A_GPU_AND_A_NETWORK = "model=pythia_410m"
+STARTS_PROCESSES = "trainer.num_processes=2"
+LDYN = ROOT / "ldyn" / "__main__.py"
 
 
 @pytest.fixture(scope="module")
@@ -83,15 +85,20 @@ def test_make_knows_the_target(command):
     assert subprocess.run([*command.split(), "--dry-run"], cwd=ROOT, capture_output=True, check=False).returncode == 0
 
 
-def test_every_ldyn_command_runs(folder):
+def test_every_ldyn_command_runs(folder, forked):
     for command in (command for command in COMMANDS if command.startswith("ldyn ")):
         words = made_small(shlex.split(command)[1:])
         if any(word.startswith("resume=") for word in words):
-            cut_short(folder)
-        line = [sys.executable, "-m", "ldyn", *words]
-        done = subprocess.run(line, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
+            cut_short(folder, forked)
+        done = started(words, folder) if STARTS_PROCESSES in words else forked([LDYN, *words], cwd=folder)
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     assert (folder / "outputs/dpo_squeeze/latest/report.html").exists()
+
+
+def started(words: list[str], folder: Path) -> subprocess.CompletedProcess:
+    """As a shell starts it, importing everything anew."""
+    line = [sys.executable, LDYN, *words]
+    return subprocess.run(line, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
 
 
 def made_small(words: list[str]) -> list[str]:
@@ -108,9 +115,9 @@ def made_small(words: list[str]) -> list[str]:
     return [*words, *SMALL, *sweep, *own, *([] if "+exp=hh_tiny" in words else SMALL_WORLD)]
 
 
-def cut_short(folder: Path) -> None:
+def cut_short(folder: Path, forked) -> None:
     """Make outputs/dpo_squeeze/cut.partial: a run that is killed when its second stage begins."""
     words = ["train", "+exp=dpo_squeeze", "run=cut", *SMALL, *SMALL_WORLD]
-    line = [sys.executable, str(ROOT / "tests" / "run" / "kill_at.py"), *words]
     when = {**os.environ, "KILL_AT": f"scored dpo 0 {int(signal.SIGKILL)}"}
-    assert subprocess.run(line, cwd=folder, env=when, capture_output=True, check=False).returncode == -signal.SIGKILL
+    script = ROOT / "tests" / "run" / "kill_at.py"
+    assert forked([script, *words], cwd=folder, env=when).returncode == -signal.SIGKILL

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from ldyn.algorithms.record import Algorithm, Responses
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def residual_coefficients(
@@ -25,6 +26,8 @@ def residual_coefficients(
 
     Nothing of the model is needed or touched: the loss is evaluated anew on the numbers in ``responses``.
     """
+    import torch  # here: see ldyn.algorithms.functions
+
     leaves = [replace(one, logp=one.logp.detach().requires_grad_()) for one in responses]
     with torch.enable_grad():
         total = algorithm.loss(*leaves, **parameters).sum()

@@ -11,13 +11,15 @@ quantile, which closes the gate for a response that has a few very unlikely toke
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from ldyn.algorithms.record import Algorithm, Parameter, Responses
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 QUANTILE = 0.1
 
@@ -44,8 +46,8 @@ def low_quantile(responses: Responses) -> Tensor:
     """The 10 % quantile of the token probabilities, linear between order statistics. [B], detached."""
     if responses.token_logps is None or responses.token_mask is None:
         raise ValueError("the quantile gate asks for token log-probs; give Responses token_logps and token_mask")
-    probabilities = responses.token_logps.detach().exp().masked_fill(~responses.token_mask, torch.nan)
-    return torch.nanquantile(probabilities, QUANTILE, dim=1)
+    probabilities = responses.token_logps.detach().exp().masked_fill(~responses.token_mask, math.nan)
+    return probabilities.nanquantile(QUANTILE, dim=1)
 
 
 def _parameters(threshold: float, sharpness: float) -> Mapping[str, Parameter]:
@@ -71,7 +73,7 @@ def gated(algorithm: Algorithm, gate: Gate) -> Algorithm:
     def loss(
         chosen: Responses, rejected: Responses, *, gate_threshold: float, gate_sharpness: float, **parameters: float
     ) -> Tensor:
-        opening = torch.sigmoid(gate_sharpness * (gate.probability(rejected) - gate_threshold))
+        opening = (gate_sharpness * (gate.probability(rejected) - gate_threshold)).sigmoid()
         still = rejected.logp.detach()
         passed = replace(rejected, logp=still + opening * (rejected.logp - still))
         return algorithm.loss(chosen, passed, **parameters)

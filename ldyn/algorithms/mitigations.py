@@ -5,12 +5,14 @@ Gates, which weaken the push on a rejected response that is unlikely already, go
 
 from __future__ import annotations
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+from typing import TYPE_CHECKING
 
+from ldyn.algorithms.functions import log_sigmoid
 from ldyn.algorithms.pairwise import BETA, dpo_loss
 from ldyn.algorithms.record import Algorithm, Parameter, Responses
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def dpo_sft_loss(chosen: Responses, rejected: Responses, *, beta: float, sft_weight: float) -> Tensor:
@@ -27,8 +29,8 @@ def dpop_loss(chosen: Responses, rejected: Responses, *, beta: float, penalty: f
     c₊ = β(1 − a)(1 + λ·1[h₊ < 0]), c₋ = −β(1 − a), a being the argument's sigmoid: where y⁺ is under the reference,
     the pull on it is 1 + λ times as strong.
     """
-    shortfall = torch.relu(-chosen.log_ratio)
-    return -F.logsigmoid(beta * (chosen.log_ratio - rejected.log_ratio - penalty * shortfall))
+    shortfall = (-chosen.log_ratio).relu()
+    return -log_sigmoid(beta * (chosen.log_ratio - rejected.log_ratio - penalty * shortfall))
 
 
 def cal_dpo_loss(chosen: Responses, rejected: Responses, *, beta: float) -> Tensor:
@@ -39,7 +41,7 @@ def cal_dpo_loss(chosen: Responses, rejected: Responses, *, beta: float) -> Tens
     """
     target = 1 / (2 * beta)
     calibration = (chosen.log_ratio - target).square() + (rejected.log_ratio + target).square()
-    return -F.logsigmoid(chosen.log_ratio - rejected.log_ratio) + calibration
+    return -log_sigmoid(chosen.log_ratio - rejected.log_ratio) + calibration
 
 
 def dpo_shift_loss(chosen: Responses, rejected: Responses, *, beta: float, rejected_weight: float) -> Tensor:
@@ -47,7 +49,7 @@ def dpo_shift_loss(chosen: Responses, rejected: Responses, *, beta: float, rejec
 
     c₊ = β(1 − a), c₋ = −λβ(1 − a), with a = σ(β(h₊ − λ h₋)). λ = 1 is DPO.
     """
-    return -F.logsigmoid(beta * (chosen.log_ratio - rejected_weight * rejected.log_ratio))
+    return -log_sigmoid(beta * (chosen.log_ratio - rejected_weight * rejected.log_ratio))
 
 
 def dpo_shift_linear_loss(
@@ -65,7 +67,7 @@ def apo_zero_loss(chosen: Responses, rejected: Responses, *, beta: float) -> Ten
     is far from its reference. KTO (arXiv 2402.01306) is this with its reference point z₀ (a KL estimated on mismatched
     responses) in place of 0.
     """
-    return torch.sigmoid(-beta * chosen.log_ratio) + torch.sigmoid(beta * rejected.log_ratio)
+    return (-beta * chosen.log_ratio).sigmoid() + (beta * rejected.log_ratio).sigmoid()
 
 
 def _rejected_weight(default: float, when: str = "") -> Parameter:

@@ -6,11 +6,13 @@ loss's gradient on the logits is c₊ (π − e) at every token of y⁺ and c₋
 
 from __future__ import annotations
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+from typing import TYPE_CHECKING
 
+from ldyn.algorithms.functions import log_sigmoid
 from ldyn.algorithms.record import Algorithm, Parameter, Responses
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 BETA = Parameter(default=0.1, low=0.0, meaning="β, how closely the policy is held to its reference")
 
@@ -20,7 +22,7 @@ def dpo_loss(chosen: Responses, rejected: Responses, *, beta: float) -> Tensor:
 
     c₊ = β(1 − a), c₋ = −β(1 − a), with a = σ(β(h₊ − h₋)).
     """
-    return -F.logsigmoid(beta * (chosen.log_ratio - rejected.log_ratio))
+    return -log_sigmoid(beta * (chosen.log_ratio - rejected.log_ratio))
 
 
 def cdpo_loss(chosen: Responses, rejected: Responses, *, beta: float, flip_rate: float) -> Tensor:
@@ -30,7 +32,7 @@ def cdpo_loss(chosen: Responses, rejected: Responses, *, beta: float, flip_rate:
     c₊ = β((1 − ε)(1 − a) − ε a), c₋ = −c₊: both change sign where a exceeds 1 − ε.
     """
     margin = beta * (chosen.log_ratio - rejected.log_ratio)
-    return -(1 - flip_rate) * F.logsigmoid(margin) - flip_rate * F.logsigmoid(-margin)
+    return -(1 - flip_rate) * log_sigmoid(margin) - flip_rate * log_sigmoid(-margin)
 
 
 def ipo_loss(chosen: Responses, rejected: Responses, *, beta: float) -> Tensor:
@@ -55,7 +57,7 @@ def slic_loss(chosen: Responses, rejected: Responses, *, beta: float) -> Tensor:
 
     c₊ = β where β(h₊ − h₋) < 1, else 0; c₋ = −c₊.
     """
-    return torch.relu(1 - beta * (chosen.log_ratio - rejected.log_ratio))
+    return (1 - beta * (chosen.log_ratio - rejected.log_ratio)).relu()
 
 
 def sppo_loss(chosen: Responses, rejected: Responses, *, beta: float) -> Tensor:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from ldyn.algorithms.record import Algorithm, Responses
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def negative_logp_sum(responses: Responses) -> Tensor:

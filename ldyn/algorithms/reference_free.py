@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
-from torch import Tensor
+from typing import TYPE_CHECKING
 
+from ldyn.algorithms.functions import log_sigmoid
 from ldyn.algorithms.record import Algorithm, Parameter, Responses
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def simpo_loss(chosen: Responses, rejected: Responses, *, beta: float, margin: float) -> Tensor:
@@ -13,7 +16,7 @@ def simpo_loss(chosen: Responses, rejected: Responses, *, beta: float, margin: f
 
     c₊ = β(1 − a)/|y⁺|, c₋ = −β(1 − a)/|y⁻|, with a = σ(β(s₊/|y⁺| − s₋/|y⁻|) − γ).
     """
-    return -F.logsigmoid(beta * (chosen.logp_per_token - rejected.logp_per_token) - margin)
+    return -log_sigmoid(beta * (chosen.logp_per_token - rejected.logp_per_token) - margin)
 
 
 SIMPO = Algorithm(

@@ -5,6 +5,11 @@ statistics from whole tensors of V columns, of which several live at a time: the
 labels (in int64, as torch makes them) and their difference to the softmax. The prompt's positions are computed like the
 others and masked at the end. What that code got wrong in a number (the epsilon inside the logarithm, ‖A‖_F from a mean
 of norms) is kept where it costs the same work, since only time, memory and log-probabilities are compared.
+
+Their evaluation does this for each response and nothing besides: in evaluation mode, without gradients, in float32, at
+a default batch of 1 (which its comments ask to keep) and so without padding; one forward pass and one call of the
+statistics, and the reference policy has no part in it. The model is today's: GPT-NeoX of the transformers release that
+they pinned (4.29.2) writes its attention scores out, that of today uses fused attention, which favours the yardstick.
 """
 
 from __future__ import annotations

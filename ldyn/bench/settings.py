@@ -10,9 +10,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from annotated_types import Ge, Gt
 from pydantic import Field
 
-from ldyn.data.sources import HubConfig, JsonlConfig, MicroworldConfig
-from ldyn.models.pretrained import PretrainedConfig
-from ldyn.models.tiny import TinyConfig
+from ldyn.data.sources import FilesConfig, HubConfig, MicroworldConfig
+from ldyn.models.settings import PretrainedConfig, TinyConfig
 from ldyn.records import PROBE_FAMILIES
 from ldyn.training.settings import TrainerConfig
 
@@ -53,7 +52,7 @@ class ProbesBenchConfig:
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}  # inherited by every dataclass below
 
     model: Annotated[TinyConfig | PretrainedConfig, Field(discriminator="kind")]
-    dataset: Annotated[MicroworldConfig | JsonlConfig | HubConfig, Field(discriminator="source")]
+    dataset: Annotated[MicroworldConfig | FilesConfig | HubConfig, Field(discriminator="source")]
     cache: Path
     seed: Annotated[int, Ge(0)] = 0
     bench: BenchConfig = field(default_factory=BenchConfig)
@@ -85,7 +84,7 @@ class TrainBenchConfig:
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}  # inherited by every dataclass below
 
     model: Annotated[TinyConfig | PretrainedConfig, Field(discriminator="kind")]
-    dataset: Annotated[MicroworldConfig | JsonlConfig | HubConfig, Field(discriminator="source")]
+    dataset: Annotated[MicroworldConfig | FilesConfig | HubConfig, Field(discriminator="source")]
     algorithm: Mapping[str, Any]
     trainer: TrainerConfig
     cache: Path

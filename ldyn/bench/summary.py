@@ -25,8 +25,7 @@ from ldyn.bench.operations import (
     needed_work,
 )
 from ldyn.bench.workload import lengths
-from ldyn.models.pretrained import PretrainedConfig
-from ldyn.models.tiny import TinyConfig
+from ldyn.models.settings import PretrainedConfig, TinyConfig
 from ldyn.probes.budget import Tokens
 
 MEBIBYTE = 2**20
@@ -36,15 +35,19 @@ MEBIBYTE = 2**20
 class MethodFigures:
     """seconds: of each repetition. examples_per_second: by their median. peak_memory_mib: above the weights.
 
-    speedup_vs_published: by the medians. matmul_share: the operations needed, in the median time, as a share of the
-    rate of bare matrix products. max_abs_logp_difference: of any response to the published method, in nats.
+    speedup_vs_published: by the medians. cpu_seconds, cpu_speedup_vs_published: the same by processor time, which other
+    work on the machine hardly moves; with several threads it counts their waiting, too. matmul_share: the operations
+    needed, in the median time, as a share of the rate of bare matrix products. max_abs_logp_difference: of any response
+    to the published method, in nats.
     """
 
     token_budget: Tokens | None
     seconds: tuple[float, ...]
+    cpu_seconds: tuple[float, ...]
     examples_per_second: float
     peak_memory_mib: float
     speedup_vs_published: float
+    cpu_speedup_vs_published: float
     matmul_share: float
     max_abs_logp_difference: float
 
@@ -68,14 +71,17 @@ def summarise(measured: Measurements) -> Summary:
     matmul_rate = median(_joint_rate(matrix_operations(work, measured.model.shapes), r) for r in measured.matrix_rates)
     logps = {name: runs[0].logps for name, runs in measured.runs.items()}
     times = {name: [run.seconds for run in runs] for name, runs in measured.runs.items()}
+    cpu_times = {name: [run.cpu_seconds for run in runs] for name, runs in measured.runs.items()}
     budgets = {name: method.token_budget(measured.config.bench) for name, method in METHODS.items()}
     methods = {
         name: MethodFigures(
             token_budget=budgets[name],
             seconds=tuple(times[name]),
+            cpu_seconds=tuple(cpu_times[name]),
             examples_per_second=len(measured.workload.examples) / median(times[name]),
             peak_memory_mib=max(run.peak_bytes for run in runs) / MEBIBYTE,
             speedup_vs_published=median(times[PUBLISHED]) / median(times[name]),
+            cpu_speedup_vs_published=median(cpu_times[PUBLISHED]) / median(cpu_times[name]),
             matmul_share=operations / median(times[name]) / matmul_rate,
             max_abs_logp_difference=_largest_difference(logps[name], logps[PUBLISHED]),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from ldyn.bench.methods import METHODS
+from ldyn.bench.methods import METHODS, OURS
 from ldyn.bench.operations import FORMULA
 from ldyn.bench.summary import MethodFigures, Summary, describe_machine, describe_model
 from ldyn.bench.workload import lengths
@@ -45,6 +45,7 @@ def summary_notes(summary: Summary) -> tuple[str, ...]:
         _model_note(summary),
         _probes_note(summary),
         _operations_note(summary),
+        *_processor_time_notes(summary),
         f"Bare matrix products of the model's shapes: {summary.matmul_rate / 1e9:,.1f} G operations a second",
         _machine_note(summary),
     )
@@ -70,6 +71,14 @@ def _operations_note(summary: Summary) -> str:
     work, per_example = summary.work, summary.operations / len(summary.measured.workload.examples)
     counted = f"T = {work.tokens:,}, C = {work.attended_pairs:,}, U = {work.predictions:,} in all"
     return f"Operations needed: {per_example / 1e9:,.1f} G an example, by {FORMULA} with {counted}"
+
+
+def _processor_time_notes(summary: Summary) -> tuple[str, ...]:
+    """None for a GPU, whose work takes little time of the processor."""
+    if summary.measured.model.device != "cpu":
+        return ()
+    speedup = summary.methods[OURS].cpu_speedup_vs_published
+    return (f"By processor time, ours is {speedup:.2f} times as fast as published",)
 
 
 def _machine_note(summary: Summary) -> str:

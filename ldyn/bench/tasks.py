@@ -35,9 +35,13 @@ class LoadedModel:
 
 @dataclass(frozen=True, slots=True)
 class ScoredOnce:
-    """One repetition of one method: seconds, log π(y|x) of every response, and bytes above the weights so far."""
+    """One repetition of one method: its time, log π(y|x) of every response, and bytes above the weights so far.
+
+    cpu_seconds: processor time of all its threads; a GPU's work is not in it.
+    """
 
     seconds: float
+    cpu_seconds: float
     logps: list[float]
     peak_bytes: int
 
@@ -72,10 +76,11 @@ class ScoringTask:
 
     def __call__(self) -> ScoredOnce:
         synchronise(self._device)
-        started = time.perf_counter()
+        started, cpu_started = time.perf_counter(), time.process_time()
         logps = self._score(self._workload)
         synchronise(self._device)
-        return ScoredOnce(time.perf_counter() - started, logps, self._memory.above_start)
+        seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_started
+        return ScoredOnce(seconds, cpu_seconds, logps, self._memory.above_start)
 
     def _score(self, workload: Workload) -> list[float]:
         return self._method.score(self._model, workload.examples, self._budget, workload.pad_id)

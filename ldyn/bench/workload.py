@@ -16,7 +16,8 @@ from ldyn.data.sources import load_data
 from ldyn.errors import DataError
 from ldyn.models.base import BaseModel
 from ldyn.models.loading import load_base
-from ldyn.models.pretrained import PretrainedConfig, pretrained_model, pretrained_tokenizer
+from ldyn.models.pretrained import pretrained_model, pretrained_tokenizer
+from ldyn.models.settings import PretrainedConfig
 from ldyn.records import EncodedProbeExample, PreferenceData, ProbeExample
 
 

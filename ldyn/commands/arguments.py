@@ -45,3 +45,18 @@ def mass(text: str) -> float:
     if value == 0:
         raise argparse.ArgumentTypeError(f"found {text!r}, expected a share above 0")
     return value
+
+
+def natural(text: str) -> int:
+    """A whole number, 0 or more."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number, 0 or more")
+    return int(text)
+
+
+def not_negative(text: str) -> float:
+    """A number, 0 or more."""
+    value = number(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a number, 0 or more")
+    return value

@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
 
     from rich.console import Console
 
-    from ldyn.models.pretrained import PretrainedConfig
+    from ldyn.models.settings import PretrainedConfig
     from ldyn.scoring import TokenLimits, means_tables, score_file
 
     model = PretrainedConfig(

@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 
 from ldyn.commands.configs import config_folder, experiments
 from ldyn.commands.hydra_jobs import run_jobs
+from ldyn.commands.sweep_names import name_after_sweep
 from ldyn.commands.train_help import train_help
 from ldyn.errors import ConfigError, LdynError
 from ldyn.processes.launcher import is_launched_main, launched_count
@@ -48,9 +49,12 @@ def _run_job(composed: DictConfig) -> None:
 def _run_or_resume(composed: DictConfig) -> Path | None:
     """The folder of the run, which has finished; None in a process beside the main one."""
     from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
 
     from ldyn.config.jobs import job_config
 
+    if HydraConfig.get().mode == RunMode.MULTIRUN and composed.get("resume") is None:
+        name_after_sweep(composed, _overrides())
     sources = HydraConfig.get().runtime.config_sources
     folders = [Path(source.path) for source in sources if source.schema == "file"]
     config = job_config(composed, _overrides(), list(experiments(folders)))

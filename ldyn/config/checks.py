@@ -11,7 +11,7 @@ from ldyn.algorithms import ALGORITHMS, algorithm_faults
 from ldyn.bench.settings import TrainBenchConfig
 from ldyn.config.schema import RunConfig, StageConfig
 from ldyn.errors import expected_one_of
-from ldyn.models.tiny import TinyConfig
+from ldyn.models.settings import TinyConfig
 
 
 def experiment_faults(settings: Mapping[str, Any]) -> list[str]:

@@ -14,9 +14,12 @@ from ldyn.config.checks import as_mapping
 from ldyn.config.hashes import deciding_settings, settings_hash
 from ldyn.config.loading import config_to_yaml, load_config
 from ldyn.config.schema import RunConfig
+from ldyn.data.hub_sets import is_commit
+from ldyn.data.rows import AUTOMATIC
 from ldyn.errors import ConfigError, RunFolderError
 from ldyn.processes.launcher import launched_count, number_faults, room_faults
 from ldyn.processes.slurm import restart_count
+from ldyn.tracking.credentials import key_faults
 from ldyn.trajectories.folder import final_path, partial_path
 
 AUTO = "auto"
@@ -82,10 +85,10 @@ def fingerprint(config: RunConfig) -> str:
 
 
 def _in_processes(config: RunConfig) -> RunConfig:
-    """The configuration with its number of processes, refused where they are not there or cannot divide a batch."""
+    """The configuration with its number of processes, refused where these or the tracker's key are not there."""
     wanted, parallel = config.trainer.num_processes, config.trainer.parallel
     count = wanted or launched_count() or 1
-    if faults := number_faults(wanted) or room_faults(count, parallel):
+    if faults := [*(number_faults(wanted) or room_faults(count, parallel)), *key_faults(config.logger)]:
         raise ConfigError(faults)
     settings = yaml.safe_load(config_to_yaml(config))
     _fill_in_count(settings, count)
@@ -115,9 +118,15 @@ def _resumed(composed: DictConfig, overrides: Sequence[str]) -> RunConfig:
     _refuse_changes(stored, composed, overrides)
     settings = yaml.safe_load(config_to_yaml(stored))
     if any(_key(override).split(".")[0] == "logger" for override in overrides):
-        settings["logger"] = OmegaConf.to_container(composed.logger, resolve=True)
+        settings["logger"] = _changed_logger(settings["logger"], OmegaConf.to_container(composed.logger, resolve=True))
     again = load_config(settings)
     return replace(again, resume=folder, paths=replace(again.paths, run=final_path(folder)))
+
+
+def _changed_logger(stored: Mapping[str, Any], given: Any) -> dict[str, Any]:
+    """The tracker's settings as given now; the run keeps its name and its group unless these are given, too."""
+    named = {key: stored[key] for key in ("group", "run_name") if as_mapping(given).get(key) is None}
+    return {**as_mapping(given), **named}
 
 
 def _refuse_changes(stored: RunConfig, composed: DictConfig, overrides: Sequence[str]) -> None:
@@ -130,8 +139,18 @@ def _refuse_changes(stored: RunConfig, composed: DictConfig, overrides: Sequence
         return
     given = deciding_settings(load_config(composed))
     _fill_in_count(given, stored.trainer.num_processes)
+    _fill_in_pinned(given["dataset"], deciding_settings(stored)["dataset"])
     if lines := list(_differences(deciding_settings(stored), given)):
         raise ConfigError([f"{line}; leave it out, or start a new run without resume" for line in lines])
+
+
+def _fill_in_pinned(given: dict[str, Any], stored: Mapping[str, Any]) -> None:
+    """What was left open was looked up when the run began (``ldyn.data.hub.pinned``) and stays what it was."""
+    if "revision" in given and not is_commit(given["revision"]):
+        given["revision"] = stored.get("revision")
+    for split in ("train_split", "test_split"):
+        if given.get(split) == AUTOMATIC:
+            given[split] = stored.get(split)
 
 
 def stored_run_folder(path: Path) -> Path:

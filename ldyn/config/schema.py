@@ -11,12 +11,11 @@ from typing import Annotated, Any, ClassVar, Literal
 from annotated_types import Ge, Gt, MinLen
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from ldyn.data.sources import HubConfig, JsonlConfig, MicroworldConfig
+from ldyn.data.sources import FilesConfig, HubConfig, MicroworldConfig
 from ldyn.decompose.settings import DecompositionConfig
-from ldyn.generation.on_policy import ResponsesConfig
 from ldyn.generation.pairwise.settings import WinsConfig
-from ldyn.models.pretrained import PretrainedConfig
-from ldyn.models.tiny import TinyConfig
+from ldyn.generation.settings import ResponsesConfig
+from ldyn.models.settings import PretrainedConfig, TinyConfig
 from ldyn.probes.builder import ProbesConfig
 from ldyn.tracking.settings import LoggerConfig
 from ldyn.training.settings import TrainerConfig
@@ -103,7 +102,7 @@ class RunConfig:
     seed: Annotated[int, Ge(0)]
     paths: PathsConfig
     model: Annotated[TinyConfig | PretrainedConfig, Field(discriminator="kind")]
-    dataset: Annotated[MicroworldConfig | JsonlConfig | HubConfig, Field(discriminator="source")]
+    dataset: Annotated[MicroworldConfig | FilesConfig | HubConfig, Field(discriminator="source")]
     probes: ProbesConfig
     trainer: TrainerConfig
     logger: LoggerConfig

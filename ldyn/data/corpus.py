@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from ldyn.data.encoder import normal_prompt, normal_response
+from ldyn.data.questions import question_key
 from ldyn.records import PreferencePair, ProbeExample
 
 _ANSWER_CUE = "Assistant:"
@@ -27,7 +28,7 @@ def corpus_documents(
     counts: Counter[str],
 ) -> list[str]:
     """The documents, by the rules above; ``others`` are prompts with their answers. Counts what is left out."""
-    questions = {normal_prompt(pair.prompt) for pair in pairs} | {normal_prompt(example.prompt) for example in unseen}
+    questions = {question_key(pair.prompt) for pair in pairs} | {question_key(example.prompt) for example in unseen}
     observed = {normal_response(text) for text in _observed_answers(pairs, unseen)}
     documents: list[str] = []
     for document, turns in _candidates(pairs, others, questions, separator, counts):
@@ -56,7 +57,7 @@ def _candidates(
     for pair in pairs:
         yield _question_only(pair.prompt), _turns(pair.prompt)
     for prompt, answers in others:
-        if normal_prompt(prompt) in questions:
+        if question_key(prompt) in questions:
             counts["corpus.dropped_observed_question"] += 1
             continue
         for answer in filter(None, map(normal_response, answers)):

@@ -11,22 +11,27 @@
 4. A prompt is cut to ``max_prompt_tokens``, keeping its end or its start. A response with its EOS is cut to its first
    ``max_tokens - max_prompt_tokens`` tokens, however short the prompt. So a response's tokens depend on nothing but
    that response, and EOS is lost only by cutting.
-5. A response that is empty, or that has no tokens, is dropped; so is a prompt without tokens (its first response token
+5. A prompt that is a conversation (``turns``) is written by the tokenizer's chat template where it has one (``chat``),
+   and its responses are then framed as the template frames an answer: no separator, the template's end of a turn, EOS.
+   A tokenizer without template, as of most base models, reads the same conversation as plain text. Of a prompt that is
+   too long the texts are cut, not the template's own tokens.
+6. A response that is empty, or that has no tokens, is dropped; so is a prompt without tokens (its first response token
    would have nothing to be predicted from). Everything cut or dropped is counted.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from annotated_types import Ge, Gt
 
+from ldyn.data.chat_tokens import ChatPart, answer_frame, chat_parts, cut_parts
 from ldyn.data.plain_text import PlainText
 from ldyn.errors import ModelError
-from ldyn.records import EncodedPair, EncodedProbeExample, PreferencePair, ProbeExample
+from ldyn.records import EncodedPair, EncodedProbeExample, PreferencePair, ProbeExample, Turn
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -41,13 +46,16 @@ class EncodingConfig:
     max_prompt_tokens: a longer prompt is cut. max_tokens: the room of prompt and response together; a response may have
     max_tokens - max_prompt_tokens tokens, EOS included.
     keep_prompt: which side of a long prompt survives ("end" for dialogues, whose last turn is the question).
-    separator: what stands between prompt and response.
+    separator: what stands between prompt and response as plain text.
+    chat: which prompts are written by the tokenizer's chat template: those that are conversations, if it has one
+    ("auto"); all of them, a plain text as one message of the user ("always"); none ("never").
     """
 
     max_prompt_tokens: Annotated[int, Gt(0)] = 256
     max_tokens: Annotated[int, Ge(2)] = 512
     keep_prompt: Literal["start", "end"] = "end"
     separator: str = " "
+    chat: Literal["auto", "always", "never"] = "auto"
 
     def __post_init__(self) -> None:
         if self.max_tokens <= self.max_prompt_tokens:
@@ -93,18 +101,25 @@ class Encoder:
         self._end = (int(tokenizer.eos_token_id),)
         self._plain = PlainText(tokenizer)
         self._begin = self._default_begin()
-        self._behind_line_break = self._doubles_separator()
+        self._frame = answer_frame(tokenizer) if self._uses_template() else None
+        self._behind_line_break = self._doubles(config.separator)
+        self._chat_behind_line_break = self._frame is not None and self._doubles(self._frame.gap)
 
     # ---------------------------------------------------------------------------------------------- one text
 
-    def prompt(self, text: str) -> tuple[int, ...]:
-        """Token ids of a prompt, BOS included where the tokenizer adds it, cut to the limit."""
-        return self._cut_prompt(self._prompt_ids(text))
+    def prompt(self, text: str, turns: Sequence[Turn] = ()) -> tuple[int, ...]:
+        """Token ids of a prompt, BOS included where the tokenizer adds it, cut to the limit.
 
-    def response(self, text: str) -> tuple[int, ...]:
-        """Token ids of a response with separator and EOS, cut to the limit; empty if the text has no tokens."""
-        ids = self._response_ids(text)
-        return (ids + self._end)[: self._config.max_response_tokens] if ids else ()
+        turns: the prompt as a conversation, where it is one.
+        """
+        return self._cut_prompt(self._prompt_parts(text, turns))
+
+    def response(self, text: str, turns: Sequence[Turn] = ()) -> tuple[int, ...]:
+        """Token ids of a response with separator and EOS, cut to the limit; empty if the text has no tokens.
+
+        turns: those of its prompt; what they say does not matter, only whether there are some.
+        """
+        return self._response_ids(text, turns)[: self._config.max_response_tokens]
 
     # ---------------------------------------------------------------------------------------------- many texts
 
@@ -113,9 +128,9 @@ class Encoder:
         counts = self._counts["pairs"] = Counter()
         encoded: list[EncodedPair] = []
         for pair in pairs:
-            prompt_ids = self._counted_prompt(pair.prompt, counts)
-            chosen_ids = self._counted_response("chosen", pair.chosen, counts)
-            rejected_ids = self._counted_response("rejected", pair.rejected, counts)
+            prompt_ids = self._counted_prompt(pair, counts)
+            chosen_ids = self._counted_response("chosen", pair.chosen, pair.turns, counts)
+            rejected_ids = self._counted_response("rejected", pair.rejected, pair.turns, counts)
             if prompt_ids and chosen_ids and rejected_ids:
                 encoded.append(EncodedPair(pair.pair_id, prompt_ids, chosen_ids, rejected_ids))
             else:
@@ -127,8 +142,11 @@ class Encoder:
         counts = self._counts[f"probes.{split}"] = Counter()
         encoded: list[EncodedProbeExample] = []
         for example in examples:
-            prompt_ids = self._counted_prompt(example.prompt, counts)
-            ids = {probe: self._counted_response(probe, text, counts) for probe, text in example.responses.items()}
+            prompt_ids = self._counted_prompt(example, counts)
+            ids = {
+                probe: self._counted_response(probe, text, example.turns, counts)
+                for probe, text in example.responses.items()
+            }
             responses = {probe: response_ids for probe, response_ids in ids.items() if response_ids}
             if prompt_ids and responses:
                 encoded.append(EncodedProbeExample(split, example.example_id, prompt_ids, responses))
@@ -148,41 +166,56 @@ class Encoder:
 
     # ---------------------------------------------------------------------------------------------- how
 
-    def _prompt_ids(self, text: str) -> tuple[int, ...]:
-        ids = self._plain.ids(normal_prompt(text))
-        return self._begin + ids if ids else ()
+    def _uses_template(self) -> bool:
+        chat = self._config.chat
+        return chat == "always" or (chat == "auto" and bool(self._tokenizer.chat_template))
 
-    def _response_ids(self, text: str) -> tuple[int, ...]:
+    def _chat_turns(self, text: str, turns: Sequence[Turn]) -> Sequence[Turn]:
+        """What the template is filled with; empty where the prompt is written as plain text."""
+        if self._frame is None or (not turns and self._config.chat != "always"):
+            return ()
+        return turns or (Turn("user", normal_prompt(text)),)
+
+    def _prompt_parts(self, text: str, turns: Sequence[Turn]) -> list[ChatPart]:
+        chat = self._chat_turns(text, turns)
+        if chat:
+            parts = chat_parts(self._tokenizer, chat, add_generation_prompt=True)
+        else:
+            parts = [ChatPart(self._begin, False), ChatPart(self._plain.ids(normal_prompt(text)), True)]
+        return parts if any(part.is_text and part.ids for part in parts) else []
+
+    def _response_ids(self, text: str, turns: Sequence[Turn]) -> tuple[int, ...]:
+        """All tokens of a response, its end included; empty if the text has none."""
         text = normal_response(text)
         if not text:
             return ()
-        joined = self._config.separator + text
-        return self._ids_behind_line_break(joined) if self._behind_line_break else self._plain.ids(joined)
+        if self._chat_turns("", turns) and self._frame is not None:
+            ids = self._joined(self._frame.gap + text, self._chat_behind_line_break)
+            return self._frame.before_ids + ids + self._frame.end_ids if ids else ()
+        ids = self._joined(self._config.separator + text, self._behind_line_break)
+        return ids + self._end if ids else ()
 
-    def _cut_prompt(self, ids: tuple[int, ...]) -> tuple[int, ...]:
-        limit = self._config.max_prompt_tokens
-        if len(ids) <= limit:
-            return ids
-        if self._config.keep_prompt == "start":
-            return ids[:limit]
-        room = limit - len(self._begin)
-        return self._begin[:limit] + ids[len(ids) - room :]
+    def _joined(self, text: str, behind_line_break: bool) -> tuple[int, ...]:
+        return self._ids_behind_line_break(text) if behind_line_break else self._plain.ids(text)
 
-    def _counted_prompt(self, text: str, counts: Counter[str]) -> tuple[int, ...]:
-        ids = self._prompt_ids(text)
+    def _cut_prompt(self, parts: Sequence[ChatPart]) -> tuple[int, ...]:
+        return cut_parts(parts, self._config.max_prompt_tokens, self._config.keep_prompt)
+
+    def _counted_prompt(self, asked: PreferencePair | ProbeExample, counts: Counter[str]) -> tuple[int, ...]:
+        parts = self._prompt_parts(asked.prompt, asked.turns)
         counts["prompts"] += 1
-        counts["truncated_prompt"] += len(ids) > self._config.max_prompt_tokens
-        counts["empty_prompt"] += not ids
-        counts["unknown_tokens"] += ids.count(self._plain.unknown_id)
-        return self._cut_prompt(ids)
+        counts["truncated_prompt"] += sum(len(part.ids) for part in parts) > self._config.max_prompt_tokens
+        counts["empty_prompt"] += not parts
+        counts["unknown_tokens"] += sum(part.ids.count(self._plain.unknown_id) for part in parts)
+        return self._cut_prompt(parts)
 
-    def _counted_response(self, probe: str, text: str, counts: Counter[str]) -> tuple[int, ...]:
-        ids = self._response_ids(text)
+    def _counted_response(self, probe: str, text: str, turns: Sequence[Turn], counts: Counter[str]) -> tuple[int, ...]:
+        ids = self._response_ids(text, turns)
         counts["responses"] += 1
-        counts[f"truncated_response.{probe}"] += len(ids) + len(self._end) > self._config.max_response_tokens
+        counts[f"truncated_response.{probe}"] += len(ids) > self._config.max_response_tokens
         counts[f"empty_response.{probe}"] += not ids
         counts["unknown_tokens"] += ids.count(self._plain.unknown_id)
-        return (ids + self._end)[: self._config.max_response_tokens] if ids else ()
+        return ids[: self._config.max_response_tokens]
 
     def _ids_behind_line_break(self, text: str) -> tuple[int, ...]:
         head = self._plain.ids(_LINE_BREAK)
@@ -195,9 +228,9 @@ class Encoder:
         plain = self._plain.ids("a")[:1]
         return (bos,) if isinstance(bos, int) and first == [bos] and plain != (bos,) else ()
 
-    def _doubles_separator(self) -> bool:
+    def _doubles(self, separator: str) -> bool:
         """Whether tokenising separator + text by itself is wrong, and doing it behind a line break is right."""
-        sample = f"{self._config.separator}a"
+        sample = f"{separator}a"
         before = self._plain.ids("a")
 
         def fits(ids: tuple[int, ...]) -> bool:

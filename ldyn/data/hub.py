@@ -1,70 +1,72 @@
-r"""Preference data by ``datasets``, from the hub or from a local copy: Anthropic HH and binarized UltraFeedback.
+"""Preference data by ``datasets``, from the hub or from a local copy: Anthropic HH, UltraFeedback, or any other set.
 
-Two layouts are read. *dialogue* (HH): ``chosen`` and ``rejected`` are whole dialogues that share a beginning; they are
-split behind the last "\n\nAssistant:" of that beginning. *messages* (UltraFeedback): ``chosen`` and ``rejected`` are
-lists of {role, content}; all but the last message, which is the answer, must be the same. The training pairs are a
-seeded draw from the training split, the rest of which feeds the corpus; every row of the test split is a held-out
-question.
+The forms of records are those of ``ldyn.data.formats``, the rules of what becomes what those of ``ldyn.data.rows``. A
+row that cannot be taken apart is dropped and counted: a set of others is not for its reader to correct.
 """
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from os.path import commonprefix
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt
 
+from ldyn.data.columns import Columns, column_faults, missing_columns, our_names
 from ldyn.data.encoder import EncodingConfig
-from ldyn.data.jsonl import FOLDER_LAYOUTS, JsonlConfig, load_jsonl
-from ldyn.data.rows import RawRows, Row, assemble
+from ldyn.data.files import FilesConfig, load_files
+from ldyn.data.formats import Layout, UnusableRecord, take_apart
+from ldyn.data.hub_sets import HubSet, find_splits, open_split, pinned_revision
+from ldyn.data.rows import AUTOMATIC, RawRows, Row, Selection, SplitRules, assemble
 from ldyn.errors import DataError
 from ldyn.records import PreferenceData
 
-if TYPE_CHECKING:
-    from datasets import Dataset
-
-_ASSISTANT = "\n\nAssistant:"
-_HUMAN = "\n\nHuman:"
-_SPEAKERS = {"user": "Human", "assistant": "Assistant", "system": "System"}
+_READ = ("prompt", "chosen", "rejected")
 
 
 @dataclass(frozen=True)
 class HubConfig:
     """Which data set, how its rows are laid out, and how many of them train.
 
-    name, data_dir, revision: as on the hub; the revision is pinned so that the same command reads the same rows.
-    path: a local copy in the same layout to read instead (a folder of json, jsonl or parquet files, or one written by
-    save_to_disk), or a folder with the paper's probe files, which are then read as dataset=jsonl reads them.
-    layout: "dialogue" or "messages".
-    n_train, n_corpus: at most so many training pairs, and documents for pretraining a from-scratch base.
+    name, subset, data_dir, revision: as on the hub. A revision that is no commit is resolved when a run begins, and so
+    are the splits (``pinned``): the same run reads the same rows whenever it is taken up again.
+    path: a local copy in the same layout to read instead (a folder of json, jsonl, csv or parquet files, or one written
+    by save_to_disk), or a folder with the paper's probe files, which are then read as dataset=files reads them.
+    layout: see ``ldyn.data.formats``. columns: see FilesConfig.
+    train_split, test_split: "auto" takes train and test (or what is called alike); without test split (null) questions
+    are held out.
+    max_rows: at most so many rows of each split are read, the first ones; they are streamed, so that no more of a large
+    set than these is downloaded. None: every row, downloaded once and kept by ``datasets``.
+    n_train, n_corpus, selection, n_held_out: see ``ldyn.data.rows.SplitRules``.
     """
 
     name: str
-    layout: Literal["dialogue", "messages"]
-    train_split: str
-    test_split: str
+    layout: Layout = "auto"
+    train_split: str = AUTOMATIC
+    test_split: str | None = AUTOMATIC
     source: Literal["hub"] = "hub"
+    subset: str | None = None
     data_dir: str | None = None
     revision: str | None = None
     path: str | None = None
+    columns: Columns | None = None
+    max_rows: Annotated[int, Gt(0)] | None = None
     n_train: Annotated[int, Gt(0)] = 5000
     n_corpus: Annotated[int, Ge(0)] = 20_000
+    selection: Selection = "drawn"
+    n_held_out: Annotated[int, Ge(0)] | Literal["auto"] = AUTOMATIC
     encoding: EncodingConfig = field(default_factory=EncodingConfig)
 
+    def __post_init__(self) -> None:
+        if faults := column_faults(self.columns or {}):
+            raise ValueError(f"columns: {'; '.join(faults)}")
 
-@dataclass(frozen=True, slots=True)
-class Split:
-    """A dialogue taken apart; ``fault`` says why it cannot be, or is None."""
-
-    prompt: str = ""
-    chosen: str = ""
-    rejected: str = ""
-    fault: str | None = None
+    @property
+    def set(self) -> HubSet:
+        """Where the rows are."""
+        return HubSet(self.name, self.subset, self.data_dir, self.revision, self.path)
 
 
 def load_hub(config: HubConfig, seed: int) -> PreferenceData:
@@ -73,111 +75,60 @@ def load_hub(config: HubConfig, seed: int) -> PreferenceData:
     Raises DataError if the data set cannot be loaded or lacks the expected columns.
     """
     if config.path and _has_probe_files(Path(config.path).expanduser()):
-        return load_jsonl(JsonlConfig(config.path, n_train=config.n_train, encoding=config.encoding), seed)
+        return load_files(_as_files(config, config.path), seed)
+    config = pinned(config)
     counts: Counter[str] = Counter()
-    splits = {"train": config.train_split, "test": config.test_split}
-    rows = {
-        split: list(_rows(split, _load_split(config, name), config.layout, counts)) for split, name in splits.items()
-    }
-    name = f"{config.name} (local copy)" if config.path else f"{config.name}@{config.revision or 'main'}"
-    raw = RawRows(name, rows["train"], rows["test"], [], counts)
-    return assemble(
-        raw, n_train=config.n_train, n_corpus=config.n_corpus, separator=config.encoding.separator, seed=seed
-    )
+    train = _rows_of_split("train", config.train_split, config, counts)
+    test = None if config.test_split is None else _rows_of_split("test", config.test_split, config, counts)
+    raw = RawRows(config.set.title, train, test, [], counts, version=config.set.title)
+    rules = SplitRules(config.n_train, config.n_corpus, config.selection, config.n_held_out)
+    return assemble(raw, rules, separator=config.encoding.separator, seed=seed)
+
+
+def pinned(config: HubConfig) -> HubConfig:
+    """The configuration with the commit that its revision stands for now, if the hub can be asked, and its splits.
+
+    Raises DataError where the splits are to be looked for and cannot be.
+    """
+    if config.path and _has_probe_files(Path(config.path).expanduser()):
+        return config
+    config = replace(config, revision=pinned_revision(config.set))
+    train, test = find_splits(config.set, config.train_split, config.test_split)
+    return replace(config, train_split=train, test_split=test)
 
 
 def _has_probe_files(path: Path) -> bool:
-    return (path / FOLDER_LAYOUTS[0][0]).is_file()
+    return (path / "probe_train.jsonl").is_file()
 
 
-def _load_split(config: HubConfig, split: str) -> Dataset:
-    from datasets import disable_progress_bars, load_dataset, load_from_disk
-
-    if not sys.stderr.isatty():
-        disable_progress_bars()
-    where = Path(config.path).expanduser() if config.path else None
-    if where is not None and not where.is_dir():
-        raise DataError(
-            f"{where.absolute()} is not a folder; expected a folder with a copy of {config.name}, or with the paper's "
-            "probe files; correct dataset.path (for a file of prompt, chosen and rejected rows: dataset=jsonl)."
-        )
-    data_dir = config.data_dir if where is None or (config.data_dir and (where / config.data_dir).is_dir()) else None
-    try:
-        if where is not None and (where / "dataset_dict.json").is_file():
-            return load_from_disk(str(where))[split]
-        return load_dataset(
-            str(where or config.name), data_dir=data_dir, split=split, revision=None if where else config.revision
-        )
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(_cannot_load(config, split, error)) from error
+def _as_files(config: HubConfig, path: str) -> FilesConfig:
+    same = {name: getattr(config, name) for name in ("columns", "n_train", "selection", "n_held_out", "encoding")}
+    return FilesConfig(path, **same)
 
 
-def _cannot_load(config: HubConfig, split: str, error: Exception) -> str:
-    what = f"split {split!r} of {config.path or config.name}"
-    reason = " ".join(str(error).split())[:300]
-    if config.path:
-        return f"Could not read {what}: {type(error).__name__}: {reason}. Expected a copy of {config.name}."
-    return (
-        f"Could not load {what} from the hub: {type(error).__name__}: {reason}. Expected network access or a copy in "
-        "the cache; without network, set dataset.path to a local copy, or use dataset=microworld."
-    )
+def _rows_of_split(split: str, name: str, config: HubConfig, counts: Counter[str]) -> list[Row]:
+    records = open_split(config.set, name, max_rows=config.max_rows, wanted=lambda found: _wanted(found, name, config))
+    return list(_rows(split, records, config, counts))
 
 
-# --------------------------------------------------------------------------------------------------------------
-# Layouts
+def _wanted(found: Sequence[str], name: str, config: HubConfig) -> list[str]:
+    """The columns to read of those that a split has."""
+    given = config.columns or {}
+    columns = {ours: column for ours, column, _ in our_names(dict.fromkeys(found), given) if ours in _READ}
+    needed = {"chosen", "rejected"} | ({"prompt"} if given.get("prompt") else set())
+    if not needed <= set(columns):
+        said = missing_columns(found, ("chosen", "rejected"), given)
+        raise DataError(f"The split {name!r} of {config.set.title} cannot be used: {said}.")
+    return list(columns.values())
 
 
-def _rows(split: str, dataset: Dataset, layout: str, counts: Counter[str]) -> Iterable[Row]:
-    expected = {"chosen", "rejected"}
-    if not expected <= set(dataset.column_names):
-        raise DataError(
-            f"The {split} split has the columns {', '.join(dataset.column_names)}; expected chosen and rejected "
-            f"(layout {layout}); choose the data set and layout that fit, or convert it for dataset=jsonl."
-        )
-    take_apart = LAYOUTS[layout]
-    for number, record in enumerate(dataset.select_columns(sorted(expected))):
+def _rows(split: str, records: Iterable[dict[str, Any]], config: HubConfig, counts: Counter[str]) -> Iterator[Row]:
+    for number, record in enumerate(records):
         counts[f"{split}.rows_read"] += 1
-        parts = take_apart(record)
-        if parts.fault:
-            counts[f"{split}.dropped_{parts.fault}"] += 1
+        values = {ours: value for ours, _, value in our_names(record, config.columns or {})}
+        try:
+            parts = take_apart(values, config.layout)
+        except UnusableRecord as unusable:
+            counts[f"{split}.dropped_{unusable.reason}"] += 1
         else:
-            yield Row(f"row-{number:05d}", parts.prompt, {"chosen": parts.chosen, "rejected": parts.rejected})
-
-
-def split_dialogues(record: Mapping[str, Any]) -> Split:
-    """Splits two dialogues behind the last assistant cue of their common beginning."""
-    chosen, rejected = record["chosen"], record["rejected"]
-    if not isinstance(chosen, str) or not isinstance(rejected, str):
-        return Split(fault="not_text")
-    end = commonprefix([chosen, rejected]).rfind(_ASSISTANT)  # noqa: RUF071 (text, not paths)
-    if end < 0:
-        return Split(fault="no_common_prompt")
-    end += len(_ASSISTANT)
-    prompt, answers = chosen[:end], (chosen[end:], rejected[end:])
-    if any(_HUMAN in answer for answer in answers):
-        return Split(fault="parted_before_the_last_turn")
-    return Split(prompt, *answers)
-
-
-def split_messages(record: Mapping[str, Any]) -> Split:
-    r"""Joins the common messages as "Human: …\nAssistant:", the form of the paper's UltraFeedback prompts."""
-    chosen, rejected = record["chosen"], record["rejected"]
-    if not _are_messages(chosen) or not _are_messages(rejected):
-        return Split(fault="not_messages")
-    if chosen[:-1] != rejected[:-1]:
-        return Split(fault="no_common_prompt")
-    if chosen[-1]["role"] != "assistant" or rejected[-1]["role"] != "assistant":
-        return Split(fault="no_answer")
-    turns = [f"{_SPEAKERS.get(turn['role'], turn['role'])}: {turn['content']}" for turn in chosen[:-1]]
-    return Split("\n".join([*turns, "Assistant:"]), chosen[-1]["content"], rejected[-1]["content"])
-
-
-def _are_messages(value: Any) -> bool:
-    return (
-        isinstance(value, list)
-        and len(value) >= 2
-        and all(isinstance(turn, dict) and {"role", "content"} <= set(turn) for turn in value)
-    )
-
-
-LAYOUTS: dict[str, Callable[[Mapping[str, Any]], Split]] = {"dialogue": split_dialogues, "messages": split_messages}
+            yield Row(f"row-{number:05d}", parts.prompt, parts.responses, parts.turns)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+
+_BYTE = re.compile(r"<0x[0-9A-F]{2}>")  # what a character without a token falls back to; some mark these as special
 
 
 class PlainText:
@@ -33,7 +37,10 @@ class PlainText:
 
 def _control_and_unknown_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[frozenset[int], int]:
     """Ids that user text may not yield, and the id of an unknown word (-1 if the tokenizer has none of its own)."""
-    special = frozenset(int(token) for token in tokenizer.all_special_ids)
+    named = {int(token) for token in tokenizer.all_special_ids}
+    added = tokenizer.added_tokens_decoder.items()
+    marked = {number for number, token in added if token.special and not _BYTE.fullmatch(token.content)}
+    special = frozenset(named | marked)
     markers = {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id}
     unknown = tokenizer.unk_token_id
     if not isinstance(unknown, int) or unknown in markers:

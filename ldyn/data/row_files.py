@@ -1,26 +1,33 @@
-"""Reading rows from JSON lines, and saying all that is wrong with a file at once.
+"""Reading rows from local files, and saying all that is wrong with a file at once.
 
-A row is an object of texts: ``prompt`` and any of the probe keys of ``ldyn.records.PROBE_FAMILIES`` (the spellings
-``rejected_gptsemantic`` and ``rejected_gptformat`` are read as ``reject_…``), and an optional ``id``. null is the same
-as no key; other keys are ignored and counted. Rows are named by their line in the file, from 1.
+A row has ``prompt`` and any of the probe keys of ``ldyn.records.PROBE_FAMILIES`` (the spellings
+``rejected_gptsemantic`` and ``rejected_gptformat`` are read as ``reject_…``), and an optional ``id``. The prompt may be
+left out of a whole file whose chosen and rejected begin with it: ``ldyn.data.formats`` says in which forms. null is the
+same as no key; other keys are ignored and counted. Rows without an id are named by their number in the file.
 """
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ldyn.data.columns import Columns, missing_columns, our_names
+from ldyn.data.encoder import normal_prompt
+from ldyn.data.formats import REASONS, UnusableRecord, take_apart
+from ldyn.data.row_faults import RowFaults
 from ldyn.data.rows import Row
+from ldyn.data.tables import Record, read_table
 from ldyn.errors import DataError
 from ldyn.records import PROBE_FAMILIES, MissingResponses
 
-OTHER_SPELLINGS = {"rejected_gptsemantic": "reject_gptsemantic", "rejected_gptformat": "reject_gptformat"}
-_ROWS_SHOWN = 5
-_ONE_A_LINE = "write one JSON object a line"
+_PAIR = ("chosen", "rejected")
+_PROMPT_TWICE = (
+    "chosen and rejected begin with their prompt in every row, so it would be read twice; leave the column out by "
+    "'dataset.columns={prompt: null}': the prompt is then what both begin with"
+)
 
 
 @dataclass(frozen=True)
@@ -31,6 +38,7 @@ class RowFile:
     split: str
     required: tuple[str, ...]
     unique_ids: bool = True
+    columns: Columns = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -58,65 +66,80 @@ def read_row_files(files: Sequence[RowFile]) -> list[ReadRows]:
 
 
 def _read(file: RowFile) -> ReadRows:
-    faults = _Faults(file.path)
-    lines = {number: line for number, line in enumerate(_lines(file.path), start=1) if line.strip()}
-    rows: dict[int, Row] = {}
+    faults = RowFaults(file.path)
+    table = read_table(file.path, faults)
     counts: Counter[str] = Counter()
-    line_of: dict[str, int] = {}
-    for number, line in lines.items():
-        record = _record(line, number, faults)
-        if record is None:
-            continue
-        rows[number] = row = _row(file, number, record, faults, counts)
-        if line_of.setdefault(row.row_id, number) != number and file.unique_ids:
-            faults.add("with the id of an earlier row", number, "give each row its own id", repr(row.row_id))
-    faults.raise_if_any(len(lines))
+    named = {number: _named(file, number, record, faults, counts) for number, record in table.records.items()}
+    required = _needed(file, named)
+    if lost := _columns_that_no_row_has(required, named):
+        faults.add_to_file(
+            f"without {', '.join(lost)}: {missing_columns(table.columns, required, file.columns)}, or rename them"
+        )
+        faults.raise_if_any(table.n_rows)  # what else is wrong with the rows would follow from this
+    rows = {number: _row(number, values, required, faults) for number, values in named.items()}
+    if _hold_their_prompts(rows.values()):
+        faults.add_to_file(_PROMPT_TWICE)
+    if file.unique_ids:
+        _check_ids(rows, faults)
+    faults.raise_if_any(table.n_rows)
     return ReadRows(file.split, list(rows.values()), counts, list(_missing(file, rows)))
 
 
-def _lines(path: Path) -> list[str]:
-    if not path.is_file():
-        raise DataError(f"There is no file {path} (looked for {path.absolute()}); correct the path.")
-    try:
-        return path.read_text(encoding="utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path} is not UTF-8 text (byte {error.start}: {error.reason}); expected one JSON object a line in UTF-8; "
-            "convert the file."
-        ) from error
-
-
-def _record(line: str, number: int, faults: _Faults) -> Mapping[str, Any] | None:
-    try:
-        record = json.loads(line)
-    except json.JSONDecodeError as error:
-        faults.add("not valid JSON", number, _ONE_A_LINE, f"{error.msg} in column {error.colno}")
-        return None
-    if isinstance(record, dict):
-        return record
-    faults.add("not a JSON object", number, _ONE_A_LINE, f"found {type(record).__name__}")
-    return None
-
-
-def _row(file: RowFile, number: int, record: Mapping[str, Any], faults: _Faults, counts: Counter[str]) -> Row:
-    texts: dict[str, str] = {}
-    for key, value in record.items():
-        name = OTHER_SPELLINGS.get(key, key)
-        if name != "prompt" and name not in PROBE_FAMILIES:
-            counts[f"{file.split}.ignored_key.{key}"] += key != "id"
-        elif name in texts:
+def _named(file: RowFile, number: int, record: Record, faults: RowFaults, counts: Counter[str]) -> dict[str, Any]:
+    """The values of a record by our names; those that are null are left out."""
+    values: dict[str, Any] = {}
+    ours = list(our_names(record, file.columns))
+    for name, _, value in ours:
+        if name in values:
             faults.add(f"with {name!r} in both spellings", number, "keep one")
-        elif isinstance(value, str):
-            texts[name] = value
         elif value is not None:
-            found = f"found {type(value).__name__}"
-            faults.add(f"with a {key!r} that is not text", number, "write a text (message lists: dataset=hub)", found)
-            texts[name] = ""
-    for key in file.required:
-        if key not in texts:
-            faults.add(f"without {key!r}", number, f"each row of this file needs {', '.join(file.required)}")
-    row_id = str(record.get("id", f"row-{number:04d}"))
-    return Row(row_id, texts.pop("prompt", ""), texts)
+            values[name] = value
+    counts.update(f"{file.split}.ignored_key.{key}" for key in set(record) - {column for _, column, _ in ours})
+    return values
+
+
+def _needed(file: RowFile, named: Mapping[int, Mapping[str, Any]]) -> tuple[str, ...]:
+    """What each row must have: no prompt where no row has one and all of them have two responses that may share it."""
+    has_prompt = any("prompt" in values for values in named.values()) or file.columns.get("prompt") is not None
+    has_pairs = any(all(key in values for key in _PAIR) for values in named.values())
+    if has_prompt or not has_pairs:
+        return file.required
+    return tuple(dict.fromkeys((*(key for key in file.required if key != "prompt"), *_PAIR)))
+
+
+def _columns_that_no_row_has(required: Sequence[str], named: Mapping[int, Mapping[str, Any]]) -> list[str]:
+    return [key for key in required if named and not any(key in values for values in named.values())]
+
+
+def _row(number: int, values: Mapping[str, Any], needed: Sequence[str], faults: RowFaults) -> Row:
+    row_id = str(values.get("id", f"row-{number:04d}"))
+    texts = {name: value for name, value in values.items() if name != "id"}
+    lacking = [key for key in needed if key not in texts]
+    for key in lacking:
+        faults.add(f"without {key!r}", number, f"each row of this file needs {', '.join(needed)}")
+    try:
+        parts = take_apart(texts)
+    except UnusableRecord as unusable:
+        if not lacking:
+            reason = REASONS[unusable.reason]
+            faults.add(reason.rows, number, reason.next_step, unusable.found)
+        return Row(row_id, "", {})
+    return Row(row_id, parts.prompt, parts.responses, parts.turns)
+
+
+def _hold_their_prompts(rows: Collection[Row]) -> bool:
+    """Whether chosen and rejected repeat the prompt in every row; in a single row that may be chance."""
+    return len(rows) > 1 and all(
+        row.prompt.strip() and all(row.responses.get(key, "").startswith(normal_prompt(row.prompt)) for key in _PAIR)
+        for row in rows
+    )
+
+
+def _check_ids(rows: Mapping[int, Row], faults: RowFaults) -> None:
+    first: dict[str, int] = {}
+    for number, row in rows.items():
+        if first.setdefault(row.row_id, number) != number:
+            faults.add("with the id of an earlier row", number, "give each row its own id", repr(row.row_id))
 
 
 def _missing(file: RowFile, rows: Mapping[int, Row]) -> Iterator[MissingResponses]:
@@ -124,35 +147,3 @@ def _missing(file: RowFile, rows: Mapping[int, Row]) -> Iterator[MissingResponse
         without = [number for number, row in rows.items() if probe not in row.responses]
         if 0 < len(without) < len(rows):
             yield MissingResponses(file.split, probe, len(without), len(rows), file.path.name, without[0])
-
-
-@dataclass
-class _Fault:
-    next_step: str
-    detail: str
-    rows: list[int]
-
-
-class _Faults:
-    """Collects a file's faults, each with the rows it is found in and what to do about it."""
-
-    def __init__(self, path: Path):
-        self._path = path
-        self._faults: dict[str, _Fault] = {}
-
-    def add(self, fault: str, row: int, next_step: str, detail: str = "") -> None:
-        self._faults.setdefault(fault, _Fault(next_step, detail, [])).rows.append(row)
-
-    def raise_if_any(self, n_rows: int) -> None:
-        if not n_rows:
-            raise DataError(f"{self._path} has no rows; expected one JSON object a line; point dataset.path elsewhere.")
-        if self._faults:
-            lines = (_fault_line(what, fault, n_rows) for what, fault in self._faults.items())
-            raise DataError("\n".join([f"{self._path} cannot be used:", *lines]))
-
-
-def _fault_line(what: str, fault: _Fault, n_rows: int) -> str:
-    more = ", …" if len(fault.rows) > _ROWS_SHOWN else ""
-    shown = ", ".join(map(str, fault.rows[:_ROWS_SHOWN])) + more
-    detail = f"; first: {fault.detail}" if fault.detail else ""
-    return f"  - {what}: {len(fault.rows)} of {n_rows} rows (row {shown}{detail}); {fault.next_step}"

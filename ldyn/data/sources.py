@@ -7,19 +7,28 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ldyn.data.hub import HubConfig, load_hub
-from ldyn.data.jsonl import JsonlConfig, load_jsonl
+from ldyn.data.files import FilesConfig, load_files
+from ldyn.data.hub import HubConfig, load_hub, pinned
 from ldyn.data.microworld import MicroworldConfig, load_microworld
 from ldyn.records import PreferenceData
 
-__all__ = ["DatasetConfig", "HubConfig", "JsonlConfig", "MicroworldConfig", "data_fingerprint", "load_data"]
+__all__ = [
+    "DatasetConfig",
+    "FilesConfig",
+    "HubConfig",
+    "MicroworldConfig",
+    "data_fingerprint",
+    "load_data",
+    "pinned_dataset",
+]
 
-DatasetConfig = MicroworldConfig | JsonlConfig | HubConfig
+DatasetConfig = MicroworldConfig | FilesConfig | HubConfig
 
 # The config's ``source`` is its discriminator, so each loader is called with its own config class only.
 SOURCES: dict[str, Callable[[Any, int], PreferenceData]] = {
     "microworld": load_microworld,
-    "jsonl": load_jsonl,
+    "files": load_files,
+    "jsonl": load_files,
     "hub": load_hub,
 }
 
@@ -30,6 +39,11 @@ def load_data(config: DatasetConfig, seed: int) -> PreferenceData:
     Raises DataError if it cannot be read.
     """
     return SOURCES[config.source](config, seed)
+
+
+def pinned_dataset(config: DatasetConfig) -> DatasetConfig:
+    """The same configuration, but that what the hub may give another answer to is asked now: see ``hub.pinned``."""
+    return pinned(config) if isinstance(config, HubConfig) else config
 
 
 def data_fingerprint(data: PreferenceData) -> str:
@@ -43,9 +57,16 @@ def data_fingerprint(data: PreferenceData) -> str:
 
 def _records(data: PreferenceData) -> Iterator[list[Any]]:
     for pair in data.pairs:
-        yield ["pair", pair.pair_id, pair.prompt, pair.chosen, pair.rejected]
+        yield ["pair", pair.pair_id, pair.prompt, pair.chosen, pair.rejected, *pair.turns]
     for split, examples in data.probes.items():
         for example in examples:
-            yield ["probe", split, example.example_id, example.prompt, sorted(example.responses.items())]
+            yield [
+                "probe",
+                split,
+                example.example_id,
+                example.prompt,
+                sorted(example.responses.items()),
+                *example.turns,
+            ]
     for document in data.corpus:
         yield ["document", document]

@@ -8,14 +8,13 @@ The rule and its thresholds were fixed before any contest was judged.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 
 from ldyn.findings.claims_extend import over_extended_arms
 from ldyn.findings.curves import Evidence, preference_stage_after
-from ldyn.findings.intervals import MIN_EXAMPLES, Interval
+from ldyn.findings.intervals import MIN_EXAMPLES
 from ldyn.findings.measurement import Measurement
 from ldyn.findings.parts import Part, mean_part
 from ldyn.records import StageInfo
@@ -33,8 +32,8 @@ def extended_answers_win(evidence: Evidence) -> Measurement | None:
     questions.
     Statistic: (1) each question's mean over all judged moments after DPO's start and up to 6 epochs, where the paper's
     table ends; (2) the outcome at the end of DPO. Each as a mean over questions, with its interval over them.
-    Rule: holds if both are above 1/2, fails if either is below. A part in which fewer than 8 questions are decided
-    (not tied throughout) has no interval, and so no verdict: the judge can hardly tell the arms apart.
+    Rule: holds if both are above 1/2, fails if either is below. Left open where fewer than 8 questions are decided (not
+    tied throughout) in a part: the judge can hardly tell the arms apart, and of a few no interval can be trusted.
     Told beside, not judged: wins, ties and losses at each moment, before DPO too; the training questions; other judges.
     """
     return over_extended_arms(evidence, _contests)
@@ -54,13 +53,14 @@ def _contests(evidence: Evidence, baseline: StageInfo, extended: StageInfo) -> M
     split = "test" if "test" in splits else "train"
     asked = judged[judged["split"] == split]
     between = f"win rate of {extend.name} over {base.name}"
-    parts = [_part(f"{between} on {split} questions {words}", frame) for words, frame in _moments(asked) if len(frame)]
+    moments = [(words, frame) for words, frame in _moments(asked) if len(frame)]
+    parts = [_part(f"{between} on {split} questions {words}", frame) for words, frame in moments]
     if not parts:
         return None
     notes = [_counts(judged[judged["split"] == one], one) for one in ("test", "train") if one in splits]
     notes += [_by_another(own[own["judge"] == judge], judge, split) for judge in judges[1:]]
     note = f"won–tied–lost by {judges[0]}: {'; '.join(notes)}"
-    return Measurement(parts, (baseline, extended, base, extend), note)
+    return Measurement(parts, (baseline, extended, base, extend), note, left_open=_too_few_decided(moments))
 
 
 def _moments(asked: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
@@ -73,14 +73,21 @@ def _moments(asked: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 
 
 def _part(quantity: str, contests: pd.DataFrame) -> Part:
-    by_question = contests.groupby("example_id")["won"]
-    part = mean_part(quantity, "above", by_question.mean(), unit="", bound=EVEN)
-    decided = int(by_question.agg(lambda won: bool((won != EVEN).any())).sum())
-    if part.interval.missing or decided >= MIN_EXAMPLES:
-        return part
-    found = part.interval
-    few = f"{decided} of {found.n} questions are decided, the rest are ties, and {MIN_EXAMPLES} are needed"
-    return replace(part, interval=Interval(found.estimate, np.nan, np.nan, found.n, few))
+    of_questions = contests.groupby("example_id")["won"].mean()
+    return mean_part(quantity, "above", of_questions, unit="", bound=EVEN)
+
+
+def _too_few_decided(moments: Sequence[tuple[str, pd.DataFrame]]) -> list[str]:
+    """Of each part in which nearly all questions tie throughout, how many do not."""
+    few = []
+    for words, contests in moments:
+        decided = contests[contests["won"] != EVEN]["example_id"].nunique()
+        if decided < MIN_EXAMPLES:
+            asked = contests["example_id"].nunique()
+            few.append(
+                f"{words} {decided} of {asked} questions are decided, the rest tie, and {MIN_EXAMPLES} are needed"
+            )
+    return few
 
 
 def _counts(contests: pd.DataFrame, split: str) -> str:

@@ -1,8 +1,9 @@
 """What the runs of several seeds say of one claim together, before any correction for other claims.
 
-A run counts if the stages of the claim reached their planned end and each part has an interval. Runs that do not are
-named; what the others measured is averaged (seed_intervals.py), also where a run by itself left the claim open, as to
-leave out runs by what they found would bias the mean. The claim is left open whatever the numbers say where
+A run counts if the stages of the claim reached their planned end and each part is a number from examples: a plain mean,
+with or without an interval within the run, or a choice among means with one. Runs that do not count are named; what the
+others measured is averaged (seed_intervals.py), also where a run by itself left the claim open, as to leave out runs by
+what they found would bias the mean. The claim is left open whatever the numbers say where
 
 - fewer than MIN_SEEDS runs count;
 - the runs measured different parts;
@@ -17,6 +18,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import isfinite
 
 import numpy as np
 
@@ -42,11 +44,17 @@ class Alone:
     @property
     def why_not_counted(self) -> str:
         """In words, why it has no part in what is said over seeds; empty where it has."""
-        missing = [part.interval.missing for part in self.measurement.parts if part.interval.missing]
+        missing = [part.interval.missing for part in self.measurement.parts if not _is_usable(part)]
         return "; ".join([*self.shortfalls, *missing[:1]])
 
     def __str__(self) -> str:
         return f"{self.seed} alone {self.measurement.parts[0].interval.estimate:+.3g}, {self.verdict}"
+
+
+def _is_usable(part: Part) -> bool:
+    """Without an interval a choice is not cross-fitted either, and a bare mean may be of anything."""
+    is_plain = part.measured is None and not part.is_bare_mean and isfinite(part.interval.estimate)
+    return is_plain or not part.interval.missing
 
 
 @dataclass(frozen=True)

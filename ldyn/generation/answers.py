@@ -73,7 +73,7 @@ def answer_prompts(
     depend on the whole list of prompts, greedy ones on their own prompt only.
     Raises DataError for a prompt that is empty or leaves no room for an answer.
     """
-    context = _context(model)
+    context = context_size(model)
     _check_prompts(prompts, context)
     by_length = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))  # little padding, same room
     answers: dict[int, Answer] = {}
@@ -154,7 +154,7 @@ def _end_of_answer(text: str, stop: Sequence[str]) -> int:
     return min((text.index(one) for one in stop if one in text), default=len(text))
 
 
-def _context(model: PreTrainedModel) -> float:
+def context_size(model: PreTrainedModel) -> float:
     """How many positions the model has; infinite where its config does not say."""
     return getattr(model.config.get_text_config(), "max_position_embeddings", None) or math.inf
 

@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-Message = tuple[str, str]
-"""(role, content); roles are "system", "user" and "assistant"."""
+from ldyn.data.chat_tokens import Message
 
 Progress = Callable[[int, int], None]
 """Called with (answered, all) while answers come in."""

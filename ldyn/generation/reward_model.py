@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from ldyn.data.chat_tokens import chat_ids
 from ldyn.errors import ModelError
-from ldyn.generation.chat_tokens import chat_ids
 
 if TYPE_CHECKING:
     from ldyn.generation.judges import Judge

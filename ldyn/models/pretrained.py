@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
@@ -13,47 +11,13 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 
 from ldyn.errors import ModelError
 from ldyn.models.base import BaseModel, fingerprint
+from ldyn.models.settings import PretrainedConfig
 from ldyn.models.tokenizers import build_tokenizer
 
-Dimension = int | float | str | bool
+Loaded = tuple[PreTrainedModel, PreTrainedTokenizerBase]
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _PADDING_CANDIDATES = ("<|padding|>", "<|pad|>", "<pad>", "[PAD]", "<|finetune_right_pad_id|>")
 _OWN_CORPUS_VOCABULARY = 32_000
-
-
-@dataclass(frozen=True)
-class PretrainedConfig:
-    """A causal language model by its hub name or the path of a local folder; safetensors weights only.
-
-    name_or_path, revision: where it comes from (revision: a branch, tag or commit of the hub).
-    dtype: type of the weights; the paper trains in float32. attention: the attention kernel.
-    trust_remote_code: whether code that comes with the model may run; never needed for the models configured here.
-    random_init: build the model untrained from ``architecture`` (model_type and its dimensions), without a download.
-    tokenizer: "own" takes the tokenizer of ``name_or_path``; "word" and "bpe" make one from the data set's corpus,
-        which only makes sense for an untrained model. "auto": "bpe" for an untrained model, else "own".
-    """
-
-    name_or_path: str
-    kind: Literal["pretrained"] = "pretrained"
-    revision: str = "main"
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
-    trust_remote_code: bool = False
-    random_init: bool = False
-    architecture: Mapping[str, Dimension] = field(default_factory=dict)
-    tokenizer: Literal["auto", "own", "word", "bpe"] = "auto"
-
-    def __post_init__(self) -> None:
-        if self.random_init and "model_type" not in self.architecture:
-            raise ValueError(
-                "random_init=true builds the model from `architecture`, which has no model_type; give it one "
-                "(model.architecture.model_type=gpt_neox, say) and the dimensions that differ from its defaults"
-            )
-        if self.tokenizer in ("word", "bpe") and not self.random_init:
-            raise ValueError(
-                f"tokenizer={self.tokenizer} would pair trained weights with a vocabulary they have never seen; "
-                "use tokenizer=auto, or random_init=true"
-            )
 
 
 def load_pretrained(config: PretrainedConfig, *, corpus: Sequence[str], seed: int) -> BaseModel:

@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 from transformers import GPTNeoXForCausalLM, PreTrainedTokenizerFast
 
 from ldyn.errors import ModelError
-from ldyn.models.tiny import TinyConfig
+from ldyn.models.settings import TinyConfig
 
 
 def pretrain(

@@ -9,14 +9,12 @@ other text.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from ldyn.errors import ModelError
-
-TokenizerKind = Literal["word", "bpe"]
+from ldyn.models.settings import TokenizerKind
 
 END_OF_TEXT, PADDING, UNKNOWN = "<|endoftext|>", "<|pad|>", "<unk>"
 SPECIAL_TOKENS = (END_OF_TEXT, PADDING, UNKNOWN)

@@ -7,16 +7,18 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt
 
-from ldyn.data.encoder import normal_prompt
+from ldyn.data.questions import question_key
 from ldyn.data.rows import draw
 from ldyn.data.seeding import seeded_random
 from ldyn.errors import DataError
 from ldyn.probes.completion import Completer
 from ldyn.probes.families import FAMILIES
+from ldyn.probes.files import with_probe_files
 from ldyn.probes.schedule import ScheduleConfig, scheduled_steps
 from ldyn.records import PROBE_FAMILIES, MissingResponses, PreferenceData, PreferencePair, ProbeExample
 
@@ -40,6 +42,8 @@ _FAULTS_SHOWN = 5
 class ProbesConfig:
     """Which probes are observed.
 
+    path: a folder with probe_train.jsonl and probe_test.jsonl, as `ldyn probes` writes them, whose rows are observed in
+        the place of the data's own; the training pairs stay those of the data.
     n_train, n_test: at most so many probe examples, drawn by the seed from the training pairs and the unseen questions.
     families: the probe keys to observe, or "all": those the data has and those that can be made from it.
     on_missing: if some rows lack a family that others have: stop ("error") or leave out the response ("drop").
@@ -51,6 +55,7 @@ class ProbesConfig:
     schedule: when they are scored.
     """
 
+    path: Path | None = None
     n_train: Annotated[int, Gt(0)] = 500
     n_test: Annotated[int, Ge(0)] = 500
     families: Literal["all"] | tuple[str, ...] = "all"
@@ -78,8 +83,10 @@ def build_probes(data: PreferenceData, config: ProbesConfig, seed: int) -> Probe
     """Draws the probe examples, completes them by construction and checks them.
 
     Raises DataError if a family cannot be had, or is missing from some rows while on_missing is "error" (all such
-    families together), and if the data breaks a promise: see `check_probes`.
+    families together), if the files of ``path`` do not fit the data, and if the data breaks a promise: see
+    `check_probes`.
     """
+    data = data if config.path is None else with_probe_files(data, config.path)
     counts: Counter[str] = Counter()
     _check_families(data, config, counts)
     examples: dict[str, tuple[ProbeExample, ...]] = {}
@@ -161,13 +168,13 @@ def check_probes(examples: Mapping[str, Sequence[ProbeExample]], pairs: Sequence
 
 
 def _question_faults(examples: Mapping[str, Sequence[ProbeExample]], pairs: Sequence[PreferencePair]) -> Iterator[str]:
-    trained = {normal_prompt(pair.prompt): pair.pair_id for pair in pairs}
-    pair_ids = set(trained.values())
+    trained = {question_key(pair.prompt): pair.pair_id for pair in pairs}
+    pair_ids = {pair.pair_id for pair in pairs}
     for example in examples.get("train", ()):
         if example.example_id not in pair_ids:
             yield f"Train probe {example.example_id!r} is not a training pair."
     for example in examples.get("test", ()):
-        pair_id = trained.get(normal_prompt(example.prompt))
+        pair_id = trained.get(question_key(example.prompt))
         if pair_id is not None:
             yield f"The question of test probe {example.example_id!r} is that of training pair {pair_id!r}."
 
@@ -209,7 +216,7 @@ def with_model_answers(
 def probe_fingerprint(examples: Mapping[str, Sequence[ProbeExample]]) -> str:
     """sha256 over every split, id, prompt and response; the order of examples counts, that of responses does not."""
     records = [
-        [split, example.example_id, example.prompt, sorted(example.responses.items())]
+        [split, example.example_id, example.prompt, sorted(example.responses.items()), *example.turns]
         for split in sorted(examples)
         for example in examples[split]
     ]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from ldyn.data.jsonl import find_files, probe_files
+from ldyn.data.files import find_files, probe_files
 from ldyn.data.row_files import RowFile, read_row_files
 from ldyn.data.rows import Row
 from ldyn.errors import DataError
@@ -67,11 +67,16 @@ class QualityReport:
 
 
 def check_probe_set(
-    path: Path, *, training: Path | None = None, tokens: TokenCounts = LOWER_BOUND, tolerance: float = TOLERANCE
+    path: Path,
+    *,
+    training: Path | Sequence[Row] = (),
+    tokens: TokenCounts = LOWER_BOUND,
+    tolerance: float = TOLERANCE,
 ) -> QualityReport:
     """Check a probe file, or a folder of the paper's layout.
 
-    training: further rows (prompt, chosen and rejected) that are trained on, to judge by what is unseen.
+    training: further rows (prompt, chosen and rejected) that are trained on, or a file of them, to judge by what is
+        unseen.
     tolerance: the share of a probe's rows that may have a fault. Raises DataError if a file cannot be read.
     """
     probes = _read(path, training, tokens)
@@ -87,10 +92,11 @@ def check_probe_set(
     )
 
 
-def _read(path: Path, training: Path | None, tokens: TokenCounts) -> CheckedSet:
-    read = read_row_files([*probe_files(path, unique_ids=False), *_training_files(training)])
+def _read(path: Path, training: Path | Sequence[Row], tokens: TokenCounts) -> CheckedSet:
+    further_files, known = (_training_files(training), []) if isinstance(training, Path) else ([], list(training))
+    read = read_row_files([*probe_files(path, unique_ids=False), *further_files])
     probes = [part for part in read if part.split != _TRAINING]
-    further = [row for part in read if part.split == _TRAINING for row in part.rows]
+    further = known + [row for part in read if part.split == _TRAINING for row in part.rows]
     if not any(row.responses for part in probes for row in part.rows):
         raise DataError(f"{path} has no response; expected rows with a prompt and probes (chosen, rejected, …).")
     trained = [row for part in probes if part.split != _UNSEEN_SPLIT for row in part.rows]
@@ -105,9 +111,7 @@ def _read(path: Path, training: Path | None, tokens: TokenCounts) -> CheckedSet:
 _TRAINING = "further training rows"
 
 
-def _training_files(path: Path | None) -> list[RowFile]:
-    if path is None:
-        return []
+def _training_files(path: Path) -> list[RowFile]:
     train_file, _ = find_files(path)
     return [RowFile(train_file, _TRAINING, ("prompt", "chosen"), unique_ids=False)]
 

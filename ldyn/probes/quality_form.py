@@ -89,12 +89,13 @@ def word_ratio(row: Row, probe: str, text: str) -> float | None:
 def unfinished(probes: CheckedSet) -> Iterator[QualityFinding]:
     """Texts written by a model that end within a sentence where their source does not: cut off while they were made."""
     for split, probe, texts in probes.responses(*WRITTEN_BY_A_MODEL):
-        cut = [(row, text) for row, text in texts if _is_open(text) and not _is_open(_source(row, probe))]
+        cut = [(row, text) for row, text in texts if is_open(text) and not is_open(_source(row, probe))]
         hits = [excerpt(row, text, len(text)) for row, text in cut]
         yield from finding(split, probe, "ends within a sentence", hits, len(texts))
 
 
-def _is_open(text: str) -> bool:
+def is_open(text: str) -> bool:
+    """Whether the text ends within a sentence."""
     return bool(text.strip()) and not _END_OF_SENTENCE.search(text)
 
 

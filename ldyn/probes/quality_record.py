@@ -67,12 +67,13 @@ class TrainingText:
 
     def shared_run(self, text: str) -> str | None:
         """The first RUN_OF_WORDS words of ``text`` that occur in a row in the training text; None if there are none."""
-        return next((" ".join(run) for run in _runs(text) if run in self._all_runs), None)
+        return next((" ".join(run) for run in _runs(text) if hash(run) in self._all_runs), None)
 
     @cached_property
-    def _all_runs(self) -> frozenset[tuple[str, ...]]:
+    def _all_runs(self) -> frozenset[int]:
+        """Their hashes: 5,000 pairs have millions of runs, whose words would take gigabytes."""
         texts = (text for row in self.rows for text in _trained_texts(row))
-        return frozenset(run for text in texts for run in _runs(text))
+        return frozenset(hash(run) for text in texts for run in _runs(text))
 
 
 def _trained_texts(row: Row) -> Iterator[str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ldyn.data.encoder import Encoder, EncodingConfig
-from ldyn.models.pretrained import PretrainedConfig, pretrained_tokenizer
+from ldyn.models.pretrained import pretrained_tokenizer
+from ldyn.models.settings import PretrainedConfig
 from ldyn.probes.quality_record import TokenCounts
 
 _NO_LIMIT = 10**9

@@ -8,10 +8,11 @@ the same at all of them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ldyn.records import StageInfo
 from ldyn.report.chains import chain_title, find_chains, main_chain, stage_title
@@ -72,18 +73,23 @@ def _stage(curves: pd.DataFrame, stage: StageInfo) -> dict[str, Any]:
 def _values(rows: pd.DataFrame) -> dict[str, Any]:
     """The nested numbers of one stage."""
     steps = _moments(rows)["step"].to_numpy()
+    places = np.searchsorted(steps, rows["step"].to_numpy())
+    measured = {name: rows[name].to_numpy(float) for name in (*_NUMBERS, "level_n")}
     values: dict[str, Any] = {}
-    for key, curve in rows.groupby(["split", "probe", "quantity"], sort=False):
-        split, probe, quantity = map(str, key)
+    # Arrays, as a table for each of some hundred curves takes longer than all the rest of the page.
+    for key, members in rows.groupby(["split", "probe", "quantity"], sort=False).indices.items():
+        split, probe, quantity = cast("tuple[str, str, str]", key)
         if probe == GREEDY and quantity not in GREEDY_QUANTITIES:
             continue
-        series = curve.set_index("step").reindex(steps)
+        series = {name: np.full(len(steps), np.nan) for name in measured}
+        for name, of_all in measured.items():
+            series[name][places[members]] = of_all[members]
         numbers: dict[str, Any] = {name: _rounded(series[name], digits) for name, digits in _NUMBERS.items()}
-        counts = [int(n) for n in series["level_n"].fillna(0)]
+        counts = np.nan_to_num(series["level_n"]).astype(int).tolist()
         numbers["n"] = counts[0] if len(set(counts)) == 1 else counts
         values.setdefault(split, {}).setdefault(probe, {})[quantity] = numbers
     return values
 
 
-def _rounded(values: pd.Series[float], digits: int) -> list[float | None]:
+def _rounded(values: NDArray[np.float64], digits: int) -> list[float | None]:
     return [float(f"{value:.{digits}g}") if np.isfinite(value) else None for value in values]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -91,7 +90,7 @@ class Crew:
 
     def _stop_all(self) -> None:
         for process, _ in self._running.values():
-            process.send_signal(signal.SIGINT)
+            process.terminate()  # a first SIGTERM asks a run for a checkpoint; SIGINT is ignored in background jobs
         for name, (process, started) in list(self._running.items()):
             process.wait()
             self._state.of_jobs[name].seconds += time.monotonic() - started

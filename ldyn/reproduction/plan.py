@@ -19,7 +19,7 @@ from ldyn.config import RunConfig, load_study_config
 from ldyn.config.hashes import settings_hash
 from ldyn.config.jobs import job_config
 from ldyn.config.studies import ImagesStudy, RepeatedStudy, ToyStudy
-from ldyn.models.tiny import TinyConfig
+from ldyn.models.settings import TinyConfig
 from ldyn.reproduction.costs import Work, stage_work
 from ldyn.reproduction.settings import PartConfig, ReproduceConfig
 
@@ -101,7 +101,7 @@ def _run(
     run = job_config(compose("train", list(overrides)), [], [])
     job, work = f"{name}/seed-{seed}", list(_work(run))
     takes_over = {one.name: makers[one.identity][0] for one in work if _is_made(one, makers)}
-    makers |= {one.identity: (job, one.steps) for one in work if one.name not in takes_over}
+    makers |= {one.identity: (job, one.steps) for one in work if not _is_probed(one, makers)}
     costs = config.scale.costs
     seconds = costs.start + sum(one.seconds(costs, taken_over=one.name in takes_over) for one in work)
     makes = tuple(one.name for one in work if one.name not in takes_over)
@@ -110,7 +110,12 @@ def _run(
 
 
 def _is_made(work: Work, makers: Mapping[str, tuple[str, frozenset[int]]]) -> bool:
-    return work.identity in makers and not work.keeps_snapshots and work.steps <= makers[work.identity][1]
+    return _is_probed(work, makers) and not work.keeps_snapshots
+
+
+def _is_probed(work: Work, makers: Mapping[str, tuple[str, frozenset[int]]]) -> bool:
+    """Whether another job makes it and probes it at all the same steps."""
+    return work.identity in makers and work.steps <= makers[work.identity][1]
 
 
 def _work(run: RunConfig) -> Iterator[Work]:

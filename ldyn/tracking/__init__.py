@@ -5,29 +5,19 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
 from ldyn.tracking.fan_out import FanOut
-from ldyn.tracking.observer import Observer
+from ldyn.tracking.naming import NamedRun
+from ldyn.tracking.observer import Observer, StagePast
 from ldyn.tracking.settings import LoggerConfig
 
-__all__ = ["LoggerConfig", "Observer", "make_observer"]
-
-
-class NamedRun(Protocol):
-    """What a tracker calls a run: the experiment's name and the run's."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def run(self) -> str: ...
+__all__ = ["LoggerConfig", "Observer", "StagePast", "make_observer"]
 
 
 def make_observer(logger: LoggerConfig, folder: Path, named: NamedRun) -> Observer:
     """The observers of a run as one: the console, and the tracker that ``logger`` asks for.
 
-    ``folder`` is the run's, already holding config.yaml; the tracker's files go there. Never raises for a tracker.
+    ``folder`` is the run's, already holding config.yaml and manifest.json. Never raises for a tracker.
     """
 
     def console() -> Observer:
@@ -42,7 +32,7 @@ def make_observer(logger: LoggerConfig, folder: Path, named: NamedRun) -> Observ
     def wandb() -> Observer:
         from ldyn.tracking.wandb_tracker import WandbTracker
 
-        return WandbTracker(logger, folder, named.name, named.run)
+        return WandbTracker(logger, folder, named)
 
     def tensorboard() -> Observer:
         from ldyn.tracking.tensorboard_tracker import TensorboardTracker

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ldyn.records import PROBE_FAMILIES, Finding, Moment, ProbeFamily, ProbeScore, StageInfo
+from ldyn.tracking.observer import StagePast
 from ldyn.tracking.sparkline import sparkline
 from ldyn.tracking.summaries import probe_means
 
@@ -42,6 +43,9 @@ class LiveConsole:
         self._console = console or Console(stderr=True)
         self._live: Live | None = None
         self._begin("")
+
+    def stage_recalled(self, stage: StageInfo, total_steps: int, past: StagePast) -> None:
+        """Nothing: the bars and curves are of what this process sees."""
 
     def stage_started(self, stage: StageInfo, total_steps: int) -> None:
         self.close()

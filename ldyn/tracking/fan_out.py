@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 from ldyn.records import Finding, Moment, ProbeScore, StageInfo
-from ldyn.tracking.observer import Observer
+from ldyn.tracking.observer import Observer, StagePast
 
 _logger = logging.getLogger(__name__)
 
@@ -20,6 +21,9 @@ class FanOut:
         self._observers: dict[str, Observer] = {}
         for name, make in makers.items():
             self._guarded(name, partial(self._add, name, make))
+
+    def stage_recalled(self, stage: StageInfo, total_steps: int, past: StagePast) -> None:
+        self._tell(lambda observer: observer.stage_recalled(stage, total_steps, past))
 
     def stage_started(self, stage: StageInfo, total_steps: int) -> None:
         self._tell(lambda observer: observer.stage_started(stage, total_steps))
@@ -50,10 +54,13 @@ class FanOut:
         try:
             action()
         except Exception as error:  # noqa: BLE001 - whatever a tracker raises, hours of training are worth more
-            self._observers.pop(name, None)
+            failed = self._observers.pop(name, None)
             _logger.warning(
                 "%s stopped following this run (%s: %s); the run goes on, and its folder has everything.",
                 name,
                 type(error).__name__,
                 " ".join(str(error).split())[:300],
             )
+            if failed is not None:
+                with contextlib.suppress(Exception):
+                    failed.close()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 from ldyn.records import Finding, Moment, ProbeScore, StageInfo
+from ldyn.tracking.observer import StagePast
 from ldyn.tracking.summaries import probe_means, stage_words
 
 SHOWN = ("chosen", "rejected", "irr_train")
@@ -20,6 +21,9 @@ class PlainLines:
     def __init__(self, out: TextIO | None = None):
         self._out = out or sys.stderr
         self._total, self._loss, self._started = 0, "", 0.0
+
+    def stage_recalled(self, stage: StageInfo, total_steps: int, past: StagePast) -> None:
+        """Nothing: it was said by the process that did it."""
 
     def stage_started(self, stage: StageInfo, total_steps: int) -> None:
         self._total, self._loss, self._started = total_steps, "", time.monotonic()

@@ -8,10 +8,12 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class LoggerConfig:
-    """Weights & Biases, TensorBoard or none; their files lie in the run folder.
+    """Weights & Biases, TensorBoard or none.
 
-    ``mode``, ``project``, ``entity`` and ``tags`` are for wandb only. Offline needs neither network nor account;
-    for "online" the key comes from `wandb login` or WANDB_API_KEY, never from a config.
+    All but ``kind`` is for wandb only. Offline needs neither network nor account; for "online" the key comes from
+    `wandb login` or WANDB_API_KEY, never from a config.
+    ``group`` and ``run_name``: what the run is filed under; without them the name of the sweep's folder and what
+    differs between its jobs, or of a single run the experiment and the run.
     """
 
     kind: Literal["wandb", "tensorboard", "none"] = "none"
@@ -19,3 +21,5 @@ class LoggerConfig:
     project: str = "ldyn"
     entity: str | None = None
     tags: tuple[str, ...] = ()
+    group: str | None = None
+    run_name: str | None = None

@@ -6,10 +6,12 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 
-from ldyn.records import PROBE_FAMILIES, ProbeScore, StageInfo
+from ldyn.records import PROBE_FAMILIES, Moment, ProbeScore, StageInfo
 
 CHARTED = ("logp", "logp_argmax", "entropy", "p_label")
 """The columns that trackers draw as curves; every column is in the run's trajectory table."""
+
+Means = dict[tuple[str, str], float]
 
 
 def stage_words(stage: StageInfo, total_steps: int) -> str:
@@ -17,7 +19,7 @@ def stage_words(stage: StageInfo, total_steps: int) -> str:
     return f"{stage.algorithm} on {' and '.join(stage.view)}, from {stage.start}, {total_steps} steps"
 
 
-def probe_means(scores: Sequence[ProbeScore], column: str) -> dict[tuple[str, str], float]:
+def probe_means(scores: Sequence[ProbeScore], column: str) -> Means:
     """(split, probe) -> mean of a column over the examples that have the probe, probes in the paper's order.
 
     Without those whose logits were not finite; NaN where there are no others.
@@ -31,11 +33,27 @@ def probe_means(scores: Sequence[ProbeScore], column: str) -> dict[tuple[str, st
     return dict(sorted(means.items(), key=lambda item: (item[0][0], order.get(item[0][1], len(order)), item[0][1])))
 
 
-def charted(stage: str, scores: Sequence[ProbeScore]) -> dict[str, float]:
-    """Chart -> value: ``<stage>/probe/<key>/<column>`` for train probes, ``<stage>/probe_<split>/…`` for others."""
-    values = {}
-    for column in CHARTED:
-        for (split, probe), mean in probe_means(scores, column).items():
-            group = "probe" if split == "train" else f"probe_{split}"
-            values[f"{stage}/{group}/{probe}/{column}"] = mean
-    return values
+class Charts:
+    """The points that trackers draw of each moment; remembers where each stage began, for the changes since then."""
+
+    def __init__(self) -> None:
+        self._starts: dict[str, Means] = {}
+
+    def points(self, moment: Moment, scores: Sequence[ProbeScore]) -> dict[str, float]:
+        """Chart -> value: ``<stage>/<column>/<probe>`` for train probes, ``<stage>/<column>_<split>/…`` for others.
+
+        A chart each of CHARTED, and ``logp_change``, log p minus its value at step 0. In both of log p, ``greedy`` is
+        the mass of the most likely tokens along the chosen response, as in the figures.
+        """
+        columns = {column: probe_means(scores, column) for column in CHARTED}
+        greedy = {(split, "greedy"): mean for (split, key), mean in columns["logp_argmax"].items() if key == "chosen"}
+        columns["logp"] |= greedy
+        if moment.step == 0:
+            self._starts[moment.stage] = columns["logp"]
+        starts = self._starts.get(moment.stage, {})
+        columns["logp_change"] = {key: columns["logp"][key] - starts[key] for key in columns["logp"] if key in starts}
+        return {
+            f"{moment.stage}/{column if split == 'train' else f'{column}_{split}'}/{probe}": mean
+            for column, means in columns.items()
+            for (split, probe), mean in means.items()
+        }

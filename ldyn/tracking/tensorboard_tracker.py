@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from ldyn.records import Finding, Moment, ProbeScore, StageInfo
-from ldyn.tracking.summaries import charted, stage_words
+from ldyn.tracking.observer import StagePast
+from ldyn.tracking.summaries import Charts, stage_words
 
 _SECONDS_BETWEEN_WRITES = 10
 
 
 class TensorboardTracker:
-    """One writer; each stage has its charts, named ``<stage>/…``, over its own steps."""
+    """One writer; each stage has its charts, named ``<stage>/…``, over its own steps.
+
+    The past of a resumed run is told again, so what an earlier process wrote is replaced: no step is drawn twice.
+    """
 
     def __init__(self, folder: Path):
         from torch.utils.tensorboard import SummaryWriter  # here, as this package must import without torch
 
+        shutil.rmtree(folder / "tensorboard", ignore_errors=True)
         self._writer = SummaryWriter(str(folder / "tensorboard"), flush_secs=_SECONDS_BETWEEN_WRITES)
+        self._charts = Charts()
+
+    def stage_recalled(self, stage: StageInfo, total_steps: int, past: StagePast) -> None:
+        past.tell(self.probes_scored, partial(self.step_logged, stage.name))
 
     def stage_started(self, stage: StageInfo, total_steps: int) -> None:
         self._writer.add_text(f"{stage.name}/stage", stage_words(stage, total_steps))
@@ -27,7 +38,7 @@ class TensorboardTracker:
             self._writer.add_scalar(f"{stage}/train/{key}", value, step)
 
     def probes_scored(self, moment: Moment, scores: Sequence[ProbeScore]) -> None:
-        for name, value in charted(moment.stage, scores).items():
+        for name, value in self._charts.points(moment, scores).items():
             self._writer.add_scalar(name, value, moment.step)
 
     def stage_finished(self, stage: StageInfo) -> None:

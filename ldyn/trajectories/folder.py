@@ -12,14 +12,14 @@ import uuid
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any
 
 from ldyn.errors import RunFolderError
 from ldyn.trajectories.files import explained, sync_folder, write_atomically
-from ldyn.trajectories.schema import METADATA, PARTS_FOLDER, TRAJECTORIES_FILE, to_bytes
+from ldyn.trajectories.layout import PARTS_FOLDER, TRAJECTORIES_FILE
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PARTIAL_SUFFIX = ".partial"
 LATEST = "latest"
@@ -78,8 +78,9 @@ class RunFolder:
 
     def write_table(self, name: str, frame: pd.DataFrame) -> None:
         """Write ``<name>.parquet``, a table besides the trajectories; readers find it in ``Run.tables``."""
-        table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(METADATA)
-        write_atomically(self.path / f"{name}.parquet", to_bytes(table))
+        from ldyn.trajectories.schema import frame_to_bytes  # here: folders are named and found without pandas
+
+        write_atomically(self.path / f"{name}.parquet", frame_to_bytes(frame))
 
     def publish(self) -> Path:
         """Give the folder its final name, point the sibling link ``latest`` to it, and return the final path."""

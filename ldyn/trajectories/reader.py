@@ -14,7 +14,8 @@ import pyarrow as pa
 from ldyn.errors import RunFolderError
 from ldyn.records import FINDING_FIELDS, Finding, StageInfo
 from ldyn.trajectories.folder import PARTIAL_SUFFIX, final_path, partial_path
-from ldyn.trajectories.schema import TRAIN_LOG_FILE, TRAJECTORIES_FILE, read_table, read_trajectory_file
+from ldyn.trajectories.layout import TRAIN_LOG_FILE, TRAJECTORIES_FILE
+from ldyn.trajectories.schema import read_table, read_trajectory_file
 from ldyn.trajectories.store import merged_log, merged_trajectories
 
 MANIFEST_VERSION = 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -14,9 +15,6 @@ from ldyn.errors import RunFolderError
 from ldyn.records import TRAJECTORY_COLUMNS, Moment, ProbeScore
 
 SCHEMA_VERSION = 1
-TRAJECTORIES_FILE = "trajectories.parquet"
-TRAIN_LOG_FILE = "train_log.parquet"
-PARTS_FOLDER = "parts"
 
 _VERSION_KEY = b"ldyn.schema_version"
 METADATA = {_VERSION_KEY: str(SCHEMA_VERSION).encode()}
@@ -62,6 +60,15 @@ def table_of_scores(moment: Moment, scores: Sequence[ProbeScore]) -> pa.Table:
     return pa.table({name: columns[name] for name in TRAJECTORY_COLUMNS}, schema=SCHEMA)
 
 
+def scores_of_table(table: pa.Table) -> tuple[Moment, list[ProbeScore]]:
+    """The moment and the scores of which `table_of_scores` made ``table``; NaN for every empty measure."""
+    rows: list[dict[str, Any]] = [
+        {name: math.nan if value is None else value for name, value in row.items()} for row in table.to_pylist()
+    ]
+    moment = Moment(**{name: rows[0][name] for name in _MOMENT_COLUMNS})
+    return moment, [ProbeScore(**{name: row[name] for name in row if name not in _MOMENT_COLUMNS}) for row in rows]
+
+
 def imported_table(frame: pd.DataFrame) -> pa.Table:
     """The table of rows that come from someone else's logs; columns that ``frame`` lacks are null."""
     table = pa.Table.from_pandas(frame.reindex(columns=list(TRAJECTORY_COLUMNS)), schema=SCHEMA, preserve_index=False)
@@ -74,6 +81,11 @@ def table_of_log(rows: Sequence[dict[str, float | int | str]], metrics: Sequence
     fields += [pa.field(name, pa.float64()) for name in metrics]
     columns = {field.name: [row.get(field.name) for row in rows] for field in fields}
     return pa.table(columns, schema=pa.schema(fields, metadata=METADATA))
+
+
+def frame_to_bytes(frame: pd.DataFrame) -> bytes:
+    """A table besides the trajectories, as a Parquet file of this version of the schema."""
+    return to_bytes(pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(METADATA))
 
 
 def to_bytes(table: pa.Table) -> bytes:

@@ -25,14 +25,13 @@ import pyarrow as pa
 from ldyn.errors import RunFolderError
 from ldyn.records import Moment, ProbeScore, TokenRecord
 from ldyn.trajectories.files import append_durably, explained, write_atomically
+from ldyn.trajectories.layout import PARTS_FOLDER, TRAIN_LOG_FILE, TRAJECTORIES_FILE
 from ldyn.trajectories.parts import Parts, stage_of
 from ldyn.trajectories.schema import (
-    PARTS_FOLDER,
     SCHEMA,
-    TRAIN_LOG_FILE,
-    TRAJECTORIES_FILE,
     flagged_note,
     read_trajectory_file,
+    scores_of_table,
     table_of_log,
     table_of_scores,
     to_bytes,
@@ -81,6 +80,14 @@ class TrajectoryStore:
     def steps(self, stage: str) -> list[int]:
         """The steps of ``stage`` at which probes were scored, ascending; empty for a stage that has none."""
         return self._scores.steps(stage)
+
+    def scored(self, stage: str) -> list[tuple[Moment, list[ProbeScore]]]:
+        """What was scored at each moment of ``stage``, by ascending step; a score without numbers has NaN."""
+        return [scores_of_table(read_trajectory_file(self._scores.path(stage, step))) for step in self.steps(stage)]
+
+    def log(self, stage: str) -> list[dict[str, Any]]:
+        """The rows of the training log of ``stage``, in the order logged."""
+        return read_log(self._scores.stage_folder(stage) / LOG_FILE)
 
     def start_tokens(self, stage: str) -> list[TokenRecord]:
         """The token records of ``stage`` before its first update; empty where there are none."""

@@ -99,7 +99,9 @@ def test_our_loss_is_trls(name, trl):
         collated = trl.data_collator(batch)
         theirs = trl._compute_loss(trl.model, dict(collated), False)
         ours = ALGORITHMS[name].loss(*our_sides(trl, collated), beta=BETA, **parameters).mean()
-        assert ours.item() == pytest.approx(theirs.item(), rel=2e-5)
+        # Log-probs of some ten nats are summed in another order: float32 rounds them by 1e-6, and a hinge near its
+        # corner is the small difference of such sums.
+        assert ours.item() == pytest.approx(theirs.item(), rel=2e-5, abs=2e-6)
         gradients = [torch.autograd.grad(loss, trl.model.lm_head.weight)[0] for loss in (ours, theirs)]
         torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-5)
 

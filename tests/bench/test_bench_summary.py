@@ -19,8 +19,8 @@ from ldyn.bench.summary import as_object, summarise
 from ldyn.bench.table import summary_notes, summary_table
 from ldyn.bench.tasks import LoadedModel, ScoredOnce
 from ldyn.bench.workload import Workload
-from ldyn.data.jsonl import JsonlConfig
-from ldyn.models.pretrained import PretrainedConfig
+from ldyn.data.files import FilesConfig
+from ldyn.models.settings import PretrainedConfig
 from ldyn.records import EncodedProbeExample
 
 MEBIBYTE = 2**20
@@ -30,7 +30,7 @@ SHAPES = ModelShapes(Counter({(10, 20): 3}), (10, 100), attention_layers=3, atte
 
 
 def runs(seconds: list[float], peaks_mib: list[int], logps: list[float]) -> list[ScoredOnce]:
-    return [ScoredOnce(time, logps, peak * MEBIBYTE) for time, peak in zip(seconds, peaks_mib, strict=True)]
+    return [ScoredOnce(time, time + 1, logps, peak * MEBIBYTE) for time, peak in zip(seconds, peaks_mib, strict=True)]
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def measured() -> Measurements:
     architecture = {"model_type": "gpt_neox"}
     config = ProbesBenchConfig(
         model=PretrainedConfig("some/model", random_init=True, architecture=architecture),
-        dataset=JsonlConfig("nowhere"),
+        dataset=FilesConfig("nowhere"),
         cache=Path("nowhere"),
         bench=BenchConfig(token_budget=512, least_memory_token_budget=32),
     )
@@ -64,6 +64,7 @@ def test_figures_by_hand(measured: Measurements) -> None:
     ours = summary.methods["ours"]
     assert ours.examples_per_second == pytest.approx(1.0)  # one example in a median of 1 s
     assert ours.speedup_vs_published == pytest.approx(6.0)
+    assert ours.cpu_speedup_vs_published == pytest.approx(7 / 2)
     assert ours.matmul_share == pytest.approx(13_800 / 1.0 / 4000)
     assert ours.max_abs_logp_difference == pytest.approx(0.1)
     assert (ours.token_budget, summary.methods["least_memory"].token_budget) == (512, 32)
@@ -95,3 +96,4 @@ def test_the_table_and_its_notes(measured: Measurements) -> None:
     assert "1 examples, 2 responses; prompts of 3 tokens (median 3, 3 to 3); responses of 2 tokens" in notes
     assert "T = 5, C = 15, U = 3" in notes
     assert "2 threads" in notes
+    assert "By processor time, ours is 3.50 times as fast as published" in notes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 import pytest
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
+
+sys.path.append(str(Path(__file__).parent))  # hub_stand_in.py is no test module and belongs to no package
 
 TEXTS = ["Who is Ada? Ada is a baker. She lives in Oslo.\n\nHuman: Is it so?\n\nAssistant: It is."] * 20
 SPECIAL = ["</s>", "<pad>", "<unk>", "<s>"]

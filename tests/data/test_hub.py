@@ -10,8 +10,8 @@ from pathlib import Path
 import datasets
 import pytest
 
-from ldyn.data.hub import HubConfig, load_hub, split_dialogues, split_messages
-from ldyn.data.jsonl import JsonlConfig, load_jsonl
+from ldyn.data.files import FilesConfig, load_files
+from ldyn.data.hub import HubConfig, load_hub
 from ldyn.errors import DataError
 
 HH = HubConfig("Anthropic/hh-rlhf", "dialogue", "train", "test", data_dir="helpful-base", n_train=8)
@@ -130,29 +130,7 @@ def test_the_seed_draws_the_pairs(hh_copy):
 def test_a_folder_with_the_papers_probe_files(tmp_path, write_rows):
     rows = [{"prompt": f"q{number}", "chosen": "yes", "rejected": "no", "irr_hum": "A cat."} for number in range(3)]
     write_rows("probe_train.jsonl", rows)
-    assert load(HH, tmp_path) == load_jsonl(JsonlConfig(str(tmp_path), n_train=8), 0)
-
-
-def test_dialogues_are_split_behind_the_last_common_cue():
-    parts = split_dialogues(
-        {"chosen": "\n\nHuman: a\n\nAssistant: b\n\nAssistant: c", "rejected": "\n\nHuman: a\n\nAssistant: b\n\nAssist"}
-    )
-    assert (parts.prompt, parts.chosen, parts.rejected) == (
-        "\n\nHuman: a\n\nAssistant:",
-        " b\n\nAssistant: c",
-        " b\n\nAssist",
-    )
-
-
-def test_several_turns_of_messages():
-    turns = [{"role": role, "content": role[0]} for role in ("system", "user", "assistant", "user")]
-    answer = {"role": "assistant", "content": "yes"}
-    parts = split_messages({"chosen": [*turns, answer], "rejected": [*turns, {**answer, "content": "no"}]})
-    assert parts.prompt == "System: s\nHuman: u\nAssistant: a\nHuman: u\nAssistant:"
-    assert (parts.chosen, parts.rejected, parts.fault) == ("yes", "no", None)
-    assert split_messages({"chosen": turns, "rejected": turns}).fault == "no_answer"
-    assert split_messages({"chosen": [*turns, answer], "rejected": [*turns[:-1], answer]}).fault == "no_common_prompt"
-    assert split_messages({"chosen": "text", "rejected": "text"}).fault == "not_messages"
+    assert load(HH, tmp_path) == load_files(FilesConfig(str(tmp_path), n_train=8), 0)
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -169,7 +147,7 @@ def test_other_columns_are_named(tmp_path, write_rows):
     for split in ("train", "test"):
         write_rows(f"copy/{split}.jsonl", [{"question": "q", "answer": "a"}])
     message = error_of(replace(HH, path=str(tmp_path / "copy")))
-    assert "The train split has the columns question, answer; expected chosen and rejected" in message
+    assert "found the columns question, answer; expected chosen and rejected; say which is which" in message
 
 
 def test_a_split_that_is_not_there(ultrafeedback_copy):
@@ -186,4 +164,4 @@ def test_the_wrong_layout(ultrafeedback_copy):
 
 def test_a_path_that_is_no_folder(tmp_path, write_rows):
     assert "is not a folder" in error_of(replace(HH, path=str(tmp_path / "nowhere")))
-    assert "dataset=jsonl" in error_of(replace(HH, path=str(write_rows("rows.jsonl", ["{}"]))))
+    assert "dataset=files" in error_of(replace(HH, path=str(write_rows("rows.jsonl", ["{}"]))))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import get_args
+from typing import get_args, get_type_hints
 
 import pytest
 import yaml
 from pydantic import TypeAdapter
 
+from ldyn.data.files import FilesConfig
 from ldyn.data.hub import HubConfig
-from ldyn.data.jsonl import JsonlConfig
 from ldyn.data.sources import SOURCES, DatasetConfig, data_fingerprint, load_data
 from ldyn.errors import DataError
 from ldyn.records import PreferenceData, PreferencePair, ProbeExample
@@ -20,22 +20,23 @@ CONFIGS = Path(__file__).parents[2] / "configs" / "dataset"
 
 
 def test_each_config_class_has_its_loader():
-    names = {field.default for config in get_args(DatasetConfig) for field in fields(config) if field.name == "source"}
+    names = {name for config in get_args(DatasetConfig) for name in get_args(get_type_hints(config)["source"])}
     assert names == set(SOURCES)
 
 
-@pytest.mark.parametrize(("name", "kind"), [("jsonl", JsonlConfig), ("hh", HubConfig), ("ultrafeedback", HubConfig)])
+@pytest.mark.parametrize(
+    ("name", "kind"), [("files", FilesConfig), ("hub", HubConfig), ("hh", HubConfig), ("ultrafeedback", HubConfig)]
+)
 def test_the_yaml_files_say_every_setting_of_their_config(name, kind):
     settings = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
-    if settings["path"] == "???":
-        settings["path"] = "rows.jsonl"
+    settings |= {key: "rows.csv" for key, value in settings.items() if value == "???"}
     assert set(settings) == {field.name for field in fields(kind)}
     TypeAdapter(kind).validate_python(settings)
 
 
 def test_load_data_calls_the_loader_of_the_source(write_rows):
     path = write_rows("rows.jsonl", [{"prompt": "q", "chosen": "yes", "rejected": "no"}])
-    assert len(load_data(JsonlConfig(str(path)), 0).pairs) == 1
+    assert len(load_data(FilesConfig(str(path)), 0).pairs) == 1
     with pytest.raises(DataError, match="is not a folder"):
         load_data(HubConfig("a/b", "dialogue", "train", "test", path=str(path)), 0)
 

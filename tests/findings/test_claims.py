@@ -34,7 +34,7 @@ def test_every_claim_states_its_statistic_and_its_rule(name: str) -> None:
 
 
 def test_claims_are_the_papers_in_the_papers_order() -> None:
-    of_runs = ["S1", "S2", "S3", "S4", "S5", "S6", "D1", "D2", "D3", "D3b", "D4", "E1", "E2", "O1"]
+    of_runs = ["S1", "S2", "S3", "S4", "S5", "S6", "D1", "D2", "D3", "D3b", "D4", "E1", "E2", "E3", "O1"]
     of_studies = ["T1", "T2", "T3", "T4", "T5", "M1", "K1", "K2", "K3", "K4", "K5"]
     assert list(CLAIMS) == [*of_runs, *of_studies]
 

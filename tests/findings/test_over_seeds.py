@@ -160,7 +160,7 @@ def test_one_seed_twice_and_copies_are_refused(make: MakeRun) -> None:
 
 def test_the_report_has_a_table_for_each_setting(make: MakeRun) -> None:
     mild = [make(0, -4, -9, beta=0.1), make(1, -5, -10, beta=0.1), make(2, -6, -11, beta=0.1)]
-    lines = over_seeds_lines([*mild, make(0, -4, -8, beta=0.5)])
+    lines = over_seeds_lines(by_setting([*mild, make(0, -4, -8, beta=0.5)]))
     assert [line for line in lines if line.startswith("#")] == [
         "## Findings over seeds",
         "### beta=0.1",

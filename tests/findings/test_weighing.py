@@ -88,6 +88,26 @@ def test_means_without_examples_do_not_count() -> None:
     assert weighed.notes[0] == f"seed 0 does not count, as {MEANS_ONLY}"
 
 
+def test_a_plain_mean_of_few_examples_counts_but_a_choice_among_them_does_not() -> None:
+    """A seed in which a judge mostly ties has a win rate near 1/2 and no interval: it must not be left out."""
+    few = {"missing": "2 of 24 questions are decided"}
+    rates = [part(0.9, bound=0.5), part(0.8, bound=0.5), part(0.5, bound=0.5, **few)]
+    weighed = weigh("exp", [alone(n, one) for n, one in enumerate(rates)])
+    assert (weighed.seeds, weighed.has_intervals) == (3, True)
+    assert weighed.estimate == pytest.approx(2.2 / 3)
+    chosen = [part(1.0, measured=1.1), part(1.2, measured=1.3), part(1.4, measured=1.4, **few)]
+    weighed = weigh("exp", [alone(n, one) for n, one in enumerate(chosen)])
+    assert (weighed.seeds, weighed.notes[-1]) == (2, "seed 2 does not count, as 2 of 24 questions are decided")
+
+
+@pytest.mark.parametrize("broken", [float("nan"), float("inf")])
+def test_what_is_no_number_does_not_count(broken: float) -> None:
+    values = [1.0, 2.0, 3.0]
+    runs = [alone(n, part(value)) for n, value in enumerate(values)]
+    weighed = weigh("exp", [*runs, alone(3, part(broken, missing="a value is infinite"))])
+    assert (weighed.seeds, weighed.estimate) == (3, 2.0)
+
+
 def test_seeds_that_measured_different_parts() -> None:
     runs = [alone(n, part(1.0 + n, quantity="rise" if n else "fall")) for n in range(3)]
     weighed = weigh("exp", runs)

@@ -112,8 +112,9 @@ def test_what_cannot_be_done_is_said_in_words(
     words: list[str], said: str, stored_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name, prompt in (("PROMPTS", "Who?"), ("BLANK", " ")):
-        (tmp_path / name).write_text(json.dumps({"prompt": prompt}) + "\n")
-    places = {"RUN": str(stored_run), "PROMPTS": str(tmp_path / "PROMPTS"), "BLANK": str(tmp_path / "BLANK")}
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps({"prompt": prompt}) + "\n")
+    files = {name: str(tmp_path / f"{name}.jsonl") for name in ("PROMPTS", "BLANK")}
+    places = {"RUN": str(stored_run), **files}
     line = [places.get(word, word.replace("RUN", str(stored_run))) for word in words]
     assert main(["generate", *line, "--out", str(tmp_path / "out")]) in (1, 2)
     said_instead = capsys.readouterr().err

@@ -8,16 +8,16 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedTokenizerFast
 
+from ldyn.data.chat_tokens import chat_ids
 from ldyn.errors import ModelError
 from ldyn.generation.answer_cache import AnswerCache
-from ldyn.generation.chat_tokens import chat_ids
 from ldyn.generation.chats import ChatRequest
 from ldyn.generation.judges import judge_named
 from ldyn.generation.local_chat import LocalChatModel
 from ldyn.generation.pairwise.contest import Contest, GivenAnswer, judge_contests
 from ldyn.generation.pairwise.named import judge_on_this_machine
-from ldyn.models.pretrained import PretrainedConfig
-from ldyn.models.tiny import TinyConfig, build_tiny_model
+from ldyn.models.settings import PretrainedConfig, TinyConfig
+from ldyn.models.tiny import build_tiny_model
 from ldyn.models.tokenizers import build_tokenizer
 
 END = "<|endoftext|>"
@@ -80,7 +80,7 @@ def test_an_instruction_model_answers_once(instruction_model: Path, tmp_path: Pa
     cache = AnswerCache(tmp_path / "cache")
     requests = [ChatRequest((("user", text),), max_tokens=5) for text in (*TEXTS, TEXTS[0])]
     seen: list[tuple[int, int]] = []
-    model = LocalChatModel(PretrainedConfig(str(instruction_model)), cache, progress=lambda *n: seen.append(n))
+    model = LocalChatModel.load(PretrainedConfig(str(instruction_model)), cache, progress=lambda *n: seen.append(n))
     first = model.answer(requests)
     assert seen == [(3, 3)]
     assert first[0] == first[3]
@@ -90,7 +90,7 @@ def test_an_instruction_model_answers_once(instruction_model: Path, tmp_path: Pa
     hot = [ChatRequest((("user", "a"),), 1.0, 5, sample=number) for number in range(3)]
     drawn = model.answer(hot)
     assert len({answer.text for answer in drawn}) > 1
-    again = LocalChatModel(PretrainedConfig(str(instruction_model)), cache)
+    again = LocalChatModel.load(PretrainedConfig(str(instruction_model)), cache)
     assert again.answer(hot) == drawn
 
 

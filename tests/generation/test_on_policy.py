@@ -8,7 +8,8 @@ import pytest
 
 from ldyn.errors import DataError
 from ldyn.generation.judges import judge_named
-from ldyn.generation.on_policy import ResponsesConfig, on_policy_pairs
+from ldyn.generation.on_policy import on_policy_pairs
+from ldyn.generation.settings import ResponsesConfig
 from ldyn.records import AnswerCheck, PreferencePair
 
 PAIRS = [PreferencePair("a", "Where?", "In Rome.", "Rome it is."), PreferencePair("b", "Who?", "Ann.", "It was Ann.")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ldyn.data.microworld import MicroworldConfig, load_microworld
-from ldyn.models.tiny import TinyConfig
+from ldyn.models.settings import TinyConfig
 
 SMALL_WORLD = MicroworldConfig(people=20, test_people=5, pairs=20, train_probes=5, test_probes=5, documents=80)
 

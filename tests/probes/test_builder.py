@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from ldyn.data.jsonl import JsonlConfig, load_jsonl
+from ldyn.data.files import FilesConfig, load_files
 from ldyn.data.microworld import MicroworldConfig, load_microworld
 from ldyn.errors import DataError
 from ldyn.probes.builder import (
@@ -234,7 +234,7 @@ def test_the_microworld_is_true_to_its_names():
 
 
 def test_the_papers_files(shared_data):
-    rows = load_jsonl(JsonlConfig(str(shared_data / "hh_helpful")), 0)
+    rows = load_files(FilesConfig(str(shared_data / "hh_helpful")), 0)
     built = build_probes(rows, ProbesConfig(), 0)
     assert built.counts["train.examples"] == 499
     assert built.counts["train.mislabelled.irr_train"] == 2

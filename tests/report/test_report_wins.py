@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from ldyn.records import StageInfo
@@ -17,6 +18,7 @@ from ldyn.report.sections.wins import tables_of
 from ldyn.report.wins import rates_over_seeds, win_rates
 from ldyn.report.wins_over_seeds import wins_over_seeds
 from ldyn.trajectories import read_run
+from ldyn.trajectories.schema import METADATA, to_bytes
 
 CHOSEN, BOTH = ("chosen",), ("chosen", "rejected")
 STAGES = [
@@ -100,7 +102,8 @@ def write_wins(synthetic: Any, folder: Path, rate: int, **manifest: Any) -> Path
         stored = json.loads((run / "manifest.json").read_text())
         (run / "manifest.json").write_text(json.dumps({**stored, **manifest}))
     course = {0.0: [0.5] * 10, 2.0: [1.0, *[0.5] * 9], 26.7: [1.0] * rate + [0.5] * (10 - rate)}
-    pd.concat([wins(course), wins(course, split="train")]).to_parquet(run / "wins.parquet")
+    both = pa.Table.from_pandas(pd.concat([wins(course), wins(course, split="train")]), preserve_index=False)
+    (run / "wins.parquet").write_bytes(to_bytes(both.replace_schema_metadata(METADATA)))
     return run
 
 

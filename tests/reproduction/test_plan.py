@@ -16,17 +16,16 @@ def test_every_scale_is_a_valid_plan(planned, scale):
 
 
 def test_base_and_stages_are_made_once_for_each_seed(planned):
+    """But for extend_wins, which asks more unseen questions: for all that a plan knows, those of another world."""
     _, jobs = planned("seeds=2")
     for seed in (0, 1):
-        runs = [job for job in jobs if job.name.endswith(f"seed-{seed}")]
+        runs = [job for job in jobs if job.name.endswith(f"seed-{seed}") and job.part != "extend_wins"]
         made = [stage for job in runs for stage in job.makes]
-        assert made.count("base") == 1
-        assert made.count("sft") == 1
-        assert made.count("dpo") == 1
+        assert len(set(made)) == len(made)
         first, *others = runs
         assert first.after == set()
         assert all(job.after == {first.name} for job in others)
-        assert {job.takes_over["base"] for job in others} == {first.name}
+        assert all(job.takes_over["base"] == job.takes_over["sft"] == first.name for job in others)
 
 
 def test_another_setting_of_a_stage_is_another_stage(planned):
@@ -40,7 +39,7 @@ def test_another_setting_of_a_stage_is_another_stage(planned):
 
 def test_a_faulty_experiment_is_told_before_anything_runs(planned):
     with pytest.raises(ConfigError, match="batch_size"):
-        planned("scale=smoke", "+scale.parts.extend_wins.overrides=['stages.dpo.trainer.batch_size=-1']")
+        planned("scale=smoke", "+scale.parts.extend_wins.overrides=['+stages.dpo.trainer.batch_size=-1']")
 
 
 def job(name, seconds, *after):

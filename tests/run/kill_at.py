@@ -1,8 +1,7 @@
 """`KILL_AT="MOMENT STAGE STEP SIGNAL" python kill_at.py train ...`: the command line, which signals itself.
 
-Or by runpy.run_path with globals KILL_AT and WORDS. MOMENT: "scored" (what was measured after STEP of STAGE is stored),
-"scoring" (in the middle of that measurement) or "saving" (the checkpoint after STEP has its weights and optimiser, but
-is not complete).
+MOMENT: "scored" (what was measured after STEP of STAGE is stored), "scoring" (in the middle of that measurement) or
+"saving" (the checkpoint after STEP has its weights and optimiser, but is not complete).
 
 A run of several processes: KILL_AT="MOMENT STAGE STEP SIGNAL RANK" signals the process of that rank,
 "... RANK parent" the one that started it. They import this file as their main module, by another name.
@@ -14,7 +13,7 @@ from pathlib import Path
 
 from ldyn.cli import main
 
-WHEN = tuple((globals().get("KILL_AT") or os.environ["KILL_AT"]).split())
+WHEN = tuple(os.environ["KILL_AT"].split())
 OF_SEVERAL = len(WHEN) > 4
 
 
@@ -68,4 +67,4 @@ def prepare() -> None:
 if not OF_SEVERAL or __name__ == "__mp_main__":
     prepare()
 if __name__ == "__main__":
-    sys.exit(main(globals().get("WORDS") or sys.argv[1:]))
+    sys.exit(main(sys.argv[1:]))

@@ -16,7 +16,7 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
-        ({}, r"without 'rejected': 5 of 5 rows .*each row of this file needs prompt, chosen, rejected"),
+        ({}, "without rejected: found the columns prompt, chosen; expected prompt, chosen and rejected"),
         ({"rejected": " "}, r"no training pair is left .*dropped_empty_rejected: 5"),
     ],
 )

@@ -1,12 +1,8 @@
 """The whole road: what a run leaves behind, what decides its numbers, and that a killed run ends as if it never was."""
 
 import json
-import multiprocessing
 import os
-import runpy
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -133,10 +129,13 @@ MOMENTS = [("scored", "sft", 3), ("scored", "dpo", 1), ("scoring", "dpo", 5), ("
 
 
 @pytest.mark.parametrize(("moment", "stage", "step"), MOMENTS)
-def test_a_killed_run_resumes_to_the_uninterrupted_trajectory(moment, stage, step, uninterrupted, words, outputs):
+def test_a_killed_run_resumes_to_the_uninterrupted_trajectory(
+    moment, stage, step, uninterrupted, words, outputs, forked
+):
     name = f"killed-{moment}-{stage}-{step}"
     partial = outputs / "smoke" / f"{name}.partial"
-    assert killed_at(f"{moment} {stage} {step} {int(signal.SIGKILL)}", words(name, *LONGER)) == -signal.SIGKILL
+    when = {**os.environ, "KILL_AT": f"{moment} {stage} {step} {int(signal.SIGKILL)}"}
+    assert forked([KILL_AT, *words(name, *LONGER)], env=when).returncode == -signal.SIGKILL
     half = partial / "checkpoints" / stage / f"checkpoint-{step}"
     assert half.exists() is (moment == "saving")
     assert not (half / "trainer_state.json").exists()
@@ -151,26 +150,14 @@ def test_a_killed_run_resumes_to_the_uninterrupted_trajectory(moment, stage, ste
         assert same_weights(final_weights(uninterrupted.path, each), final_weights(after.path, each))
 
 
-def test_sigterm_saves_says_how_to_go_on_and_exits_with_143(words, outputs):
+def test_sigterm_saves_says_how_to_go_on_and_exits_with_143(words, outputs, forked):
     partial = outputs / "smoke" / "stopped.partial"
-    line = [sys.executable, str(KILL_AT), *words("stopped", *LONGER)]
     when = {**os.environ, "KILL_AT": f"scored sft 2 {int(signal.SIGTERM)}"}
-    done = subprocess.run(line, env=when, check=False, capture_output=True, text=True, timeout=120)
+    done = forked([KILL_AT, *words("stopped", *LONGER)], env=when)
     assert done.returncode == 128 + signal.SIGTERM
     assert f"resume={partial}" in done.stderr
     assert read_run(partial).manifest["status"] == "interrupted"
     assert list((partial / "checkpoints" / "sft").glob("checkpoint-*/trainer_state.json"))
-
-
-def killed_at(when: str, words: list[str]) -> int | None:
-    """The exit code of the command line in a process of its own, forked from one that has everything imported."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["ldyn.run", "ldyn.commands.train"])
-    given = {"KILL_AT": when, "WORDS": words}
-    process = context.Process(target=runpy.run_path, args=(str(KILL_AT), given, "__main__"))
-    process.start()
-    process.join(timeout=120)
-    return process.exitcode
 
 
 def test_on_policy_rounds_train_on_answers_of_the_weights_they_start_from(smoke):

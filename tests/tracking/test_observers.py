@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import io
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from ldyn.tracking import LoggerConfig, Observer, make_observer
+from ldyn.records import Moment
+from ldyn.tracking import LoggerConfig, Observer, StagePast, make_observer
 from ldyn.tracking.console import LiveConsole
 from ldyn.tracking.fan_out import FanOut
 from ldyn.tracking.lines import PlainLines
@@ -59,6 +59,13 @@ def test_one_that_fails_is_dropped_with_one_warning(
     assert record.getMessage().startswith(
         "the tracker stopped following this run (RuntimeError: no room left); the run"
     )
+
+
+def test_one_that_failed_is_closed_and_may_fail_at_that_too(follow: Follow, caplog: pytest.LogCaptureFixture) -> None:
+    failing, broken = Recorder(fails_at="step_logged"), Recorder(fails_at="close")
+    follow(FanOut({"failing": lambda: failing, "broken": lambda: broken}))
+    assert failing.heard[-1] == "close"
+    assert len(caplog.records) == 2
 
 
 def test_one_that_cannot_be_made_is_dropped(follow: Follow, caplog: pytest.LogCaptureFixture) -> None:
@@ -115,12 +122,9 @@ def test_a_disabled_wandb_writes_nothing(follow: Follow, tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
-def test_wandb_online_without_a_key_is_said_once_and_does_not_ask(
-    follow: Follow, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("WANDB_API_KEY", raising=False)
-    monkeypatch.setenv("NETRC", str(tmp_path / "none"))
-    follow(make_observer(LoggerConfig(kind="wandb", mode="online"), tmp_path, Named()))
-    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert len(warnings) == 1
-    assert "no key: run `wandb login`" in warnings[0]
+def test_the_past_of_a_stage_is_told_in_the_order_in_which_it_happened() -> None:
+    told: list[object] = []
+    moments = [(Moment("dpo", "dpo", step, 0, 0.0), []) for step in (0, 2)]
+    past = StagePast([{"step": 1.0, "loss": 2.0}, {"step": 2, "loss": 1.0}], moments)
+    past.tell(lambda moment, scores: told.append(moment.step), lambda step, metrics: told.append((step, metrics)))
+    assert told == [0, (1, {"loss": 2.0}), 2, (2, {"loss": 1.0})]

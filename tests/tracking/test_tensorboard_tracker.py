@@ -16,7 +16,7 @@ def test_event_files_hold_every_curve_and_the_figures(follow: Callable[..., None
     follow(TensorboardTracker(tmp_path), tmp_path)
     events = EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()
-    curve = [(event.step, event.value) for event in events.Scalars("dpo/probe/rejected/logp")]
+    curve = [(event.step, event.value) for event in events.Scalars("dpo/logp/rejected")]
     assert curve == [(0, -11), (2, -17), (4, -23)]
     assert [event.step for event in events.Scalars("dpo/train/loss")] == [1, 2, 3, 4]
     assert events.Tags()["images"] == ["figures/panel"]

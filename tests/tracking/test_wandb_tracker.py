@@ -1,135 +1,117 @@
-"""What wandb has on the disk after an offline run, read from its files without a network or an account."""
+"""What wandb has on the disk after offline runs: all that a user will see once they are uploaded."""
 
 from __future__ import annotations
 
 import json
-import os
-import struct
-import subprocess
-import sys
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
-
-import pytest
-
-# Two runs in one process, as in a sweep; the folder of each gets its final name after run_finished, as a real one does.
-SCRIPT = """
-import sys
 from pathlib import Path
 from types import SimpleNamespace
-import matplotlib.image, numpy
-sys.path.insert(0, {tests!r})
-from conftest import FINDING, STAGE, scores_at
-from ldyn.records import Moment
-from ldyn.tracking import LoggerConfig, make_observer
 
-for name in ("one", "two"):
-    folder = Path({work!r}) / (name + ".partial")
-    (folder / "figures").mkdir(parents=True)
-    (folder / "config.yaml").write_text("seed: 3\\nname: squeeze\\n")
-    (folder / "manifest.json").write_text("{{}}")
-    (folder / "report.html").write_text("<p>report</p>")
-    matplotlib.image.imsave(folder / "figures" / "panel.png", numpy.zeros((4, 4, 3)))
-    observer = make_observer(LoggerConfig(kind="wandb"), folder, SimpleNamespace(name="squeeze", run=name))
-    observer.stage_started(STAGE, 4)
-    for step in range(5):
-        observer.step_logged("dpo", step, {{"loss": 1.0 / (step + 1)}})
-    observer.probes_scored(Moment("dpo", "dpo", 4, 32, 0.5), scores_at(4))
-    observer.stage_finished(STAGE)
-    observer.run_finished([FINDING], [folder / "figures" / "panel.png"], folder / "report.html")
-    folder.rename(Path({work!r}) / name)
-    observer.close()
-"""
+import pytest
+from wandb_files import KEY, RecordedRun, recorded_run, tell
+
+from ldyn.tracking.naming import wandb_names
+from ldyn.tracking.settings import LoggerConfig
 
 
-def records(path: Path, block: int = 32768) -> Iterator[bytes]:
-    """Raw records of a .wandb file: a 7-byte header, then LevelDB log blocks (crc32 u32, length u16, type u8, data)."""
-    content = path.read_bytes()
-    assert content[:4] == b":W&B"
-    place, part = 7, b""
-    while place + 7 <= len(content):
-        left = block - place % block
-        if left < 7:
-            place += left
-            continue
-        _, length, kind = struct.unpack_from("<IHB", content, place)
-        part = content[place + 7 : place + 7 + length] if kind in (1, 2) else part + content[place + 7 :][:length]
-        place += 7 + length
-        if kind in (1, 4):
-            yield part
-
-
-def read_offline(folder: Path) -> tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any]]:
-    """History rows, summary and config of the one offline run in a folder."""
-    from wandb.proto.wandb_internal_pb2 import Record
-
-    def values(items: Any) -> dict[str, Any]:
-        return {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in items}
-
-    [path] = folder.glob("wandb/offline-run-*/*.wandb")
-    history: list[dict[str, Any]] = []
-    summary: dict[str, Any] = {}
-    config: dict[str, Any] = {}
-    for data in records(path):
-        record = Record()
-        record.ParseFromString(data)
-        kind = record.WhichOneof("record_type")
-        if kind == "history":
-            history.append(values(record.history.item))
-        elif kind == "summary":
-            summary.update(values(record.summary.update))
-        elif kind == "run":
-            config.update(values(record.run.config.update))
-    return history, summary, config
+def offline_runs(folder: Path) -> dict[str, RecordedRun]:
+    """Run name -> what was recorded of it; each is recorded once."""
+    runs = [recorded_run(found) for found in folder.glob("wandb/offline-run-*")]
+    assert len({run.about.display_name for run in runs}) == len(runs)
+    return {run.about.display_name: run for run in runs}
 
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder in which the script has run; its home is ``home`` and its runs are ``one`` and ``two``."""
+    """A folder with the runs ``one``, whole, and ``two``, interrupted and resumed; a key is in the environment."""
     folder = tmp_path_factory.mktemp("wandb")
-    (folder / "home").mkdir()
-    free_of_wandb = {key: value for key, value in os.environ.items() if not key.startswith(("WANDB", "XDG"))}
-    environment = {**free_of_wandb, "HOME": str(folder / "home"), "MPLCONFIGDIR": str(folder / "matplotlib")}
-    script = SCRIPT.format(tests=str(Path(__file__).parent), work=str(folder))
-    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "stopped following" not in done.stderr, done.stderr
+    chapters = ("interrupted:two", "resumed:two", "whole:one")
+    said = tell(folder, *chapters, logger={"group": "sweep"}, WANDB_API_KEY=KEY)
+    assert "wandb" not in said
     return folder
 
 
-@pytest.mark.parametrize("run", ["one", "two"])
-def test_curves_findings_and_settings_are_in_the_offline_file(work: Path, run: str) -> None:
-    history, summary, config = read_offline(work / run)
-    losses = {row["dpo/step"]: row["dpo/train/loss"] for row in history if "dpo/train/loss" in row}
-    assert losses == {step: 1.0 / (step + 1) for step in range(5)}
-    [scored] = [row for row in history if "dpo/probe/chosen/logp" in row]
-    assert (scored["dpo/step"], scored["dpo/probe/chosen/logp"], scored["dpo/probe/rejected/logp"]) == (4, -15, -23)
-    assert scored["dpo/probe_test/chosen/logp"] == -15
-    assert summary["finding/D3"] == "holds"
-    assert config["seed"] == 3
+def test_a_run_has_its_group_name_and_settings(work: Path) -> None:
+    runs = offline_runs(work)
+    assert set(runs) == {"squeeze/one", "squeeze/two"}
+    for run in runs.values():
+        assert (run.about.run_group, run.about.job_type, run.about.project) == ("sweep", "squeeze", "ldyn")
+        assert (run.config["seed"], run.config["model"]) == (3, {"layers": 2})
+        assert run.config["manifest"]["hashes"] == {"data": "ab12"}
 
 
-@pytest.mark.parametrize("run", ["one", "two"])
-def test_table_figure_and_report_lie_in_the_run_folder(work: Path, run: str) -> None:
-    [files] = (work / run).glob("wandb/offline-run-*/files")
-    [table] = (files / "media" / "table").glob("findings*.json")
-    content = json.loads(table.read_text(encoding="utf-8"))
-    assert content["data"][0][content["columns"].index("verdict")] == "holds"
-    assert len(list((files / "media" / "images" / "figures").glob("panel*.png"))) == 1
-    attached = {name: (files / name).read_text(encoding="utf-8") for name in ("report.html", "config.yaml")}
-    assert attached["report.html"] == "<p>report</p>"
-    assert "seed: 3" in attached["config.yaml"]
-    assert not any(path.is_symlink() for path in files.rglob("*"))
+@pytest.mark.parametrize(
+    ("logger", "group", "name"),
+    [
+        (LoggerConfig(), "squeeze", "squeeze/one"),
+        (LoggerConfig(group="sweep", run_name="seed=1, algorithm.beta=0.05"), "sweep", "seed=1, algorithm.beta=0.05"),
+        (LoggerConfig(run_name="x" * 200), "squeeze", "x" * 119 + "…"),
+    ],
+)
+def test_names(logger: LoggerConfig, group: str, name: str) -> None:
+    named = wandb_names(logger, SimpleNamespace(name="squeeze", run="one"))
+    assert named == {"group": group, "name": name, "job_type": "squeeze"}
+
+
+@pytest.mark.parametrize("name", ["squeeze/one", "squeeze/two"])
+def test_curves_have_every_moment_of_every_stage_once_resumed_or_not(work: Path, name: str) -> None:
+    run = offline_runs(work)[name]
+    assert run.series("sft/logp/chosen", "sft/step") == {0: -11, 2: -13}
+    assert run.series("dpo/logp/chosen", "dpo/step") == {0: -11, 2: -13, 4: -15}
+    assert run.series("dpo/logp_change/rejected", "dpo/step") == {0: 0, 2: -6, 4: -12}
+    assert run.series("dpo/logp_change/greedy", "dpo/step") == {0: 0, 2: 1, 4: 2}
+    assert run.series("dpo/logp_test/rejected", "dpo/epoch") == {0: -11, 0.5: -17, 1: -23}
+    assert run.series("sft/train/loss", "sft/step") == {1: 1, 2: 0.5}
+    assert run.series("dpo/train/loss", "dpo/step") == {step: 1 / step for step in (1, 2, 3, 4)}
+    assert run.series("dpo/step", "_step") == {3 + step: step for step in range(5)}  # sft has wandb's steps 0 to 2
+    assert run.exit_code == 0
+
+
+def test_each_stage_is_drawn_over_its_own_steps_and_axes_are_no_charts(work: Path) -> None:
+    run = offline_runs(work)["squeeze/one"]
+    assert (run.axes["sft/*"], run.axes["dpo/*"]) == ("sft/step", "dpo/step")
+    assert run.hidden == {f"{stage}/{axis}" for stage in ("sft", "dpo") for axis in ("step", "epoch", "examples_seen")}
+
+
+def test_findings_are_a_table_and_can_be_sorted_by(work: Path) -> None:
+    run = offline_runs(work)["squeeze/one"]
+    content = json.loads((run.folder / "files" / run.summary["findings/path"]).read_text(encoding="utf-8"))
+    [row] = [dict(zip(content["columns"], row, strict=True)) for row in content["data"]]
+    assert (row["id"], row["verdict"], row["estimate"]) == ("D3", "holds", 1.5)
+    assert (run.summary["finding/D3/verdict"], run.summary["finding/D3/estimate"]) == ("holds", 1.5)
+    assert (run.summary["finding/D3/ci_low"], run.summary["finding/D3/ci_high"]) == (1, 2)
+    assert run.summary["dpo/logp_change/chosen"] == -4  # the last value: a sweep can be sorted by it, too
+
+
+@pytest.mark.parametrize("name", ["squeeze/one", "squeeze/two"])
+def test_what_will_be_uploaded_is_where_it_is_looked_for(work: Path, name: str) -> None:
+    run = offline_runs(work)[name]
+    assert {"report.html", "config.yaml", "manifest.json"} < set(run.files)
+    assert {Path(path).parent.as_posix() for path in run.files} == {
+        ".", "media/html", "media/images/figures", "media/table",
+    }  # fmt: skip
+    assert all((run.folder / "files" / path).is_file() for path in run.files)
+    assert all(path.is_file() for path in run.artifact_paths)
+    assert len(run.artifact_paths) == 1
+    assert not any(path.is_symlink() for path in (run.folder / "files").rglob("*"))
+    page = run.folder / "files" / next(path for path in run.files if path.startswith("media/html/"))
+    assert page.read_text(encoding="utf-8") == "<p>report</p>"
+
+
+def test_the_run_folder_says_where_its_record_is(work: Path) -> None:
+    about = json.loads((work / "one" / "wandb.json").read_text(encoding="utf-8"))
+    assert (about["group"], about["name"], about["project"]) == ("sweep", "squeeze/one", "ldyn")
+    assert recorded_run(work / "one" / about["files"]).about.run_id == about["id"]
 
 
 def test_nothing_is_left_elsewhere(work: Path) -> None:
     assert [path for path in (work / "home").rglob("*") if path.is_file()] == []
-    assert sorted(path.name for path in work.iterdir()) == ["home", "matplotlib", "one", "two"]
+    assert sorted(path.name for path in work.iterdir()) == ["home", "matplotlib", "one", "two", "wandb"]
 
 
-def test_nothing_of_the_machine_is_recorded(work: Path) -> None:
-    [files] = (work / "one").glob("wandb/offline-run-*/files")
-    assert not (files / "wandb-metadata.json").exists()
-    assert not (files / "requirements.txt").exists()
-    assert not (files / "output.log").exists()
+def test_no_secret_and_nothing_of_the_machine_is_recorded(work: Path) -> None:
+    content = {path: path.read_bytes() for path in work.rglob("*") if path.is_file()}
+    assert [path for path, data in content.items() if KEY.encode() in data] == []
+    for run in offline_runs(work).values():
+        assert (run.about.host, run.about.git.commit) == ("", "")
+        for name in ("wandb-metadata.json", "requirements.txt", "output.log"):
+            assert not (run.folder / "files" / name).exists()

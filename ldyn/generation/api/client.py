@@ -15,7 +15,7 @@ from ldyn.generation.api.budget import Ledger, Spent, estimate_all, spent_on
 from ldyn.generation.api.pacing import Pace, Stopped
 from ldyn.generation.api.responses import Temporary
 from ldyn.generation.api.settings import ApiConfig
-from ldyn.generation.api.transport import Transport
+from ldyn.generation.api.transport import Transport, request_body
 from ldyn.generation.chats import REFUSED, ChatAnswer, ChatRequest, Progress
 
 TRIES_WITHOUT_CONTACT = 3
@@ -31,6 +31,17 @@ class Plan:
 
     cached: int
     most: Spent
+
+
+def plan_requests(config: ApiConfig, cache: AnswerCache, requests: Sequence[ChatRequest]) -> Plan:
+    """What asking ``requests`` would cost; it takes no key."""
+    new = [request for request in dict.fromkeys(requests) if cache.get(_question(config, request)) is None]
+    return Plan(len(set(requests)) - len(new), estimate_all(new))
+
+
+def _question(config: ApiConfig, request: ChatRequest) -> Mapping[str, Any]:
+    """All that decides an answer; a model's name means something at its endpoint only."""
+    return {"endpoint": config.base_url, "sample": request.sample, "body": request_body(config, request)}
 
 
 class ApiModel:
@@ -61,8 +72,7 @@ class ApiModel:
 
     def plan(self, requests: Sequence[ChatRequest]) -> Plan:
         """What ``answer`` would do, without asking anything."""
-        new = [request for request in dict.fromkeys(requests) if self._cache.get(self._question(request)) is None]
-        return Plan(len(set(requests)) - len(new), estimate_all(new))
+        return plan_requests(self.config, self._cache, requests)
 
     def answer(self, requests: Sequence[ChatRequest]) -> list[ChatAnswer]:
         """See ``ChatModel``. Raises ApiError (BudgetReached among them) or Interrupted, with what was answered kept."""
@@ -133,8 +143,7 @@ class ApiModel:
             raise ApiError(f"{where} gave no answer in {attempt + 1} tries; the last time: {failure.reason}.")
 
     def _question(self, request: ChatRequest) -> Mapping[str, Any]:
-        """All that decides an answer; a model's name means something at its endpoint only."""
-        return {"endpoint": self.config.base_url, "sample": request.sample, "body": self._transport.body(request)}
+        return _question(self.config, request)
 
     def _with_state(self, error: BaseException, job: _Job) -> BaseException:
         """Say what is safe and how to go on."""

@@ -85,6 +85,7 @@ class Reader:
             raise Temporary(f"it does not answer as chat completions do, but: {start}") from error
         if not isinstance(text, str):
             return ChatAnswer("", REFUSED, *counts, reason=self.clean(refusal or "no text"))
+        text = text.replace(self._key, "[key]") if self._key else text  # an endpoint may echo what it was sent
         return ChatAnswer(text, str(choice.get("finish_reason") or "stop"), *counts)
 
 

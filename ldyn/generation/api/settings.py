@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -50,6 +51,8 @@ class ApiConfig:
             raise ValueError(f"base_url is {self.base_url!r}; expected an address such as {OPENAI}")
         if parts.username or parts.password or parts.query:
             raise ValueError("base_url holds a user, a password or a query; keys belong in the environment only")
+        if self.key_variable and not re.fullmatch(r"[A-Za-z_]\w*", self.key_variable):  # it may be the key: not shown
+            raise ValueError("key_variable is no name of an environment variable; it names the one that holds the key")
         if self.max_cost is not None and (self.prompt_price is None or self.answer_price is None):
             raise ValueError("max_cost needs prompt_price and answer_price, for a million tokens each")
 

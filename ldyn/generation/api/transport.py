@@ -32,21 +32,11 @@ class Transport:
         """Close the connections."""
         self._client.close()
 
-    def body(self, request: ChatRequest) -> dict[str, Any]:
-        """What is sent."""
-        return {
-            **self._config.extra,
-            "model": self._config.model,
-            "messages": [{"role": role, "content": content} for role, content in request.messages],
-            "temperature": request.temperature,
-            self._config.length_field: request.max_tokens,
-        }
-
     def ask(self, request: ChatRequest) -> ChatAnswer:
         """Send a request and read its answer. Raises Temporary, or ApiError where no other request would do better."""
         seconds, clean = self._config.timeout_seconds, self._reader.clean
         try:
-            response, content = self._post(json.dumps(self.body(request)).encode())
+            response, content = self._post(json.dumps(request_body(self._config, request)).encode())
         except httpx.TimeoutException as error:
             contact = not isinstance(error, httpx.ConnectTimeout)
             raise Temporary(f"no answer within {seconds:g} seconds", contact=contact) from error
@@ -72,6 +62,17 @@ class Transport:
         return response, bytes(content)
 
 
+def request_body(config: ApiConfig, request: ChatRequest) -> dict[str, Any]:
+    """What is sent."""
+    return {
+        **config.extra,
+        "model": config.model,
+        "messages": [{"role": role, "content": content} for role, content in request.messages],
+        "temperature": request.temperature,
+        config.length_field: request.max_tokens,
+    }
+
+
 def _key(config: ApiConfig) -> str:
     """The key, "" where none is needed. Raises ApiError where it is missing, without showing what was found."""
     if not config.key_variable:
@@ -84,4 +85,6 @@ def _key(config: ApiConfig) -> str:
         )
     if not key.isascii() or not key.isprintable():
         raise ApiError(f"The key in {config.key_variable} has characters that no key has; copy it again.")
+    if key and key in json.dumps([config.base_url, config.model, dict(config.extra)]):
+        raise ApiError(f"The key in {config.key_variable} stands among the settings as well, which are kept in files.")
     return key

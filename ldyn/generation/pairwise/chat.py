@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 
-from ldyn.errors import DataError
+from ldyn.generation import templates
 from ldyn.generation.chats import ChatAnswer, ChatModel, ChatRequest
 from ldyn.generation.pairwise.contest import Comparison, Verdict
 from ldyn.generation.pairwise.verdicts import read_verdict
@@ -25,9 +22,7 @@ class ChatPairJudge:
     """Asks ``model`` with a template in which {prompt}, {first}, {second} and {mark} stand for what is compared."""
 
     def __init__(self, model: ChatModel, template: str, max_tokens: int = MAX_TOKENS):
-        missing = [field for field in FIELDS if f"{{{field}}}" not in template]
-        if missing:
-            raise DataError(f"The judge's template lacks {{{missing[0]}}}; it needs {{prompt}}, {{first}}, {{second}}.")
+        templates.check_fields(template, "of the judge", FIELDS)
         self._model, self._template, self._max_tokens = model, template, max_tokens
         self.name = model.name
 
@@ -54,18 +49,10 @@ def _verdict(answer: ChatAnswer) -> Verdict:
 
 
 def read_template(path: Path | None) -> str:
-    """The template of a file, or our own. Raises DataError where the file cannot be read."""
-    if path is None:
-        return files("ldyn.generation.pairwise").joinpath("templates/compare.txt").read_text(encoding="utf-8")
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"The judge's template {path} cannot be read ({error}); give a text file in UTF-8.") from error
+    """The template of a file, or our own. Raises DataError where it cannot be used."""
+    return templates.read_template(path, "pairwise/templates/compare.txt", FIELDS)
 
 
 def _filled(template: str, comparison: Comparison) -> str:
-    """All fields at once, so that a text which holds "{second}" stays as it is; texts cannot know the mark."""
     texts = {"prompt": comparison.prompt, "first": comparison.first.text, "second": comparison.second.text}
-    content = "\0".join(texts.values()).encode("utf-8", "surrogatepass")
-    values = {**texts, "mark": hashlib.sha256(content).hexdigest()[:12]}
-    return re.sub(r"\{(prompt|first|second|mark)\}", lambda match: values[match[1]], template)
+    return templates.filled(template, texts)

@@ -36,7 +36,7 @@ def _instruction_model(
 ) -> PairJudge:
     from ldyn.generation.local_chat import LocalChatModel
     from ldyn.generation.pairwise.chat import ChatPairJudge, read_template
-    from ldyn.models.pretrained import PretrainedConfig
+    from ldyn.models.settings import PretrainedConfig
 
     text = read_template(template)
-    return ChatPairJudge(LocalChatModel(PretrainedConfig(name), cache, device, progress), text)
+    return ChatPairJudge(LocalChatModel.load(PretrainedConfig(name), cache, device, progress), text)

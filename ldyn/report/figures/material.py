@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure as Canvas
+from numpy.typing import NDArray
 
 from ldyn.records import StageInfo
-from ldyn.report.curves import main_split, select
+from ldyn.report.curves import main_split
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,12 @@ class Material:
     is_study: bool = False
     name: str = "this run"
     reference: Material | None = None
+    _rows: Mapping[tuple[str, str, str, str], NDArray[np.intp]] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Find the rows of every curve once: figures ask for some hundred."""
+        keys = ["stage", "split", "probe", "quantity"]
+        object.__setattr__(self, "_rows", self.curves.groupby(keys).indices)
 
     @property
     def split(self) -> str:
@@ -57,7 +65,8 @@ class Material:
 
     def curve(self, stage: StageInfo, probe: str, quantity: str = "logp") -> pd.DataFrame:
         """One curve of the split that is drawn."""
-        return select(self.curves, stage.name, probe, quantity, self.split)
+        rows = self._rows.get((stage.name, self.split, probe, quantity), np.array([], np.intp))
+        return self.curves.iloc[rows].sort_values("step")
 
     def probes(self, stage: StageInfo) -> set[str]:
         """The probe keys seen in a stage, the greedy curve among them where there is a chosen response."""

@@ -78,7 +78,7 @@ def tables_of(
 
 
 def _cells(frame: pd.DataFrame, epochs: Sequence[float]) -> list[WinCell]:
-    return [_cell(frame.loc[epoch]) if epoch in frame.index else WinCell(NO_VALUE) for epoch in epochs]
+    return [_cell(frame.loc[[epoch]].iloc[0]) if epoch in frame.index else WinCell(NO_VALUE) for epoch in epochs]
 
 
 def _cell(row: pd.Series) -> WinCell:

@@ -15,9 +15,10 @@ import yaml
 from ldyn.errors import DataError
 from ldyn.trajectories.files import write_atomically
 from ldyn.trajectories.folder import RunFolder
+from ldyn.trajectories.layout import TRAJECTORIES_FILE
 from ldyn.trajectories.published.files import PublishedLog, read_published_log
 from ldyn.trajectories.published.stages import LoggedStage, LogSource, logged_stage, stage_kinds, stage_names
-from ldyn.trajectories.schema import TRAJECTORIES_FILE, imported_table, to_bytes
+from ldyn.trajectories.schema import imported_table, to_bytes
 
 
 @dataclass(frozen=True)

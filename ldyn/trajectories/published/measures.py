@@ -26,7 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ldyn.data.row_files import OTHER_SPELLINGS
+from ldyn.data.columns import OTHER_SPELLINGS
 from ldyn.errors import DataError
 from ldyn.records import MEAN_EXAMPLE
 from ldyn.trajectories.published.files import METRICS_FILE, PublishedLog

@@ -1,0 +1,129 @@
+"""A chat as token ids by the tokenizer's own template, in which what people wrote never becomes a control token.
+
+The template is filled with marks in the place of the texts; what stands between the marks is the template's own and may
+hold control tokens, the texts themselves are tokenised as plain text. (So a token never spans the border of the two.)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from ldyn.data.plain_text import PlainText
+from ldyn.errors import ModelError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+Message = tuple[str, str]
+"""(role, content); roles are "system", "user" and "assistant"."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatPart:
+    """A piece of a conversation in tokens: what someone wrote, or the template's own between two such texts."""
+
+    ids: tuple[int, ...]
+    is_text: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerFrame:
+    """What a template puts around an answer: ``before_ids`` and a ``gap`` of whitespace behind the cue, then an end.
+
+    end_ids: up to the template's first end-of-text token; where it has none, EOS follows what it puts there.
+    """
+
+    before_ids: tuple[int, ...]
+    gap: str
+    end_ids: tuple[int, ...]
+
+
+def chat_ids(
+    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], *, add_generation_prompt: bool
+) -> tuple[int, ...]:
+    """Token ids of a conversation; with the cue for the model's turn at its end if ``add_generation_prompt``.
+
+    Raises ModelError where there is no template, or none that takes these messages.
+    """
+    parts = chat_parts(tokenizer, messages, add_generation_prompt=add_generation_prompt)
+    return tuple(token for part in parts for token in part.ids)
+
+
+def chat_parts(
+    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], *, add_generation_prompt: bool
+) -> list[ChatPart]:
+    """The same in pieces, which a text that is too long is cut by."""
+    marks = _marks(messages)
+    filled = _filled(tokenizer, messages, marks, add_generation_prompt)
+    texts, plain = dict(zip(marks, (content for _, content in messages), strict=True)), PlainText(tokenizer)
+    parts = re.split(f"({'|'.join(marks)})", filled)
+    lost = set(marks).difference(parts)
+    if lost:
+        raise ModelError(f"The chat template of {tokenizer.name_or_path} leaves out {len(lost)} of the messages.")
+    return [
+        ChatPart(plain.ids(texts[part]) if part in texts else _own_ids(tokenizer, part), part in texts)
+        for part in parts
+    ]
+
+
+def cut_parts(parts: Sequence[ChatPart], limit: int, keep: Literal["start", "end"]) -> tuple[int, ...]:
+    """At most ``limit`` tokens: texts are cut from the other end on, the template's own stays as long as it fits."""
+    surplus = sum(len(part.ids) for part in parts) - limit
+    kept: list[tuple[int, ...]] = []
+    for part in parts if keep == "end" else reversed(parts):
+        less = min(surplus, len(part.ids)) if part.is_text and surplus > 0 else 0
+        kept.append(part.ids[less:] if keep == "end" else part.ids[: len(part.ids) - less])
+        surplus -= less
+    ids = tuple(token for some in (kept if keep == "end" else reversed(kept)) for token in some)
+    return ids[max(len(ids) - limit, 0) :] if keep == "end" else ids[:limit]
+
+
+def answer_frame(tokenizer: PreTrainedTokenizerBase) -> AnswerFrame:
+    """How the tokenizer's template frames an answer, whatever is asked: read off a conversation of two marks."""
+    messages = [("user", "question"), ("assistant", "answer")]
+    marks = _marks(messages)
+    cue = _filled(tokenizer, messages[:1], marks[:1], add_generation_prompt=True)
+    before, _, behind = _filled(tokenizer, messages, marks, add_generation_prompt=False).partition(marks[1])
+    lead = before.removeprefix(cue) if before.startswith(cue) else ""
+    head, end_of_text = behind.partition(str(tokenizer.eos_token))[:2]
+    end = head + end_of_text if end_of_text else head.rstrip() + str(tokenizer.eos_token)
+    text = lead.rstrip()
+    return AnswerFrame(_own_ids(tokenizer, text), lead[len(text) :], _own_ids(tokenizer, end))
+
+
+def _marks(messages: Sequence[Message]) -> list[str]:
+    """A mark for each message that stands in none of them: letters and digits only, which no template changes."""
+    digest = hashlib.sha256("\0".join(content for _, content in messages).encode("utf-8", "surrogatepass")).hexdigest()
+    return [f"text{number}x{digest[:24]}" for number in range(len(messages))]
+
+
+def _filled(
+    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], marks: Sequence[str], add_generation_prompt: bool
+) -> str:
+    from jinja2.exceptions import TemplateError
+
+    if not tokenizer.chat_template:
+        raise ModelError(
+            f"The tokenizer of {tokenizer.name_or_path} has no chat template; expected a model that was tuned on "
+            "conversations (an instruction model); choose one."
+        )
+    marked = [{"role": role, "content": mark} for (role, _), mark in zip(messages, marks, strict=True)]
+    try:
+        return str(tokenizer.apply_chat_template(marked, tokenize=False, add_generation_prompt=add_generation_prompt))
+    except TemplateError as error:
+        roles = ", ".join(role for role, _ in messages)
+        raise ModelError(
+            f"The chat template of {tokenizer.name_or_path} does not take the roles {roles}: {error}; expected one "
+            "that does; choose another model (or, for training data, dataset.encoding.chat=never)."
+        ) from error
+
+
+def _own_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[int, ...]:
+    """The template's own text, in which control tokens are meant (a tokenizer's default may be to split them)."""
+    if not text:
+        return ()
+    return tuple(tokenizer(text, add_special_tokens=False, split_special_tokens=False)["input_ids"])

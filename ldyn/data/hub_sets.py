@@ -1,0 +1,208 @@
+"""Sets of the hub, or copies of them, by ``datasets``: which splits there are, which commit, and their records."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sys
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import track
+
+from ldyn.data.rows import AUTOMATIC
+from ldyn.errors import DataError
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+_TRAIN_NAMES = ("train", "train_prefs", "train_preference", "training")
+_TEST_NAMES = ("test", "test_prefs", "test_preference", "validation", "valid", "eval", "dev")
+_REASON_LENGTH = 300
+
+
+@dataclass(frozen=True)
+class HubSet:
+    """A data set by its name on the hub; ``path`` is a local copy that is read instead."""
+
+    name: str
+    subset: str | None = None
+    data_dir: str | None = None
+    revision: str | None = None
+    path: str | None = None
+
+    @property
+    def title(self) -> str:
+        """Which text this is: name, part and revision."""
+        part = "".join(f"/{part}" for part in (self.subset, self.data_dir) if part)
+        return f"{self.name}{part} (local copy)" if self.path else f"{self.name}{part}@{self.revision or 'main'}"
+
+    @property
+    def folder(self) -> Path | None:
+        """The local copy, if there is one."""
+        return Path(self.path).expanduser() if self.path else None
+
+    def arguments(self) -> dict[str, Any]:
+        """What ``datasets`` is asked for."""
+        folder = self.folder
+        if folder is None:
+            return {"path": self.name, "name": self.subset, "data_dir": self.data_dir, "revision": self.revision}
+        has_part = self.data_dir is not None and (folder / self.data_dir).is_dir()
+        return {"path": str(folder), "name": self.subset, "data_dir": self.data_dir if has_part else None}
+
+
+def pinned_revision(hub_set: HubSet) -> str | None:
+    """The commit that the set's revision stands for now; the revision as it is if it is one or nobody can be asked."""
+    if hub_set.path or is_commit(hub_set.revision):
+        return hub_set.revision
+    from huggingface_hub import HfApi
+
+    try:
+        return HfApi().dataset_info(hub_set.name, revision=hub_set.revision).sha or hub_set.revision
+    except Exception:  # noqa: BLE001 (whatever is wrong, loading will say it better, or need nobody)
+        return hub_set.revision
+
+
+def is_commit(revision: str | None) -> bool:
+    """Whether a revision is the full name of a commit, which never comes to mean another."""
+    return revision is not None and re.fullmatch(r"[0-9a-f]{40}", revision) is not None
+
+
+def find_splits(hub_set: HubSet, train: str, test: str | None) -> tuple[str, str | None]:
+    """The names of the splits; AUTOMATIC looks for them. Raises DataError where there is no such split."""
+    if AUTOMATIC not in (train, test):
+        return train, test
+    names = _split_names(hub_set)
+    if train == AUTOMATIC:
+        train = next((name for name in _TRAIN_NAMES if name in names), names[0] if len(names) == 1 else "")
+    if not train:
+        raise DataError(f"{hub_set.title} has the splits {', '.join(names)}; set dataset.train_split to one of them.")
+    if test == AUTOMATIC:
+        test = next((name for name in _TEST_NAMES if name in names and name != train), None)
+    return train, test
+
+
+def open_split(
+    hub_set: HubSet, split: str, *, max_rows: int | None, wanted: Callable[[Sequence[str]], Sequence[str]]
+) -> Iterable[dict[str, Any]]:
+    """The records of a split: the columns that ``wanted`` chooses of those it is given, before much is downloaded.
+
+    Raises DataError if the set cannot be had or read.
+    """
+    from datasets import disable_progress_bars
+
+    if not sys.stderr.isatty():
+        disable_progress_bars()
+    _check_folder(hub_set)
+    with _explained(hub_set, f"split {split!r} of"):
+        if max_rows is not None and hub_set.path is None:
+            rows = _first_rows(hub_set, split, max_rows, wanted)
+        else:
+            rows = _all_rows(hub_set, split)
+            rows = rows.select(range(min(len(rows), max_rows or len(rows))))
+        records: Iterable[dict[str, Any]] = rows.select_columns(list(wanted(rows.column_names)))
+        return records
+
+
+# --------------------------------------------------------------------------------------------------------------
+# By ``datasets``
+
+
+def _split_names(hub_set: HubSet) -> list[str]:
+    from datasets import get_dataset_split_names, load_from_disk
+
+    _check_folder(hub_set)
+    arguments = hub_set.arguments()
+    with _explained(hub_set, "the splits of"):
+        if _is_saved(hub_set):
+            return list(load_from_disk(arguments["path"]))
+        return list(get_dataset_split_names(config_name=arguments.pop("name"), **arguments))
+
+
+def _all_rows(hub_set: HubSet, split: str) -> Dataset:
+    from datasets import load_dataset, load_from_disk
+
+    if _is_saved(hub_set):
+        return load_from_disk(hub_set.arguments()["path"])[split]
+    return load_dataset(**hub_set.arguments(), split=split)
+
+
+def _first_rows(hub_set: HubSet, split: str, number: int, wanted: Callable[[Sequence[str]], Sequence[str]]) -> Dataset:
+    """The first rows, streamed. Those of a commit are kept, so that another run needs no network."""
+    from datasets import Dataset, load_from_disk
+
+    folder = _kept_folder(hub_set, split, number)
+    if folder.is_dir():
+        return load_from_disk(str(folder))
+    rows = Dataset.from_list(list(_streamed(hub_set, split, number, wanted)))
+    if is_commit(hub_set.revision):
+        building = folder.with_name(f"{folder.name}.{uuid.uuid4().hex}")
+        rows.save_to_disk(str(building))
+        with suppress(OSError):  # another process was first
+            building.rename(folder)
+    return rows
+
+
+def _streamed(
+    hub_set: HubSet, split: str, number: int, wanted: Callable[[Sequence[str]], Sequence[str]]
+) -> Iterator[dict[str, Any]]:
+    from datasets import load_dataset
+
+    rows = load_dataset(**hub_set.arguments(), split=split, streaming=True).take(number)
+    words, console = f"{hub_set.name}, {split}", Console(stderr=True)
+    shown = track(rows, words, total=number, console=console, transient=True, disable=not console.is_terminal)
+    for count, row in enumerate(shown):
+        if count == 0:
+            wanted(list(row))
+        yield row
+
+
+def _kept_folder(hub_set: HubSet, split: str, number: int) -> Path:
+    from datasets.config import HF_DATASETS_CACHE
+
+    key = hashlib.sha256(repr((hub_set, split, number)).encode()).hexdigest()[:16]
+    return Path(HF_DATASETS_CACHE) / "ldyn_first_rows" / key
+
+
+def _is_saved(hub_set: HubSet) -> bool:
+    return hub_set.folder is not None and (hub_set.folder / "dataset_dict.json").is_file()
+
+
+# --------------------------------------------------------------------------------------------------------------
+# Faults
+
+
+def _check_folder(hub_set: HubSet) -> None:
+    if hub_set.folder is not None and not hub_set.folder.is_dir():
+        raise DataError(
+            f"{hub_set.folder.absolute()} is not a folder; expected a folder with a copy of {hub_set.name}, or with "
+            "the paper's probe files; correct dataset.path (for a file of your own rows: dataset=files)."
+        )
+
+
+@contextmanager
+def _explained(hub_set: HubSet, what: str) -> Iterator[None]:
+    """Turn what ``datasets`` raises, which may be anything, into a DataError that says what to do."""
+    try:
+        yield
+    except (DataError, MemoryError):
+        raise
+    except Exception as error:
+        raise DataError(_cannot_load(hub_set, what, error)) from error
+
+
+def _cannot_load(hub_set: HubSet, what: str, error: Exception) -> str:
+    cause = error.__cause__ or error
+    reason = f"{type(cause).__name__}: {' '.join(str(cause).split())[:_REASON_LENGTH]}"
+    if hub_set.path:
+        return f"Could not read {what} {hub_set.path}: {reason}. Expected a copy of {hub_set.name}."
+    return (
+        f"Could not load {what} {hub_set.name} from the hub: {reason}. Expected its name and splits as on the hub, and "
+        "network access or a copy in the cache (a gated set needs `hf auth login`); without network, set dataset.path "
+        "to a local copy, or use dataset=microworld."
+    )

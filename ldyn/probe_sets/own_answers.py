@@ -1,0 +1,96 @@
+"""The answers that the model to be finetuned gives itself, before any finetuning (y_π)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from torch import nn
+
+from ldyn.data.encoder import Encoder, EncodingConfig
+from ldyn.data.seeding import seeded_random
+from ldyn.errors import ConfigError
+from ldyn.generation.answer_cache import AnswerCache
+from ldyn.generation.cached_answers import CachedAnswers, PromptRequest
+from ldyn.generation.chats import REFUSED, ChatAnswer, Progress
+from ldyn.models.base import fingerprint
+from ldyn.probe_sets.examples import Examples
+from ldyn.probe_sets.settings import OWN_ANSWER, BuildRequest, OwnAnswerConfig
+from ldyn.probes.builder import with_model_answers
+from ldyn.records import ProbeExample
+from ldyn.respondents import Respondent, find_respondents
+from ldyn.scoring import find_device
+
+
+@dataclass(frozen=True)
+class OwnAnswers:
+    """The examples with the answers; whose they are (a hash of the weights); tokens that were made for them; counts."""
+
+    examples: Examples
+    fingerprint: str
+    counts: Counter[str] = field(default_factory=Counter)
+
+
+def one_respondent(word: str, option: str) -> Respondent:
+    """The one model that a word means. Raises an LdynError where it means none, or several."""
+    found = find_respondents([word])
+    if len(found) != 1:
+        names = ", ".join(one.name for one in found)
+        raise ConfigError([f"{option}: found {word!r}, a run with several models, expected one of {names}"])
+    return found[0]
+
+
+def lacking(examples: Examples) -> list[tuple[str, ProbeExample]]:
+    """(split, example) of those without an own answer."""
+    return [(split, one) for split, members in examples.items() for one in members if OWN_ANSWER not in one.responses]
+
+
+def with_own_answers(
+    examples: Examples, config: OwnAnswerConfig, request: BuildRequest, cache: AnswerCache, progress: Progress
+) -> OwnAnswers:
+    """Let the model answer every question that lacks an own answer; blank answers are left out and counted.
+
+    Raises an LdynError where the model cannot be had.
+    """
+    model, tokenizer = one_respondent(config.who, "--initial-model").load()
+    nn.Module.to(model, find_device(request.device))
+    encoding, weights = request.dataset.encoding, fingerprint(model, tokenizer)
+    encoder = Encoder(tokenizer, encoding)
+    asked = lacking(examples)
+    requests = [_prompt(encoder.prompt(one.prompt, one.turns), config, encoding, request.seed) for _, one in asked]
+    answering = CachedAnswers(model, tokenizer, weights, cache, progress, config.batch_size)
+    answers = dict(zip(asked_ids(asked), answering.answer(requests), strict=True))
+    return _put_in(examples, answers, weights)
+
+
+def asked_ids(asked: Sequence[tuple[str, ProbeExample]]) -> list[tuple[str, str]]:
+    """(split, example id)."""
+    return [(split, one.example_id) for split, one in asked]
+
+
+def _prompt(ids: tuple[int, ...], config: OwnAnswerConfig, encoding: EncodingConfig, seed: int) -> PromptRequest:
+    length = config.max_new_tokens or encoding.max_response_tokens
+    if config.mode == "greedy":
+        return PromptRequest(ids, length, stop=config.stop)
+    draw = seeded_random(seed, "own answer").getrandbits(31)
+    return PromptRequest(ids, length, config.temperature, config.top_p, config.stop, draw)
+
+
+def _put_in(examples: Examples, answers: dict[tuple[str, str], ChatAnswer], weights: str) -> OwnAnswers:
+    counts: Counter[str] = Counter()
+    completed = {}
+    for split, members in examples.items():
+        of_split = {one: answer for (other, one), answer in answers.items() if other == split}
+        completed[split] = with_model_answers(members, OWN_ANSWER, {one: a.text for one, a in of_split.items()})
+        for answer in of_split.values():
+            counts[f"{split}.{_outcome(answer)}.{OWN_ANSWER}"] += 1
+    return OwnAnswers(completed, weights, counts)
+
+
+def _outcome(answer: ChatAnswer) -> str:
+    if answer.finish == REFUSED:
+        return "dropped.refused"
+    if not answer.text.strip():
+        return "dropped.empty"
+    return "answered" if answer.finish == "stop" else "answered_to_the_limit"

@@ -1,0 +1,117 @@
+"""What a probe set is built from, and by whom."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ldyn.data.sources import DatasetConfig
+from ldyn.errors import ConfigError, expected_one_of
+from ldyn.generation.api import ApiConfig
+from ldyn.generation.rephrasing.tasks import MOST_TRIES, WRITTEN
+from ldyn.probes.families import FAMILIES
+from ldyn.scoring import Device
+
+OWN_ANSWER = "chosen_initial"
+MAKEABLE = (OWN_ANSWER, *WRITTEN, *FAMILIES)
+"""The probes that can be made; ``chosen`` and ``rejected`` are the data's."""
+
+NOBODY, API, MODEL = "none", "api", "model:"
+TURNS = ("\nHuman:", "\nAssistant:")
+"""Where a base model that goes on with the dialogue has ended its own answer."""
+
+
+@dataclass(frozen=True)
+class OwnAnswerConfig:
+    """How the model that is to be finetuned answers the questions itself.
+
+    who: as in ``find_respondents``, one model. mode: "sampled" (y_π ~ π(·|x)) or "greedy".
+    max_new_tokens: None: what the data's encoding leaves for a response. stop: texts that end an answer.
+    """
+
+    who: str
+    mode: Literal["sampled", "greedy"] = "sampled"
+    temperature: float = 1.0
+    top_p: float = 1.0
+    max_new_tokens: int | None = None
+    stop: tuple[str, ...] = TURNS
+    batch_size: int = 32
+
+
+@dataclass(frozen=True)
+class RephraserConfig:
+    """Who writes rephrases and human sentences, and how often it may try.
+
+    who: "none", "api" (``endpoint`` says where) or "model:" and a name, as in ``find_respondents``.
+    templates: a folder with prompts of the user's: semantic.txt, format.txt, sentence.txt.
+    """
+
+    who: str = NOBODY
+    endpoint: ApiConfig | None = None
+    temperature: float = 0.7
+    tries: int = 3
+    templates: Path | None = None
+
+
+@dataclass(frozen=True)
+class BuildRequest:
+    """What `ldyn probes` was asked for.
+
+    n_train, n_test: at most so many examples, drawn by the seed as `ldyn train` draws them.
+    probes: which are made; None: all that can be with the models given.
+    keep: whether further responses of the data are kept; else only prompt, chosen and rejected are used.
+    """
+
+    dataset: DatasetConfig
+    out: Path
+    cache: Path
+    seed: int = 0
+    n_train: int = 500
+    n_test: int = 500
+    probes: tuple[str, ...] | None = None
+    keep: bool = False
+    own_answer: OwnAnswerConfig | None = None
+    rephraser: RephraserConfig = RephraserConfig()
+    device: Device = "auto"
+
+    def __post_init__(self) -> None:
+        if faults := self._faults():
+            raise ConfigError(faults)
+
+    @property
+    def constructed(self) -> tuple[str, ...]:
+        """The probes to be made from the pairs alone."""
+        return tuple(probe for probe in FAMILIES if self._is_wanted(probe))
+
+    @property
+    def written(self) -> tuple[str, ...]:
+        """The probes to be written by the rephraser."""
+        return () if self.rephraser.who == NOBODY else tuple(probe for probe in WRITTEN if self._is_wanted(probe))
+
+    def _is_wanted(self, probe: str) -> bool:
+        return self.probes is None or probe in self.probes
+
+    def _faults(self) -> list[str]:
+        who, tries = self.rephraser.who, self.rephraser.tries
+        unknown = [probe for probe in self.probes or () if probe not in MAKEABLE]
+        faults = [f"--probe: found {probe!r}; {expected_one_of(probe, MAKEABLE)}" for probe in unknown]
+        if who not in (NOBODY, API) and not (who.startswith(MODEL) and who.removeprefix(MODEL).strip()):
+            faults.append(f"--rephraser: found {who!r}, expected {NOBODY}, {API} or {MODEL}NAME")
+        if not 1 <= tries <= MOST_TRIES:
+            faults.append(f"--tries: found {tries}, expected 1 to {MOST_TRIES}")
+        return [*faults, *self._makers_missing()]
+
+    def _makers_missing(self) -> list[str]:
+        """Probes that are asked for by name and that nobody is there to make."""
+        asked = self.probes or ()
+        faults = []
+        if OWN_ANSWER in asked and self.own_answer is None:
+            faults.append(f"--probe {OWN_ANSWER}: found no model that answers, expected --initial-model WHO")
+        if self.rephraser.who == NOBODY and (unmade := [probe for probe in asked if probe in WRITTEN]):
+            faults.append(f"--probe {unmade[0]}: found no rephraser, expected --rephraser {API} or {MODEL}NAME")
+        if self.own_answer is not None and not self._is_wanted(OWN_ANSWER):
+            faults.append(f"--initial-model: reaches nothing, as {OWN_ANSWER} is not among the probes asked for")
+        if self.rephraser.who != NOBODY and not self.written:
+            faults.append("--rephraser: reaches nothing, as none of its probes is among those asked for")
+        return faults

@@ -1,0 +1,74 @@
+"""The files of a probe set: rows in the paper's key names, what was dropped, and a manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ldyn.data.encoder import normal_response
+from ldyn.data.files import FOLDER_STEMS
+from ldyn.generation.rephrasing.writer import Dropped
+from ldyn.probe_sets.examples import Examples
+from ldyn.records import PROBE_FAMILIES, ProbeExample
+from ldyn.trajectories.files import write_atomically
+from ldyn.trajectories.folder import plain
+
+FILES: Mapping[str, str] = {
+    split: f"{stem}.jsonl" for split, stem in zip(("train", "test"), FOLDER_STEMS[0], strict=True)
+}
+DROPPED_FILE, MANIFEST_FILE = "dropped.jsonl", "manifest.json"
+
+
+def write_examples(examples: Examples, separator: str, folder: Path) -> dict[str, str]:
+    """Write a file for each split; returns file name -> sha256. A file of a split that has no example is removed.
+
+    The separator is put before every response here, and nowhere else: see ``as_row``.
+    """
+    hashes = {}
+    for split, name in FILES.items():
+        if split not in examples:
+            (folder / name).unlink(missing_ok=True)
+            continue
+        hashes[name] = _write_lines(folder / name, (as_row(one, separator) for one in examples[split]))
+    return hashes
+
+
+def as_row(example: ProbeExample, separator: str) -> dict[str, Any]:
+    """One line of a probe file; every response begins with the separator, whoever wrote it.
+
+    A prompt that is a conversation stays a list of messages, so that it is encoded as its training pair is.
+    """
+    known = [probe for probe in PROBE_FAMILIES if probe in example.responses]
+    texts = {probe: separator + normal_response(example.responses[probe]) for probe in known}
+    messages = [{"role": turn.role, "content": turn.content} for turn in example.turns]
+    return {"id": example.example_id, "prompt": messages or example.prompt, **texts}
+
+
+def write_dropped(dropped: Sequence[Dropped], folder: Path) -> None:
+    """What was no use, in the words of whoever wrote it."""
+    lines = (
+        {
+            "split": one.writing.split,
+            "id": one.writing.example_id,
+            "probe": one.writing.probe,
+            "fault": one.fault,
+            "said": one.said,
+        }
+        for one in dropped
+    )
+    _write_lines(folder / DROPPED_FILE, lines)
+
+
+def write_manifest(content: Mapping[str, Any], folder: Path) -> None:
+    """How the set came about, as JSON."""
+    write_atomically(folder / MANIFEST_FILE, (json.dumps(plain(content), indent=1, default=str) + "\n").encode())
+
+
+def _write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> str:
+    # ASCII with escapes, as the paper's files: whatever a text holds, each row stays one line of valid UTF-8.
+    content = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    write_atomically(path, content)
+    return hashlib.sha256(content).hexdigest()

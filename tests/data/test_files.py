@@ -1,0 +1,254 @@
+"""Local files as preference data: what is read, what is dropped and counted, and how faults are told."""
+
+from __future__ import annotations
+
+import pytest
+
+from ldyn.data.files import FilesConfig, load_files
+from ldyn.errors import DataError
+from ldyn.records import PROBE_FAMILIES, MissingResponses
+
+
+def row(number, **changes):
+    texts = {"prompt": f"Human: q{number}\n\nAssistant:", "chosen": f" yes {number}", "rejected": f" no {number}"}
+    return {key: text for key, text in {**texts, **changes}.items() if text is not ...}
+
+
+def load(path, seed=0, **settings):
+    return load_files(FilesConfig(str(path), **settings), seed)
+
+
+def error_of(path, **settings):
+    with pytest.raises(DataError) as caught:
+        load(path, **settings)
+    return str(caught.value)
+
+
+# --------------------------------------------------------------------------------------------------------------
+# What is read
+
+
+def test_a_folder_with_both_files(tmp_path, write_rows):
+    write_rows("probe_train.jsonl", [row(0), row(1, irr_hum="A cat.")])
+    write_rows("probe_test.jsonl", [row(2)])
+    data = load(tmp_path)
+    assert [(pair.pair_id, pair.chosen) for pair in data.pairs] == [("row-0001", " yes 0"), ("row-0002", " yes 1")]
+    assert [example.example_id for example in data.probes["train"]] == ["row-0001", "row-0002"]
+    assert data.probes["train"][1].responses == {"chosen": " yes 1", "rejected": " no 1", "irr_hum": "A cat."}
+    assert [example.prompt for example in data.probes["test"]] == ["Human: q2\n\nAssistant:"]
+    assert data.counts == {"train.rows_read": 2, "test.rows_read": 1, "pairs": 2, "corpus.documents": 2}
+    assert [part.split(" sha256:")[0] for part in data.version.split(", ")] == ["probe_train.jsonl", "probe_test.jsonl"]
+
+
+def test_of_a_single_file_one_row_in_ten_is_held_out_unless_it_is_said_otherwise(write_rows):
+    path = write_rows("mine.jsonl", [row(number) for number in range(20)])
+    assert (len(load(path).pairs), len(load(path).probes["test"])) == (18, 2)
+    assert (len(load(path, n_held_out=0).pairs), load(path, n_held_out=0).probes["test"]) == (20, ())
+    data = load(path, n_held_out=5)
+    assert (len(data.pairs), len(data.probes["test"])) == (15, 5)
+    assert {pair.prompt for pair in data.pairs}.isdisjoint(example.prompt for example in data.probes["test"])
+    assert load(path, n_held_out=5) == data
+    assert load(path, seed=1, n_held_out=5).probes["test"] != data.probes["test"]
+
+
+def test_ids_spellings_null_and_other_keys(write_rows):
+    path = write_rows(
+        "rows.jsonl",
+        [row(0, id="a", rejected_gptsemantic="nope", score=3), row(1, id=7, reject_gptsemantic=None, irr_hum=None), ""],
+    )
+    data = load(path)
+    assert [pair.pair_id for pair in data.pairs] == ["a", "7"]
+    assert data.probes["train"][0].responses["reject_gptsemantic"] == "nope"
+    assert data.missing == (MissingResponses("train", "reject_gptsemantic", 1, 2, "rows.jsonl", 2),)
+    assert data.counts["train.ignored_key.score"] == 1
+
+
+def test_at_most_n_train_pairs_in_file_order(write_rows):
+    path = write_rows("rows.jsonl", [row(number) for number in range(30)])
+    drawn = [pair.pair_id for pair in load(path, n_train=10, n_held_out=0).pairs]
+    assert len(drawn) == 10
+    assert drawn == sorted(drawn)
+    assert drawn != [pair.pair_id for pair in load(path, seed=1, n_train=10).pairs]
+    assert len(load(path, n_train=1000, n_held_out=0).pairs) == 30
+
+
+def test_the_first_rows_are_the_pairs_if_they_are_to_be(write_rows):
+    path = write_rows("rows.jsonl", [row(number) for number in range(12)])
+    pairs = load(path, n_train=3, n_held_out=0, selection="first").pairs
+    assert [pair.pair_id for pair in pairs] == ["row-0001", "row-0002", "row-0003"]
+
+
+# --------------------------------------------------------------------------------------------------------------
+# What is dropped and counted
+
+
+def test_unusable_rows_are_dropped_by_reason(tmp_path, write_rows):
+    same = " the same"
+    write_rows(
+        "train.jsonl",
+        [
+            row(0, irr_hum="  "),
+            row(1, chosen=" "),
+            row(2, rejected=""),
+            row(3, prompt="\n"),
+            row(4, chosen=same, rejected=same + " "),
+            row(0, chosen="a second answer to the first question"),
+        ],
+    )
+    write_rows("test.jsonl", [row(10), row(11, chosen=""), row(12, rejected=""), row(0), row(10)])
+    data = load(tmp_path)
+    assert [pair.pair_id for pair in data.pairs] == ["row-0001"]
+    assert list(data.probes["train"][0].responses) == ["chosen", "rejected"]
+    assert [list(example.responses) for example in data.probes["test"]] == [["chosen", "rejected"], ["chosen"]]
+    assert data.counts == {
+        "train.rows_read": 6,
+        "train.empty_response.irr_hum": 1,
+        "train.empty_response.chosen": 1,
+        "train.dropped_empty_chosen": 1,
+        "train.empty_response.rejected": 1,
+        "train.dropped_empty_rejected": 1,
+        "train.dropped_empty_prompt": 1,
+        "train.dropped_chosen_equals_rejected": 1,
+        "train.dropped_repeated_prompt": 1,
+        "test.rows_read": 5,
+        "test.empty_response.chosen": 1,
+        "test.dropped_empty_chosen": 1,
+        "test.empty_response.rejected": 1,
+        "test.dropped_prompt_in_train": 1,
+        "test.dropped_repeated_prompt": 1,
+        "pairs": 1,
+        "corpus.documents": 1,
+    }
+
+
+def test_test_rows_that_are_all_trained_on_are_an_error(tmp_path, write_rows):
+    for name in ("train.jsonl", "test.jsonl"):
+        write_rows(name, [row(0), row(1)])
+    message = error_of(tmp_path)
+    assert "no test question is left" in message
+    assert "test.dropped_prompt_in_train: 2" in message
+
+
+def test_no_pair_left_is_an_error(write_rows):
+    assert "no training pair is left" in error_of(write_rows("rows.jsonl", [row(0, chosen="")]))
+
+
+# --------------------------------------------------------------------------------------------------------------
+# The corpus: nothing that is later taught or observed
+
+
+def test_the_corpus_holds_questions_of_pairs_and_answers_of_other_rows_only(tmp_path, write_rows):
+    write_rows("train.jsonl", [row(number) for number in range(12)])
+    write_rows("test.jsonl", [row(number) for number in range(12, 15)])
+    extra = write_rows(
+        "extra.jsonl",
+        [
+            {"prompt": "Human: new\nAssistant:", "chosen": "indeed"},
+            {"prompt": row(13)["prompt"], "chosen": "an answer to a test question"},
+            {"prompt": "Human: leak\nAssistant:", "chosen": row(14)["rejected"].strip()},
+        ],
+    )
+    data = load(tmp_path, n_train=4, corpus_paths=(str(extra),))
+    assert len(data.corpus) == 4 + 8 * 2 + 1
+    paired = {pair.prompt for pair in data.pairs}
+    for pair in data.pairs:
+        assert pair.prompt.removesuffix("\n\nAssistant:") in data.corpus
+    for number in range(12):
+        text = row(number)
+        documents = [text["prompt"] + text["chosen"], text["prompt"] + text["rejected"]]
+        assert all((document in data.corpus) == (text["prompt"] not in paired) for document in documents)
+    assert "Human: new\nAssistant: indeed" in data.corpus
+    observed = [answer for pair in data.pairs for answer in (pair.chosen, pair.rejected)]
+    observed += [answer for example in data.probes["test"] for answer in example.responses.values()]
+    assert not [document for document in data.corpus if document.endswith(tuple(observed))]
+    assert data.counts["corpus.dropped_observed_question"] == 1
+    assert data.counts["corpus.dropped_observed_answer"] == 1
+
+
+# --------------------------------------------------------------------------------------------------------------
+# Faults
+
+
+def test_missing_paths_say_what_was_looked_for(tmp_path, write_rows):
+    suffixes = ".jsonl, .json, .csv, .tsv, .parquet"
+    layouts = f"probe_train{{{suffixes}}} or train{{{suffixes}}}"
+    assert f"expected a file ({suffixes}) or a folder with {layouts}" in error_of(tmp_path / "nowhere")
+    write_rows("rows.xlsx", ["a"])
+    assert f"holds rows.xlsx; expected {layouts}" in error_of(tmp_path)
+    assert f"is a .xlsx; expected one of {suffixes}; convert it (a spreadsheet" in error_of(tmp_path / "rows.xlsx")
+    for name in ("train.jsonl", "train.csv"):
+        write_rows(name, [row(0)])
+    assert "holds train.jsonl and train.csv; expected one of them" in error_of(tmp_path)
+    path = write_rows("rows.jsonl", [row(0)])
+    assert "There is no file nowhere.jsonl" in error_of(path, corpus_paths=("nowhere.jsonl",))
+
+
+def test_all_faults_of_all_files_are_told_together(tmp_path, write_rows):
+    write_rows(
+        "train.jsonl",
+        [
+            row(0, id="x"),
+            "nonsense",
+            row(2, chosen=...),
+            "[1, 2]",
+            row(4, prompt=3),
+            row(5, id="x"),
+            row(6, chosen=[{"role": "assistant"}]),
+            *[row(number, rejected=...) for number in range(7, 14)],
+            row(14, reject_gptformat="a", rejected_gptformat="b"),
+        ],
+    )
+    write_rows("test.jsonl", [row(20, prompt=..., rejected=...)])
+    a_line = "write one JSON object a line"
+    a_number = "1 of 15 rows (row 5; first: prompt is of type int)"
+    no_message = '1 of 15 rows (row 7; first: chosen holds the keys role); a message is {"role": …, "content": …}'
+    columns, mapping = "found the columns chosen; expected prompt and chosen", "{prompt: …, chosen: chosen}"
+    mapping = f"'dataset.columns={mapping}'"
+    needed = "each row of this file needs prompt, chosen, rejected"
+    assert error_of(tmp_path) == "\n".join(
+        [
+            f"{tmp_path / 'train.jsonl'} cannot be used:",
+            f"  - not valid JSON: 1 of 15 rows (row 2; first: Expecting value in column 1); {a_line}",
+            f"  - not a JSON object: 1 of 15 rows (row 4; first: found list); {a_line}",
+            "  - with 'reject_gptformat' in both spellings: 1 of 15 rows (row 15); keep one",
+            f"  - without 'chosen': 1 of 15 rows (row 3); {needed}",
+            f"  - with a value that is neither text nor a list of messages: {a_number}; write a text",
+            f"  - with a list that holds something other than messages: {no_message}, both of them texts",
+            f"  - without 'rejected': 7 of 15 rows (row 8, 9, 10, 11, 12, …); {needed}",
+            "  - with the id of an earlier row: 1 of 15 rows (row 6; first: 'x'); give each row its own id",
+            f"{tmp_path / 'test.jsonl'} cannot be used:",
+            f"  - without prompt: {columns}; say which is which by {mapping}, or rename them",
+        ]
+    )
+
+
+def test_a_file_that_is_not_text_or_empty(tmp_path, write_rows):
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(b'{"prompt": "\xff"}')
+    assert "not UTF-8 text: 1 lines (line 1; first: 0xFF at byte 12" in error_of(path)
+    assert "has no rows" in error_of(write_rows("empty.jsonl", ["", " "]))
+
+
+# --------------------------------------------------------------------------------------------------------------
+# The paper's files
+
+
+def test_the_papers_probe_files_as_they_are(shared_data):
+    data = load(shared_data / "hh_helpful")
+    assert (len(data.pairs), len(data.probes["train"]), len(data.probes["test"])) == (499, 499, 500)
+    assert data.missing == ()
+    assert data.counts["train.empty_response.chosen_initial"] == 21
+    assert data.counts["train.dropped_empty_rejected"] == 1
+    assert sum("chosen_initial" not in example.responses for example in data.probes["train"]) == 21
+    for split in ("train", "test"):
+        assert {probe for example in data.probes[split] for probe in example.responses} == set(PROBE_FAMILIES)
+
+
+def test_the_corpus_of_the_papers_files_holds_no_answer_that_is_taught_or_observed(shared_data):
+    extra = str(shared_data / "ultrafeedback" / "train_prompts.jsonl")
+    data = load(shared_data / "hh_helpful", n_train=250, corpus_paths=(extra,))
+    assert len(data.corpus) == 250 + 2 * 249 + 500 - data.counts["corpus.dropped_observed_answer"]
+    observed = [text.strip() for pair in data.pairs for text in (pair.chosen, pair.rejected)]
+    observed += [example.responses["chosen"].strip() for example in data.probes["test"]]
+    text = "\n".join(data.corpus) + "\n"
+    assert not [answer for answer in observed if f"Assistant: {answer}\n" in text]

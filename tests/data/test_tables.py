@@ -1,0 +1,185 @@
+"""Files of users: CSV as spreadsheets write it, JSON, Parquet, and text in other encodings."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from ldyn.data.files import FilesConfig, load_files
+from ldyn.data.row_faults import RowFaults
+from ldyn.data.tables import read_table
+from ldyn.errors import DataError
+
+ROWS = [
+    {"prompt": "Why, and\nhow?", "chosen": 'She said "yes".', "rejected": "no; never"},
+    {"prompt": "Où ça ?", "chosen": "ici\tlà", "rejected": "日本 🐈"},
+]
+
+
+def records(path):
+    faults = RowFaults(path)
+    table = read_table(path, faults)
+    faults.raise_if_any(table.n_rows)
+    return dict(table.records)
+
+
+def error_of(path, **settings):
+    with pytest.raises(DataError) as caught:
+        load_files(FilesConfig(str(path), **settings), 0)
+    return str(caught.value)
+
+
+def pairs_of(path, **settings):
+    return [
+        (pair.prompt, pair.chosen, pair.rejected) for pair in load_files(FilesConfig(str(path), **settings), 0).pairs
+    ]
+
+
+# --------------------------------------------------------------------------------------------------------------
+# What is read
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_a_csv_of_any_dialect(tmp_path, delimiter, line_end, encoding):
+    path = tmp_path / "rows.csv"
+    with path.open("w", encoding=encoding, newline="") as file:
+        writer = csv.DictWriter(file, list(ROWS[0]), delimiter=delimiter, lineterminator=line_end)
+        writer.writeheader()
+        writer.writerows(ROWS)
+        file.write(line_end * 2)
+    assert records(path) == {2: ROWS[0], 3: ROWS[1]}
+
+
+def test_json_lines_an_array_and_parquet_are_the_same_rows(tmp_path):
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\r\n" for row in ROWS), encoding="utf-8-sig")
+    (tmp_path / "rows.json").write_text(json.dumps(ROWS, indent=1))
+    (tmp_path / "lines.json").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    pq.write_table(pa.Table.from_pylist(ROWS), tmp_path / "rows.parquet")
+    for name in ("rows.jsonl", "rows.json", "lines.json", "rows.parquet"):
+        assert records(tmp_path / name) == {1: ROWS[0], 2: ROWS[1]}, name
+
+
+def test_conversations_from_parquet(tmp_path):
+    question, answers = {"role": "user", "content": "q"}, [{"role": "assistant", "content": text} for text in "ab"]
+    row = {"chosen": [question, answers[0]], "rejected": [question, answers[1]]}
+    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "rows.parquet")
+    assert pairs_of(tmp_path / "rows.parquet") == [("Human: q\nAssistant:", "a", "b")]
+
+
+def test_columns_of_other_names(write_rows):
+    path = write_rows("rows.csv", ["question,good answer,rejected,prompt", "q,yes,no,a note"])
+    columns = {"prompt": "question", "chosen": "good answer"}
+    assert pairs_of(path, columns=columns) == [("q", "yes", "no")]
+    assert load_files(FilesConfig(str(path), columns=columns), 0).counts["train.ignored_key.prompt"] == 1
+
+
+def test_a_prompt_that_both_answers_begin_with(write_rows):
+    path = write_rows("rows.csv", ["chosen,rejected", "Why? yes,Why? no"])
+    assert pairs_of(path) == [("Why?", " yes", " no")]
+    twice = write_rows("twice.csv", ["prompt,chosen,rejected", "Why?,Why? yes,Why? no", "How?,How? so,How? not"])
+    assert "'dataset.columns={prompt: null}'" in error_of(twice)
+    assert pairs_of(twice, columns={"prompt": None}) == [("Why?", " yes", " no"), ("How?", " so", " not")]
+
+
+# --------------------------------------------------------------------------------------------------------------
+# Faults
+
+
+def test_a_csv_without_the_columns_says_which_it_has_and_how_to_map_them(write_rows):
+    path = write_rows("rows.csv", ["My Question,good,worse,score", "q,yes,no,3"])
+    assert error_of(path) == (
+        f"{path} cannot be used:\n"
+        "  - without prompt, chosen, rejected: found the columns My Question, good, worse, score; "
+        "expected prompt, chosen and rejected; say which is which by "
+        """'dataset.columns={prompt: "My Question", chosen: good, rejected: worse}', or rename them"""
+    )
+
+
+def test_a_mapping_that_cannot_be(write_rows):
+    with pytest.raises(ValueError, match="'good' is none of our names"):
+        FilesConfig("rows.csv", columns={"good": "chosen"})
+    with pytest.raises(ValueError, match="'text' is given twice"):
+        FilesConfig("rows.csv", columns={"chosen": "text", "rejected": "text"})
+    path = write_rows("rows.csv", ["prompt,chosen,bad", "q,yes,no"])
+    assert "found the columns prompt, chosen, bad" in error_of(path, columns={"rejected": "nope"})
+
+
+def test_all_faults_of_a_csv_at_once(write_rows):
+    head = "prompt,chosen,rejected"
+    many = write_rows("many.csv", [head, "q,yes,no", "too,few", "q2,yes,no,more", '"two\nlines",yes,no', "few"])
+    fields = "with another number of fields than the header: 3 of 5 rows (row 3, 4, 6; first: found 2, expected 3)"
+    assert fields in error_of(many)
+    unclosed = write_rows("unclosed.csv", [head, '"two\nlines",yes,no', 'q,"yes,no', "r,yes,no"])
+    assert "not valid CSV: 1 of 1 rows (row 3; first: unexpected end of data, in the row that begins in line 4" in (
+        error_of(unclosed)
+    )
+    doubled = write_rows("doubled.csv", ["prompt,chosen,chosen,rejected", "q,a,b,c"])
+    assert "2 columns are called 'chosen'" in error_of(doubled)
+    assert "has no rows" in error_of(write_rows("head.csv", [head]))
+    assert "has no rows" in error_of(write_rows("empty.csv", []))
+
+
+def test_text_that_is_not_utf8_is_shown_by_line_and_byte(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_bytes("prompt,chosen,rejected\nq,yes,no\ncafé,oui,non\nthé,oui,non\n".encode("cp1252"))
+    assert error_of(path) == (
+        f"{path} cannot be used:\n"
+        "  - not UTF-8 text: 2 lines (line 3, 4; first: 0xE9 at byte 35, in Windows-1252 it would "
+        "be 'é'); save it as UTF-8, for instance by: iconv -f WINDOWS-1252 -t UTF-8 rows.csv > utf8.csv"
+    )
+    path.write_bytes("prompt,chosen,rejected\n".encode("utf-16"))
+    assert "is UTF-16 text" in error_of(path)
+
+
+def test_files_that_are_something_else(tmp_path, write_rows):
+    (tmp_path / "rows.parquet").write_bytes(b"no parquet")
+    assert "cannot be read as Parquet" in error_of(tmp_path / "rows.parquet")
+    assert "is not valid JSON" in error_of(write_rows("rows.json", ["[1, "]))
+    assert "not valid JSON: 1 of 1 rows" in error_of(write_rows("deep.jsonl", ["[" * 100_000]))
+    assert "half a surrogate pair" in error_of(write_rows("half.jsonl", [{**ROWS[0], "prompt": "\ud83d"}]))
+
+
+def test_an_enormous_field_is_a_fault_of_its_row(write_rows):
+    path = write_rows("rows.csv", ["prompt,chosen,rejected", "q,yes,no", f"r,{'long ' * 300_000},no"])
+    assert "with a text of more than 1,000,000 characters: 1 of 2 rows (row 3; first: 1,500,000" in error_of(path)
+
+
+def test_roles_out_of_order_and_missing_turns_are_told_with_their_rows(write_rows):
+    user, answer = {"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}
+    good = {"chosen": [user, answer], "rejected": [user, {**answer, "content": "b"}]}
+    rows = [
+        good,
+        {**good, "chosen": [answer, user, answer]},
+        {"chosen": [user, user, answer], "rejected": [user, user, answer]},
+    ]
+    message = error_of(write_rows("rows.jsonl", rows))
+    assert (
+        "part before their last turn: 1 of 3 rows (row 2; first: messages before the answer: 2 in chosen, 1 in rej"
+        in (message)
+    )
+    assert "with roles out of order: 1 of 3 rows (row 3; first: user, user)" in message
+
+
+# --------------------------------------------------------------------------------------------------------------
+# Real text
+
+
+def test_real_dialogues_are_the_same_pairs_in_every_form(shared_data, tmp_path):
+    lines = (shared_data / "hh_helpful" / "probe_train.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [{key: json.loads(line)[key] for key in ("prompt", "chosen", "rejected")} for line in lines]
+    with (tmp_path / "explicit.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    whole = [{key: row["prompt"] + row[key] for key in ("chosen", "rejected")} for row in rows]
+    pq.write_table(pa.Table.from_pylist(whole), tmp_path / "implicit.parquet")
+    expected = pairs_of(shared_data / "hh_helpful" / "probe_train.jsonl", n_held_out=0)
+    assert len(expected) == 499
+    assert pairs_of(tmp_path / "explicit.csv", n_held_out=0) == expected
+    assert pairs_of(tmp_path / "implicit.parquet", n_held_out=0) == expected

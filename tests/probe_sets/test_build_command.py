@@ -1,0 +1,367 @@
+"""`ldyn probes dataset=…` from the command line: against an endpoint on this machine, and with a tiny local model."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stand_in import Reply, StandIn, failed, said
+from transformers import PreTrainedTokenizerFast
+from writer import pair, read_rows, write_rows, writes_well, written
+
+from ldyn.cli import main
+from ldyn.probes.quality import check_probe_set
+from ldyn.records import PROBE_FAMILIES
+
+ALL_BUT_OWN = {*PROBE_FAMILIES} - {"chosen_initial", "chosen_selfr"}
+REPHRASES = 5 * 12  # probes × examples
+
+
+def rows_of(folder: Path) -> dict[str, list[dict[str, str]]]:
+    return {split: read_rows(folder / f"probe_{split}.jsonl") for split in ("train", "test")}
+
+
+def manifest_of(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    return found
+
+
+def test_an_endpoint_writes_a_probe_set_and_a_second_one_is_free(
+    build: list[str], by_api: list[str], stand_in: StandIn, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prices = ["--prompt-price", "1", "--answer-price", "2"]
+    assert main([*build, *by_api, *prices]) == 0
+    shown = capsys.readouterr()
+    rows = rows_of(tmp_path / "out")
+    assert {split: len(members) for split, members in rows.items()} == {"train": 8, "test": 4}
+    for row in (*rows["train"], *rows["test"]):
+        assert set(row) == {"id", "prompt", *ALL_BUT_OWN}
+        assert all(row[probe].startswith(" ") and not row[probe].startswith("  ") for probe in ALL_BUT_OWN)
+        assert sorted(row["random_permute"].split()) == sorted(row["chosen"].split())
+    assert len(stand_in.bodies) == REPHRASES
+    quality = check_probe_set(tmp_path / "out")
+    assert not quality.faults
+    assert "Quality: passed" in shown.err
+    assert f"to be asked of toy at {stand_in.url}, at most: 60 requests" in shown.err
+    assert "Asked: 60 requests" in shown.err
+    manifest = manifest_of(tmp_path / "out")
+    assert manifest["spent"]["requests"] == REPHRASES
+    assert 0 < manifest["spent"]["cost"] < manifest["estimated"]["answer_tokens"]
+    assert manifest["counts"]["train.written.irr_hum"] == 8
+    assert set(manifest["hashes"]["files"]) == {"probe_train.jsonl", "probe_test.jsonl"}
+
+    assert main([*build, *by_api, *prices, "--out", str(tmp_path / "again")]) == 0
+    assert "Asked: 0 requests" in capsys.readouterr().err
+    assert len(stand_in.bodies) == REPHRASES
+    assert rows_of(tmp_path / "again") == rows
+
+
+def test_unseen_answers_are_unseen_and_none_comes_twice(build: list[str], pairs: Path, tmp_path: Path) -> None:
+    assert main(build) == 0
+    rows = rows_of(tmp_path / "out")
+    asked = {row["prompt"] for row in rows["test"]}
+    assert not asked & {row["prompt"] for row in rows["train"]}
+    train_chosen = {row["chosen"] for row in rows["train"]}
+    for members in rows.values():
+        unseen, trained = ([row[probe] for row in members] for probe in ("irr_test", "irr_train"))
+        assert len(set(unseen)) == len(set(trained)) == len(members)
+        assert set(trained) <= train_chosen
+        assert not set(unseen) & train_chosen
+        assert all(row["irr_train"] != row["chosen"] != row["irr_test"] for row in members)
+    assert main([*build, "--seed", "1", "--overwrite"]) == 0
+    assert rows_of(tmp_path / "out") != rows
+
+
+def test_a_dry_run_asks_nothing_and_needs_no_key(
+    build: list[str], by_api: list[str], stand_in: StandIn, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    price = ["--prompt-price", "1", "--answer-price", "1"]
+    assert main([*build, *by_api, *price, "--key-variable", "NOT_SET", "--dry-run", "--initial-model", "gpt2"]) == 0
+    shown = capsys.readouterr().out
+    assert "8 train and 4 test examples of files:pairs.jsonl (20 training pairs)" in shown
+    assert "12 sampled answers of gpt2, of at most 256 tokens" in shown
+    assert "by api: 12 chosen_gptsemantic, 12 chosen_gptformat" in shown
+    assert "at most: 60 requests, about" in shown
+    assert "cost 0.0" in shown
+    assert shown.count("--- ") == 3  # one prompt of each kind
+    assert "question" in shown.partition("--- chosen_gptsemantic of train")[2]
+    assert stand_in.bodies == []
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_build_that_is_killed_goes_on(build: list[str], by_api: list[str], stand_in: StandIn, tmp_path: Path) -> None:
+    def slowly(body: dict[str, Any]) -> Reply:
+        time.sleep(0.05)
+        return writes_well(body)
+
+    stand_in.behaviour = slowly
+    line = [sys.executable, "-m", "ldyn", *build, *by_api, "--concurrency", "2"]
+    process = subprocess.Popen(line, env=os.environ, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    while len(stand_in.bodies) < REPHRASES // 2 and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    before = len(stand_in.bodies)
+    assert not (tmp_path / "out").exists()
+    assert main([*build, *by_api]) == 0
+    assert REPHRASES <= len(stand_in.bodies) <= REPHRASES + 3  # asked twice: what was under way when it was killed
+    assert before < REPHRASES
+    assert not check_probe_set(tmp_path / "out").faults
+
+
+def test_a_tiny_local_model_writes_nonsense_which_is_dropped_and_counted(
+    build: list[str], instruction_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    who = ["--rephraser", f"model:{instruction_model}", "--initial-model", str(instruction_model)]
+    probes = [word for probe in ("chosen_initial", "chosen_gptsemantic", "irr_hum") for word in ("--probe", probe)]
+    words = [*build, *who, *probes, "--tries", "2", "--max-new-tokens", "12"]
+    assert main(words) == 0
+    shown = capsys.readouterr()
+    counts = manifest_of(tmp_path / "out")["counts"]
+    dropped = read_rows(tmp_path / "out" / "dropped.jsonl")
+    made = sum(number for key, number in counts.items() if ".written." in key)
+    assert made + len(dropped) == 2 * 12
+    assert sum(number for key, number in counts.items() if ".dropped." in key) >= len(dropped)
+    assert all(one["fault"] and one["said"] is not None for one in dropped)
+    assert sum(number for key, number in counts.items() if key.startswith("asked_again.")) >= len(dropped)
+    own = [row["chosen_initial"] for members in rows_of(tmp_path / "out").values() for row in members]
+    assert len(own) == 12
+    assert "rephrases: 24 of 24" in shown.err
+    assert "Quality: not passed" in shown.err  # random weights write what no check can like
+    files = rows_of(tmp_path / "out")
+    assert main([*words, "--overwrite"]) == 0
+    assert "rephrases:" not in capsys.readouterr().err  # all of it was in the cache
+    assert rows_of(tmp_path / "out") == files
+
+
+def test_own_answers_are_sampled_or_greedy(build: list[str], instruction_model: Path, tmp_path: Path) -> None:
+    def own(*words: str) -> list[str]:
+        out = tmp_path / "-".join(["out", *words])
+        who = ["--initial-model", str(instruction_model), "--max-new-tokens", "6", "--probe", "chosen_initial"]
+        assert main([*build, *who, *words, "--out", str(out)]) == 0
+        return [row["chosen_initial"] for members in rows_of(out).values() for row in members]
+
+    sampled, greedy, other = own(), own("--initial-mode", "greedy"), own("--seed", "3")
+    assert sampled != greedy
+    assert set(sampled) != set(other)
+    assert own("--cache", str(tmp_path / "another")) == sampled
+
+
+def test_a_second_try_may_succeed(build: list[str], by_api: list[str], stand_in: StandIn, tmp_path: Path) -> None:
+    seen: set[str] = set()
+
+    def at_last(body: dict[str, Any]) -> Reply:
+        message = body["messages"][0]["content"]
+        first = message not in seen
+        seen.add(message)
+        return said("") if first else writes_well(body)
+
+    stand_in.behaviour = at_last
+    assert main([*build, *by_api]) == 0
+    assert manifest_of(tmp_path / "out")["counts"]["asked_again.empty"] == REPHRASES
+    assert read_rows(tmp_path / "out" / "dropped.jsonl") == []
+    asked = len(stand_in.bodies)
+    assert main([*build, *by_api, "--rephrase-temperature", "0", "--overwrite"]) == 0
+    assert len(stand_in.bodies) == asked + REPHRASES  # greedily it would be the same answer again
+
+
+@pytest.mark.parametrize(
+    ("words", "reply", "said_instead"),
+    [
+        (["--key-variable", "NO_SUCH_KEY"], None, "NO_SUCH_KEY is not set"),
+        ([], failed(401, "bad key"), "refuses a request without a key (401: bad key)"),
+        ([], Reply(body=b"<html><title>Welcome</title></html>"), "answers with a web page"),
+        ([], failed(429, "pay", "insufficient_quota"), "no credit left"),
+        (["--prompt-price", "1", "--answer-price", "1", "--max-cost", "0.0001"], None, "over the limit of 0.0001"),
+        (["--max-tokens-spent", "900"], None, "raise the limit and run the same command again"),
+        (["--base-url", "http://127.0.0.1:1/v1", "--retries", "0"], None, "cannot be reached"),
+    ],
+)
+def test_an_endpoint_that_cannot_be_used_ends_the_build_and_nothing_is_written(
+    words: list[str], reply: Reply | None, said_instead: str, build: list[str], by_api: list[str], stand_in: StandIn,
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    if reply is not None:
+        stand_in.behaviour = lambda _: reply
+    if "NO_SUCH_KEY" in words:
+        words = [*words, "--base-url", "https://api.example.org/v1"]  # one on this machine needs no key
+    assert main([*build, *by_api, *words]) == 1
+    shown = capsys.readouterr().err
+    assert said_instead in shown
+    assert "Traceback" not in shown
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_key_is_nowhere(
+    build: list[str], by_api: list[str], stand_in: StandIn, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    key = "sk-very-secret-0123456789"
+    monkeypatch.setenv("MY_KEY", key)
+    with_key = [*by_api, "--key-variable", "MY_KEY"]
+
+    def echo(body: dict[str, Any]) -> Reply:
+        message = body["messages"][0]["content"]
+        text = f"{key} {written(message)}" if message.startswith("Below is") else written(message)
+        return said(text) if len(stand_in.bodies) % 7 else failed(400, f"your key is {key}")
+
+    stand_in.behaviour = echo
+    assert main([*build, *with_key]) == 0
+    shown = capsys.readouterr()
+    assert {headers["Authorization"] for headers in stand_in.headers} == {f"Bearer {key}"}
+    kept = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(kept) > REPHRASES / 2
+    assert not [path for path in kept if key.encode() in path.read_bytes()]
+    assert key not in shown.out + shown.err
+    for mistaken in (["--extra", json.dumps({"api_key": key})], ["--key-variable", key]):
+        assert main([*build, *with_key, *mistaken, "--out", str(tmp_path / "other")]) in (1, 2)
+        assert key not in capsys.readouterr().err
+
+
+def test_hostile_text_stays_text(
+    by_api: list[str], stand_in: StandIn, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hostile = "\x1b[31m<script>alert(1)</script>\u202e[bold]{mark}</reply><|endoftext|>"
+    rows = [{name: f"{text} {hostile}." for name, text in pair(number).items()} for number in range(12)]
+    file = write_rows(tmp_path / "hostile.jsonl", [{**row, "id": f"{hostile}{n}"} for n, row in enumerate(rows)])
+    stand_in.behaviour = lambda body: said(written(body["messages"][0]["content"]) + hostile)
+    words = ["probes", "dataset=files", f"dataset.path={file}", "dataset.n_held_out=4", *by_api, "--tries", "1"]
+    words += ["--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "out")]
+    assert main([*words, "--dry-run"]) == 0
+    assert main(words) == 0
+    shown = capsys.readouterr()
+    for sign in ("\x1b[31m", "\u202e"):
+        assert sign not in shown.out + shown.err
+    page = (tmp_path / "out" / "quality" / "report.html").read_text(encoding="utf-8")
+    assert "<script" not in page
+    asked = stand_in.bodies[0]["messages"][0]["content"]
+    assert "{mark}</reply>" in asked  # a field in a text is text
+    assert rows_of(tmp_path / "out")["train"][0]["chosen"].endswith(f"{hostile}.")
+
+
+def test_real_text(shared_folder: Path, by_api: list[str], stand_in: StandIn, tmp_path: Path) -> None:
+    rows = read_rows(shared_folder / "data" / "hh_helpful" / "probe_test.jsonl")
+    file = write_rows(tmp_path / "hh.jsonl", [{k: row[k] for k in ("prompt", "chosen", "rejected")} for row in rows])
+    words = ["probes", "dataset=files", f"dataset.path={file}", "dataset.n_held_out=150", "--n-train", "30"]
+    places = ["--n-test", "15", "--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache")]
+    assert main([*words, *places, *by_api, "--concurrency", "8"]) == 0
+    assert main(["probes", "--check", str(tmp_path / "out"), "--strict", "--out", str(tmp_path / "check")]) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said_instead"),
+    [
+        (["dataset=hhh"], "found no option 'hhh'; did you mean hh?"),
+        (["dataset=files"], "dataset.path: found nothing, expected a value"),
+        (["dataset=files", "dataset.path=nowhere.jsonl"], "dataset.path: found 'nowhere.jsonl', which does not exist"),
+        (["DATA", "dataset.n_trian=3"], "did you mean n_train?"),
+        (["DATA", "seed=3"], "found a word that chooses no data"),
+        (["DATA", "--probe", "irr_tset"], "did you mean irr_test"),
+        (["DATA", "--probe", "irr_hum"], "expected --rephraser api or model:NAME"),
+        (["DATA", "--probe", "chosen_initial"], "expected --initial-model WHO"),
+        (["DATA", "--rephraser", "gpt-4o"], "found 'gpt-4o', expected none, api or model:NAME"),
+        (["DATA", "--rephraser", "api"], "--model: found none"),
+        (["DATA", "--rephraser", "model:./nowhere"], "There is no folder nowhere"),
+        (["DATA", "--initial-model", "./nowhere"], "There is no folder nowhere"),
+        (["DATA", "--rephraser", "model:./nowhere", "--templates", "TMP"], "semantic.txt cannot be read"),
+    ],
+)
+def test_what_cannot_be_built_is_said_in_words(
+    words: list[str], said_instead: str, pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = ["dataset=files", f"dataset.path={pairs}"]
+    line = [part for word in words for part in (data if word == "DATA" else [word.replace("TMP", str(tmp_path))])]
+    assert main(["probes", *line, "--out", str(tmp_path / "out")]) in (1, 2)
+    shown = capsys.readouterr().err
+    assert said_instead in shown
+    assert "Traceback" not in shown
+    assert not (tmp_path / "out").exists()
+
+
+def test_templates_of_the_users_own(
+    build: list[str], by_api: list[str], stand_in: StandIn, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "templates"
+    folder.mkdir()
+    for name in ("semantic", "format", "sentence"):
+        (folder / f"{name}.txt").write_text(f"Mine: {name} {{response}} {{words}}", encoding="utf-8")
+    stand_in.behaviour = lambda body: said(body["messages"][0]["content"].partition(" ")[2] + ", and so on.")
+    assert main([*build, *by_api, "--templates", str(folder), "--tries", "1"]) == 0
+    assert all(body["messages"][0]["content"].startswith("Mine: ") for body in stand_in.bodies)
+    (folder / "format.txt").write_text("nothing to fill in", encoding="utf-8")
+    assert main([*build, *by_api, "--templates", str(folder), "--overwrite"]) == 1
+    assert "lacks {response}" in capsys.readouterr().err
+
+
+def test_further_responses_are_made_anew_or_kept(
+    by_api: list[str], stand_in: StandIn, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [{**pair(n), "irr_hum": "A human wrote this.", "irr_test": pair(19)["chosen"]} for n in range(20)]
+    file = write_rows(tmp_path / "given.jsonl", given)
+    words = ["probes", "dataset=files", f"dataset.path={file}", "dataset.n_held_out=6", *by_api]
+    words += ["--cache", str(tmp_path / "cache")]
+    assert main([*words, "--out", str(tmp_path / "anew")]) == 0
+    assert main([*words, "--keep", "--out", str(tmp_path / "kept")]) == 0
+    anew, kept = rows_of(tmp_path / "anew")["train"], rows_of(tmp_path / "kept")["train"]
+    assert all(row["irr_hum"] != " A human wrote this." for row in anew)
+    assert all(row["irr_hum"] == " A human wrote this." for row in kept)
+    assert [row["chosen_gptformat"] for row in anew] == [row["chosen_gptformat"] for row in kept]
+
+
+def test_it_is_not_overwritten(build: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(build) == 0
+    assert main(build) == 1
+    assert "--overwrite" in capsys.readouterr().err
+
+
+def test_without_unseen_questions(pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["probes", "dataset=files", f"dataset.path={pairs}", "dataset.n_held_out=0"]
+    assert main([*words, "--out", str(tmp_path / "out"), "--json"]) == 0
+    shown = capsys.readouterr()
+    assert "no probe_test.jsonl and no irr_test" in shown.err
+    found = json.loads(shown.out)
+    assert found["counts"]["train.not_constructible.irr_test"] == 30
+    assert found["quality"]["passed"]
+    assert not (tmp_path / "out" / "probe_test.jsonl").exists()
+
+
+def test_conversations_stay_conversations(
+    instruction_model: Path, by_api: list[str], stand_in: StandIn, tmp_path: Path
+) -> None:
+    """The file's prompts are message lists, which a run encodes by the chat template; so does the initial model."""
+    rows: list[dict[str, Any]] = []
+    for number in range(12):
+        messages = [{"role": "user", "content": pair(number)["prompt"].split(": ")[1].split("\n")[0]}]
+        answers = {side: [{"role": "assistant", "content": pair(number)[side]}] for side in ("chosen", "rejected")}
+        rows.append({"prompt": messages, **answers})
+    file = write_rows(tmp_path / "conversations.jsonl", rows)
+    data = ["dataset=files", f"dataset.path={file}", "dataset.n_held_out=4"]
+    own = ["--initial-model", str(instruction_model), "--initial-mode", "greedy", "--max-new-tokens", "5"]
+    places = ["--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "out")]
+    assert main(["probes", *data, *by_api, *own, *places]) == 0
+    made = rows_of(tmp_path / "out")
+    assert {str(row["prompt"]) for members in made.values() for row in members} == {str(row["prompt"]) for row in rows}
+    asked = stand_in.bodies[0]["messages"][0]["content"]
+    assert "Human: What should I know" in asked  # a rephraser reads it as plain text
+
+    from ldyn.commands.dataset_words import dataset_config
+    from ldyn.data.sources import load_data
+    from ldyn.probes.builder import ProbesConfig, build_probes
+
+    loaded = load_data(dataset_config(data), 0)
+    probes = build_probes(loaded, ProbesConfig(path=tmp_path / "out"), 0)
+    turns = {one.pair_id: one.turns for one in loaded.pairs}
+    assert all(one.turns == turns[one.example_id] for one in probes.examples["train"])
+    assert all(one.turns and "irr_hum" in one.responses for members in probes.examples.values() for one in members)
+    kept = [json.loads(path.read_text()) for path in (tmp_path / "cache").rglob("*.json")]
+    prompts = [one["question"]["prompt_ids"] for one in kept if "prompt_ids" in one["question"]]
+    user = PreTrainedTokenizerFast.from_pretrained(instruction_model).convert_tokens_to_ids("<|user|>")
+    assert len(prompts) == 12
+    assert all(ids[0] == user for ids in prompts)
