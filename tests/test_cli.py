@@ -159,15 +159,17 @@ def test_an_unknown_exception_passes_with_its_traceback(monkeypatch: pytest.Monk
     assert caught.traceback[-1].name == "broken"
 
 
-def test_a_faulty_job_of_a_sweep_does_not_keep_the_others_from_their_turn(
+def test_the_faults_of_all_jobs_of_a_sweep_are_told_before_any_runs(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(["train", "-m", "+exp=dpo_squeeze", "seed=-1,-2"]) == 2
+    monkeypatch.setattr("ldyn.run.run", lambda config: pytest.fail(f"seed {config.seed} has run"))
+    assert main(["train", "-m", "+exp=dpo_squeeze", "seed=-1,0,-2"]) == 2
     said = capsys.readouterr().err
-    assert "ldyn: job 0: The configuration has 1 fault" in said
-    assert "ldyn: job 1: The configuration has 1 fault" in said
+    assert "The configuration has 2 faults" in said
+    assert "found -1" in said
     assert "found -2" in said
+    assert not (tmp_path / "outputs").exists()
 
 
 def test_who_stops_a_job_of_a_sweep_stops_the_sweep(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

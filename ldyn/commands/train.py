@@ -26,6 +26,7 @@ def main(arguments: Sequence[str]) -> int:
         print(train_help(_config_folders(arguments)))
         return 0
     if {"-m", "--multirun"} & set(arguments):
+        _refuse_sweep_under_launcher()
         from ldyn.commands.sweeper import register_sweeper
 
         register_sweeper()
@@ -40,7 +41,6 @@ def _run_job(composed: DictConfig) -> None:
     from ldyn.trajectories import read_run
 
     with slurm_restarts(final_run_path(composed)):
-        _refuse_sweep_under_launcher()
         finished = settle_resume(composed, _overrides()) or _run_or_resume(composed)
     if finished is not None:
         print_results(read_run(finished))
@@ -63,10 +63,7 @@ def _run_or_resume(composed: DictConfig) -> Path | None:
 
 
 def _refuse_sweep_under_launcher() -> None:
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
-
-    if HydraConfig.get().mode == RunMode.MULTIRUN and launched_count() is not None:
+    if launched_count() is not None:
         expected = "expected trainer.num_processes=N without a launcher: ldyn then starts the processes of each job"
         raise ConfigError([f"-m: found a sweep under a launcher, whose processes meet only once; {expected}"])
 

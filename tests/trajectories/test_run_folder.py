@@ -43,11 +43,17 @@ def test_what_cannot_become_the_link_latest_does_not_undo_a_finished_run(tmp_pat
 
 def test_a_second_run_into_the_same_folder_is_refused_with_the_next_step(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path / "first")
+    folder.write_text("config.yaml", "")
     with pytest.raises(RunFolderError, match=r"unfinished run: go on with it by .*resume=.*first\.partial"):
         RunFolder.create(tmp_path / "first")
     folder.publish()
     with pytest.raises(RunFolderError, match=r"finished run.*choose another run name"):
         RunFolder.create(tmp_path / "first")
+
+
+def test_a_run_killed_before_it_had_written_anything_is_not_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "first.partial").mkdir()
+    assert RunFolder.create(tmp_path / "first").publish() == tmp_path / "first"
 
 
 @pytest.mark.parametrize("name", ["latest", "first.partial"])
