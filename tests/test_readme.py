@@ -45,6 +45,7 @@ SMALL_STUDIES = {
 }
 NEEDS_A_GPU_AND_A_NETWORK = "model=pythia_410m"
 STARTS_PROCESSES = "trainer.num_processes=2"
+CUT = "cut"  # the run that is stopped and gone on with
 LDYN = ROOT / "ldyn" / "__main__.py"
 
 
@@ -88,7 +89,7 @@ def test_make_knows_the_target(command):
 def test_every_ldyn_command_runs(folder, forked):
     for command in (command for command in COMMANDS if command.startswith("ldyn ")):
         words = made_small(shlex.split(command)[1:])
-        if any(word.startswith("resume=") for word in words):
+        if f"resume=outputs/dpo_squeeze/{CUT}" in words:
             cut_short(folder, forked)
         done = started(words, folder) if STARTS_PROCESSES in words else forked([LDYN, *words], cwd=folder)
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
@@ -108,7 +109,7 @@ def made_small(words: list[str]) -> list[str]:
     if words[0] in SMALL_STUDIES:
         return [*words, *SMALL_STUDIES[words[0]]]
     if words[0] != "train" or not any(word.startswith("+exp=") for word in words):
-        return [word.replace("RUN", "cut") for word in words]
+        return [word.replace("RUN", CUT) for word in words]
     is_named = any(word.startswith("hydra.sweep.dir=") for word in words)  # otherwise it is called by the time
     sweep = ["hydra.sweep.dir=outputs/sweeps/SWEEP"] if "-m" in words and not is_named else []
     own = SMALL_STUDIES["decompose"] if "+exp=decompose" in words else []
@@ -116,8 +117,8 @@ def made_small(words: list[str]) -> list[str]:
 
 
 def cut_short(folder: Path, forked) -> None:
-    """Make outputs/dpo_squeeze/cut.partial: a run that is killed when its second stage begins."""
-    words = ["train", "+exp=dpo_squeeze", "run=cut", *SMALL, *SMALL_WORLD]
+    """Make outputs/dpo_squeeze/CUT.partial: a run that is killed when its second stage begins."""
+    words = ["train", "+exp=dpo_squeeze", f"run={CUT}", *SMALL, *SMALL_WORLD]
     when = {**os.environ, "KILL_AT": f"scored dpo 0 {int(signal.SIGKILL)}"}
     script = ROOT / "tests" / "run" / "kill_at.py"
     assert forked([script, *words], cwd=folder, env=when).returncode == -signal.SIGKILL
