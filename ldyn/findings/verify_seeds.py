@@ -15,6 +15,7 @@ from ldyn.findings.seed_runs import by_setting
 from ldyn.findings.seeds_table import over_seeds_table
 from ldyn.records import FindingOverSeeds
 from ldyn.trajectories import Run, read_run
+from ldyn.trajectories.sweeps import run_folders
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,10 @@ class OverSeeds:
 
 
 def runs_in(path: Path) -> list[Path]:
-    """The runs in the folder ``path``, 2 before 10; none where it is a run itself."""
+    """The runs in the folder ``path`` that have begun; none where it is a run itself."""
     if (path / "manifest.json").exists():
         return []
-    found = (manifest.parent for manifest in path.glob("*/manifest.json") if not manifest.parent.is_symlink())
-    return sorted((folder.resolve() for folder in found), key=lambda folder: (len(folder.name), folder.name))
+    return [folder.resolve() for folder in run_folders(path) if (folder / "manifest.json").exists()]
 
 
 def judge_together(path: Path, folders: Sequence[Path]) -> list[OverSeeds]:

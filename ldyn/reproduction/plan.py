@@ -25,6 +25,8 @@ from ldyn.reproduction.settings import PartConfig, ReproduceConfig
 
 STUDIES: dict[str, type[RepeatedStudy]] = {"toy": ToyStudy, "images": ImagesStudy}
 LOGS = "logs"
+NOT_IN_THE_TEXT = {"test_probes"}
+"""Settings of a data set that its base model does not depend on."""
 
 
 @dataclass(frozen=True)
@@ -120,11 +122,12 @@ def _is_probed(work: Work, makers: Mapping[str, tuple[str, frozenset[int]]]) -> 
 
 def _work(run: RunConfig) -> Iterator[Work]:
     """The base and the stages, each with an identity that covers all that it is made of."""
-    world = [_plain(run.model), _plain(run.dataset), run.seed]
+    model, data = _plain(run.model), _plain(run.dataset)
     if isinstance(run.model, TinyConfig):
-        yield Work("base", _identity(world), pretraining_steps=run.model.steps)
+        text = {key: value for key, value in data.items() if key not in NOT_IN_THE_TEXT}
+        yield Work("base", _identity([model, text, run.seed]), pretraining_steps=run.model.steps)
     probes = {key: value for key, value in _plain(run.probes).items() if key != "schedule"}
-    identities = {"base": _identity([world, probes])}
+    identities = {"base": _identity([model, data, run.seed, probes])}
     for name, stage in run.stages.items():
         settings = {**_plain(stage), "start": identities[stage.start]}
         settings["trainer"] = {k: v for k, v in settings["trainer"].items() if k != "snapshots"}

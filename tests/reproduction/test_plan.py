@@ -16,9 +16,11 @@ def test_every_scale_is_a_valid_plan(planned, scale):
 
 
 def test_base_and_stages_are_made_once_for_each_seed(planned):
-    """But for extend_wins, which asks more unseen questions: for all that a plan knows, those of another world."""
+    """But for the stages of extend_wins, which are probed with more unseen questions."""
     _, jobs = planned("seeds=2")
     for seed in (0, 1):
+        asked = next(job for job in jobs if job.name == f"extend_wins/seed-{seed}")
+        assert asked.takes_over == {"base": f"decompose/seed-{seed}"}
         runs = [job for job in jobs if job.name.endswith(f"seed-{seed}") and job.part != "extend_wins"]
         made = [stage for job in runs for stage in job.makes]
         assert len(set(made)) == len(made)
