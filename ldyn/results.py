@@ -19,13 +19,15 @@ from ldyn.trajectories import Run, RunFolder, read_run
 WIDTH_OF_LOGS = 160
 
 
-def conclude(folder: RunFolder, manifest: Manifest) -> tuple[Sequence[Finding], Sequence[Path], Path]:
+def conclude(
+    folder: RunFolder, manifest: Manifest, *, with_report: bool = True
+) -> tuple[Sequence[Finding], Sequence[Path], Path | None]:
     """Judge the claims, draw and write the report, all from the files of the run; findings, figures and the page."""
     run = read_run(folder.path)
     findings = find_all(run.trajectories, run.stages, run.planned_steps, run.tables)
     folder.write_json("findings.json", findings)
     manifest.update(status="finished", finished=now())
-    report = build_report(folder.path)
+    report = build_report(folder.path) if with_report else None
     return findings, sorted((folder.path / "figures").glob("*.png")), report
 
 
@@ -34,7 +36,9 @@ def print_results(run: Run) -> None:
     console = Console(width=None if sys.stdout.isatty() else WIDTH_OF_LOGS)
     console.print(findings_table(run.findings))
     console.print(time_table(run))
-    console.print(f"Report: {run.path / 'report.html'}", soft_wrap=True)
+    report = run.path / "report.html"
+    said = f"Report: {report}" if report.exists() else f"Report: not drawn yet; `ldyn report {run.path}` draws it"
+    console.print(said, soft_wrap=True)
 
 
 def time_table(run: Run) -> Table:

@@ -52,5 +52,5 @@ def run(config: RunConfig) -> Path:
                         hold_contests(config, plans, prepared, session)
                 if config.decompose is not None:
                     decompose_run(config, plans, prepared, session)
-                session.conclude()
+                session.conclude(with_report=config.report)
     return session.publish()

@@ -90,11 +90,11 @@ class Session:
         self.store.append_log(stage, self._unwritten)
         self._unwritten = []
 
-    def conclude(self) -> None:
+    def conclude(self, *, with_report: bool) -> None:
         """Merge the trajectories, judge the claims, draw and write the report; then tell whoever watches."""
         with self.timed("findings and report"):
             self.store.publish()
-            results = conclude(self.folder, self.manifest)
+            results = conclude(self.folder, self.manifest, with_report=with_report)
         self.observer.run_finished(*results)  # now, as trackers attach the manifest, which has all times in it
 
     def publish(self) -> Path:

@@ -11,7 +11,7 @@ import yaml
 from ldyn.config.loading import config_to_yaml
 from ldyn.config.schema import RunConfig, StudyConfig
 
-OF_THE_JOB = ("run", "resume", "paths", "logger")
+OF_THE_JOB = ("run", "resume", "paths", "logger", "report")
 """What may differ between the jobs of one run; everything else decides the trajectory."""
 
 

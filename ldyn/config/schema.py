@@ -93,7 +93,10 @@ class StudyConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Everything that decides what a run does. Two equal configs on one machine give the same trajectory."""
+    """Everything that decides what a run does. Two equal configs on one machine give the same trajectory.
+
+    report: whether a run ends with figures and a report; `ldyn report` draws them at any time.
+    """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}  # inherited by every dataclass below
 
@@ -111,6 +114,7 @@ class RunConfig:
     decompose: DecompositionConfig | None = None
     wins: WinsConfig | None = None
     resume: Path | None = field(default=None)
+    report: bool = True
 
 
 @dataclass(frozen=True)
