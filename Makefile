@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup squeeze reproduce check test test-slurm clean
+.PHONY: help setup squeeze reproduce check test test-slow test-slurm clean
 
 help:  ## this list
 	@awk -F ':.*##  *' '/^[a-z-]+:.*##/ {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ check: setup  ## what CI checks: lint, format, types, and that every configurati
 
 test: setup  ## the tests
 	$(BIN)/pytest -n 2
+
+test-slow: setup  ## the tests that take long: the commands of README and docs, runs of several processes
+	$(BIN)/pytest -n 2 -m slow
 
 test-slurm: setup  ## sweeps and pre-emption on a SLURM that is started for it (root, Debian's packages)
 	settings="$$(scripts/slurm_sandbox.sh up)" && eval "$$settings" && \

@@ -96,7 +96,7 @@ def test_a_sweep_goes_on_with_what_is_missing_and_tells_what_fails(
     """Two jobs have finished; of two more one fails, the other is run all the same."""
     shutil.copytree(work / "sweep", work / "more", symlinks=True)
     monkeypatch.chdir(work)
-    sweep = ["train", "-m", "+exp=smoke", "logger=none", "algorithm.beta=0.2", "hydra.sweep.dir=more"]
+    sweep = ["train", "-m", "+exp=smoke", "logger=none", "report=false", "algorithm.beta=0.2", "hydra.sweep.dir=more"]
     assert main([*sweep, "seed=2,1", "resume=auto"]) == 0
     assert "2 jobs: 2 finished" in capsys.readouterr().err
     diverging = "stages.dpo.trainer.learning_rate=1e30,2e-5"
@@ -104,7 +104,8 @@ def test_a_sweep_goes_on_with_what_is_missing_and_tells_what_fails(
     told = capsys.readouterr().err
     assert "2 jobs: 1 new, 1 finished" in told  # 2e-5 is the default, so that run is there
     assert "- job 2 (stages.dpo.trainer.learning_rate=1e+30) failed: TrainingError: In the batch after step" in told
-    assert f"Go on with: ldyn train -m +exp=smoke logger=none algorithm.beta=0.2 seed=1 {diverging} resume=auto" in told
+    fixed = "+exp=smoke logger=none report=false algorithm.beta=0.2"
+    assert f"Go on with: ldyn train -m {fixed} seed=1 {diverging} resume=auto" in told
     assert not (work / "more" / "3").exists()
 
 

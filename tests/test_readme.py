@@ -6,7 +6,6 @@ import re
 import shlex
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -21,6 +20,7 @@ FILES = {
 COMMANDS = [line.split("  #")[0].strip() for block in SHELL for line in block.splitlines() if line.strip()]
 SMALL = [
     "logger=none",
+    "report=false",
     "model.hidden_size=32",
     "model.layers=2",
     "model.heads=2",
@@ -28,6 +28,7 @@ SMALL = [
     "model.warmup_steps=5",
     "probes.n_train=8",
     "probes.n_test=6",
+    "probes.families=[chosen,rejected,irr_train,irr_test]",
     "probes.schedule.points=3",
     "samples.examples=2",
     "samples.max_new_tokens=8",
@@ -44,7 +45,7 @@ SMALL_STUDIES = {
     "decompose": ["decompose.examples=2", "decompose.kernel_examples=1", "decompose.projections=2"],
 }
 NEEDS_A_GPU_AND_A_NETWORK = "model=pythia_410m"
-STARTS_PROCESSES = "trainer.num_processes=2"
+STARTS_PROCESSES = "trainer.num_processes=2"  # such runs have tests of their own
 CUT = "cut"  # the run that is stopped and gone on with
 LDYN = ROOT / "ldyn" / "__main__.py"
 
@@ -86,25 +87,20 @@ def test_make_knows_the_target(command):
     assert subprocess.run([*command.split(), "--dry-run"], cwd=ROOT, capture_output=True, check=False).returncode == 0
 
 
+@pytest.mark.slow
 def test_every_ldyn_command_runs(folder, forked):
     for command in (command for command in COMMANDS if command.startswith("ldyn ")):
         words = made_small(shlex.split(command)[1:])
         if f"resume=outputs/dpo_squeeze/{CUT}" in words:
             cut_short(folder, forked)
-        done = started(words, folder) if STARTS_PROCESSES in words else forked([LDYN, *words], cwd=folder)
+        done = forked([LDYN, *words], cwd=folder)
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     assert (folder / "outputs/dpo_squeeze/latest/report.html").exists()
 
 
-def started(words: list[str], folder: Path) -> subprocess.CompletedProcess:
-    """As a shell starts it, importing everything anew."""
-    line = [sys.executable, LDYN, *words]
-    return subprocess.run(line, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
-
-
 def made_small(words: list[str]) -> list[str]:
-    """The same command with less to do; what needs a GPU and weights from the hub is composed only."""
-    if NEEDS_A_GPU_AND_A_NETWORK in words:
+    """The same command with less to do; what needs a GPU and weights from the hub, or processes, is composed only."""
+    if NEEDS_A_GPU_AND_A_NETWORK in words or STARTS_PROCESSES in words:
         return [*words, "--cfg", "job"]
     if words[0] in SMALL_STUDIES:
         return [*words, *SMALL_STUDIES[words[0]]]

@@ -19,10 +19,18 @@ BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE, flags=re.DOTALL | re.MULTILI
 COMMANDS = [shlex.split(line)[1:] for language, content in BLOCKS if not language for line in content.splitlines()]
 OF_A_PROBE_SET = [words for words in COMMANDS if "outputs/probes/my_pairs" in " ".join(words)]
 OTHERS = [words for words in COMMANDS if words not in OF_A_PROBE_SET]
-SMALL = ["logger=none", "probes.n_train=8", "probes.n_test=4", "probes.schedule.points=3", "samples.examples=2"]
+SMALL = [
+    "logger=none",
+    "report=false",
+    "probes.n_train=8",
+    "probes.n_test=4",
+    "probes.schedule.points=3",
+    "samples.examples=2",
+]
 SMALL += ["samples.max_new_tokens=8", "recipe.sft.max_steps=3", "recipe.preference.max_steps=3"]
 SMALL_BASE = ["model.hidden_size=32", "model.layers=2", "model.heads=2", "model.steps=30", "model.warmup_steps=5"]
 OWN_MODEL = ["recipe.sft.epochs=null", "recipe.preference.epochs=null"]
+pytestmark = pytest.mark.slow
 ONE_PROCESS = """
 import json, sys
 from ldyn.cli import main
@@ -82,9 +90,9 @@ def made_small(words: list[str]) -> list[str]:
 def test_the_walk_ends_with_reports_answers_and_judgements(walked):
     for path in ("my_pairs/first/report.html", "generate/my_pairs/samples.jsonl", "judge/my_pairs/judge.json"):
         assert (walked / "outputs" / path).is_file(), path
-    assert (walked / "outputs" / "my_model_run" / "latest" / "report.html").is_file()
+    assert (walked / "outputs" / "my_model_run" / "latest" / "findings.json").is_file()
 
 
 def test_the_probe_set_is_built_checked_and_trained_beside(walked):
     run(walked, OF_A_PROBE_SET)
-    assert (walked / "outputs" / "my_pairs" / "probed" / "report.html").is_file()
+    assert (walked / "outputs" / "my_pairs" / "probed" / "findings.json").is_file()

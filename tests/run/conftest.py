@@ -7,6 +7,9 @@ from hydra import compose, initialize_config_dir
 
 from ldyn.config import RunConfig, load_config
 
+FEW_PROBES = (
+    "probes.families=[chosen,rejected,irr_train,irr_test]"  # not those that the model writes, which take longer
+)
 CONFIGS = Path(__file__).parents[2] / "configs"
 
 
@@ -28,7 +31,8 @@ def smoke(outputs):
 
 
 def arguments(outputs: Path, run: str) -> list[str]:
-    return ["+exp=smoke", "logger=none", f"paths.outputs={outputs}", f"paths.cache={outputs}/cache", f"run={run}"]
+    paths = [f"paths.outputs={outputs}", f"paths.cache={outputs}/cache"]
+    return ["+exp=smoke", "logger=none", "report=false", FEW_PROBES, *paths, f"run={run}"]
 
 
 @pytest.fixture(scope="session")

@@ -19,14 +19,13 @@ from ldyn.trajectories import read_run, read_token_summaries, read_tokens
 
 CONTRACT = ("config.yaml", "manifest.json", "trajectories.parquet", "train_log.parquet", "findings.json")
 CONTRACT += ("report.html", "samples.jsonl", "figures", "checkpoints")
-
-
+EVERY_PROBE = "probes.families=all"
 KILL_AT = Path(__file__).with_name("kill_at.py")
 
 
 @pytest.fixture(scope="module")
 def first(smoke) -> Path:
-    return run(smoke("first"))
+    return run(smoke("first", "report=true", EVERY_PROBE))
 
 
 def final_weights(folder: Path, stage: str) -> dict:
@@ -69,7 +68,7 @@ def test_a_stage_starts_where_the_one_before_it_ended(first):
 
 
 def test_the_same_seed_gives_the_same_run_and_another_seed_another(first, smoke):
-    again, other = read_run(run(smoke("again"))), read_run(run(smoke("other", "seed=1")))
+    again, other = (read_run(run(smoke(*job, EVERY_PROBE))) for job in (("again",), ("other", "seed=1")))
     pd.testing.assert_frame_equal(read_run(first).trajectories, again.trajectories, check_exact=True)
     assert read_run(first).manifest["hashes"] == again.manifest["hashes"]
     assert all(again.manifest["hashes"][name] != other.manifest["hashes"][name] for name in again.manifest["hashes"])
@@ -90,7 +89,9 @@ def test_a_second_run_into_the_same_folder_is_refused(smoke):
 
 
 def test_the_stored_config_reads_back(first, smoke):
-    assert load_config(yaml.safe_load((first / "config.yaml").read_text())) == smoke("first")
+    assert load_config(yaml.safe_load((first / "config.yaml").read_text())) == smoke(
+        "first", "report=true", EVERY_PROBE
+    )
 
 
 LONGER = (
@@ -123,6 +124,12 @@ def test_token_records_fit_the_trajectories_and_the_scores_do_not_depend_on_them
     without = run(smoke("without_tokens", *LONGER, "probes.per_token=false"))
     assert not (without / "per_token").exists()
     pd.testing.assert_frame_equal(read_run(without).trajectories, uninterrupted.trajectories, check_exact=True)
+
+
+def test_a_run_without_a_report_can_have_it_drawn_later(uninterrupted):
+    assert not (uninterrupted.path / "report.html").exists()
+    assert main(["report", str(uninterrupted.path)]) == 0
+    assert (uninterrupted.path / "report.html").exists()
 
 
 MOMENTS = [("scored", "sft", 3), ("scored", "dpo", 1), ("scoring", "dpo", 5), ("saving", "sft", 4)]

@@ -25,7 +25,7 @@ SETTINGS = (
 )
 KEYS = ["stage", "algorithm", "step", "examples_seen", "epoch", "split", "example_id", "probe", "n_tokens"]
 
-pytestmark = pytest.mark.skipif(usable_cores() < 2, reason="two processes need two cores")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(usable_cores() < 2, reason="two processes need two cores")]
 
 
 def status(folder: Path) -> tuple[str, str]:
@@ -99,7 +99,7 @@ def test_a_lost_process_ends_the_run_and_nothing_measured_is_lost(one_lost, part
 
 def test_two_processes_measure_what_one_does(finished, outputs, smoke):
     """30 pairs in batches of 8: what is left over in an epoch is 6, three rows for each process."""
-    alone, together = read_run(run(smoke("alone", *SETTINGS))), read_run(outputs / "smoke" / "together")
+    alone, together = read_run(run(smoke("by_one", *SETTINGS))), read_run(outputs / "smoke" / "together")
     pd.testing.assert_frame_equal(alone.trajectories[KEYS], together.trajectories[KEYS])
     for one, two in ((alone.trajectories, together.trajectories), (alone.train_log, together.train_log)):
         numbers = [name for name in one.select_dtypes("number") if name != "accuracy"]  # of margins near 0 at first
