@@ -31,7 +31,7 @@ check: setup  ## what CI checks: lint, format, types, and that every configurati
 	$(BIN)/pytest tests/test_configs_compose.py
 
 test: setup  ## the tests
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist loadfile  # what the tests of a file share is made once, not in both processes
 
 test-slurm: setup  ## sweeps and pre-emption on a SLURM that is started for it (root, Debian's packages)
 	settings="$$(scripts/slurm_sandbox.sh up)" && eval "$$settings" && \
