@@ -4,10 +4,12 @@ Run by ``forked`` of conftest.py through runpy.run_path, with these globals: COM
 (where it runs), ENVIRONMENT (all of it), STDOUT and STDERR (files).
 """
 
+import gc
 import os
 import runpy
 import sys
 
+gc.freeze()  # what was imported before the fork need not be looked at by every collection after it
 given = globals()
 for path, descriptor in ((given["STDOUT"], 1), (given["STDERR"], 2)):
     os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import runpy
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from tempfile import mkdtemp
 
 os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", TOKENIZERS_PARALLELISM="false", MPLBACKEND="Agg")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported; tiny models gain nothing from more
@@ -20,6 +23,12 @@ sys.path.append(str(ROOT / "tests" / "tracking"))  # wandb_files.py is no test m
 AS_COMMAND = Path(__file__).with_name("as_command.py")
 
 Forked = Callable[..., "subprocess.CompletedProcess[str]"]
+Ranks = Callable[[Path, int, Path], None]
+
+
+def pytest_collection_finish() -> None:
+    """What was imported lives on: accelerate collects garbage at the start of every training, which looks at it all."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -40,13 +49,14 @@ def forked(tmp_path_factory: pytest.TempPathFactory) -> Forked:
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["ldyn.run", "ldyn.commands.train", "ldyn.commands.report", "ldyn.generate"])
-    folder = tmp_path_factory.mktemp("forked")
-    files = {"STDOUT": str(folder / "stdout"), "STDERR": str(folder / "stderr")}
+    outputs = tmp_path_factory.mktemp("forked")
 
     def run(
         command: Sequence[str | Path], *, cwd: Path = ROOT, env: Mapping[str, str] | None = None, timeout: float = 300
     ) -> subprocess.CompletedProcess[str]:
         words, environment = [str(word) for word in command], dict(os.environ if env is None else env)
+        own = mkdtemp(dir=outputs)  # several may run at once
+        files = {"STDOUT": f"{own}/stdout", "STDERR": f"{own}/stderr"}
         given = {"COMMAND": words, "FOLDER": str(cwd), "ENVIRONMENT": environment, **files}
         process = context.Process(target=runpy.run_path, args=(str(AS_COMMAND), given))
         process.start()
@@ -56,5 +66,17 @@ def forked(tmp_path_factory: pytest.TempPathFactory) -> Forked:
             raise subprocess.TimeoutExpired(words, timeout)
         said = (Path(path).read_text(encoding="utf-8") for path in files.values())
         return subprocess.CompletedProcess(words, process.exitcode, *said)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def ranks(forked: Forked) -> Ranks:
+    """``ranks(script, number, folder)`` runs `python script RANK folder` for each rank, all at once, to their end."""
+
+    def run(script: Path, number: int, folder: Path) -> None:
+        with ThreadPoolExecutor(number) as threads:
+            done = list(threads.map(lambda rank: forked([script, str(rank), folder]), range(number)))
+        assert [one.returncode for one in done] == [0] * number, [one.stderr for one in done]
 
     return run

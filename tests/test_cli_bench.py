@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from multiprocessing import get_context
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -52,6 +54,12 @@ def checkpoint(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> Path:
 
 
 class TestBench:
+    @pytest.fixture
+    def quick_processes(self, forked: Callable[..., object], monkeypatch: pytest.MonkeyPatch) -> None:
+        """The methods' processes are forked with torch imported; tests/bench/test_bench_processes.py has fresh ones."""
+        monkeypatch.setattr("ldyn.bench.processes.get_context", lambda _: get_context("forkserver"))
+
+    @pytest.mark.usefixtures("quick_processes")
     def test_methods_are_measured_and_agree(self, probes: Path, capsys: pytest.CaptureFixture[str]) -> None:
         settings = [f"dataset.path={probes}", "bench.examples=1", "bench.threads=1", "bench.repetitions=1"]
         assert main(["bench", "probes", *SMALL_MODEL, *settings, "bench.device=cpu", "--json"]) == 0

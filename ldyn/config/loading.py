@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, TypeVar
 
 import yaml
@@ -55,7 +56,7 @@ def validated(
     missing = [f"{key}: found nothing, expected a value" for key in _missing_keys(composed)]
     faults = experiment_faults(settings)
     try:
-        config = _adapter(kind).validate_json(json.dumps(settings, default=str), strict=True)
+        config: Config = _adapter(kind).validate_json(json.dumps(settings, default=str), strict=True)
         faults += fitting(config)
     except ValidationError as error:
         faults = [*fault_lines(error, kind), *faults]
@@ -127,5 +128,6 @@ def _missing_keys(composed: DictConfig | Mapping[str, Any]) -> list[str]:
     return sorted(OmegaConf.missing_keys(composed)) if isinstance(composed, DictConfig) else []
 
 
-def _adapter(kind: type[Config]) -> TypeAdapter[Config]:
-    return TypeAdapter(kind)
+@cache
+def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)  # takes longer than what it is used for

@@ -103,11 +103,10 @@ def test_scores_of_pairs_stand_beside_what_became_of_them(tables):
 
 
 def test_an_update_on_pairs_of_ones_choice(experiment):
-    found = decompose(experiment, moments(experiment, ["dpo"], [2]), ["pair1"], SMALL, NOTHING, quiet)["changes"]
-    assert set(found[found["in_batch"]]["example_id"]) == {"pair1"}
-    assert "displacement" not in decompose(
-        experiment, moments(experiment, ["dpo"], [2]), ["pair1"], SMALL, NOTHING, quiet
-    )
+    found = decompose(experiment, moments(experiment, ["dpo"], [2]), ["pair1"], SMALL, NOTHING, quiet)
+    changes = found["changes"]
+    assert set(changes[changes["in_batch"]]["example_id"]) == {"pair1"}
+    assert "displacement" not in found
 
 
 def test_a_pair_that_was_truncated_away_is_named(experiment):

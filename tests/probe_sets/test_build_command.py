@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
+import multiprocessing
 import signal
-import subprocess
-import sys
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from ldyn.cli import main
 from ldyn.probes.quality import check_probe_set
 from ldyn.records import PROBE_FAMILIES
 
+LDYN = Path(__file__).parents[2] / "ldyn" / "__main__.py"
 ALL_BUT_OWN = {*PROBE_FAMILIES} - {"chosen_initial", "chosen_selfr"}
 REPHRASES = 5 * 12  # probes × examples
 
@@ -96,19 +97,22 @@ def test_a_dry_run_asks_nothing_and_needs_no_key(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_build_that_is_killed_goes_on(build: list[str], by_api: list[str], stand_in: StandIn, tmp_path: Path) -> None:
-    def slowly(body: dict[str, Any]) -> Reply:
+def test_a_build_that_is_killed_goes_on(
+    build: list[str], by_api: list[str], stand_in: StandIn, tmp_path: Path, forked: Callable[..., Any]
+) -> None:
+    once = threading.Lock()
+
+    def kills_halfway(body: dict[str, Any]) -> Reply:
+        if len(stand_in.bodies) >= REPHRASES // 2 and once.acquire(blocking=False):
+            [process] = multiprocessing.active_children()
+            process.kill()
         time.sleep(0.05)
         return writes_well(body)
 
-    stand_in.behaviour = slowly
-    line = [sys.executable, "-m", "ldyn", *build, *by_api, "--concurrency", "2"]
-    process = subprocess.Popen(line, env=os.environ, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    while len(stand_in.bodies) < REPHRASES // 2 and process.poll() is None:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    stand_in.behaviour = kills_halfway
+    assert forked([LDYN, *build, *by_api, "--concurrency", "2"]).returncode == -signal.SIGKILL
     before = len(stand_in.bodies)
+    assert before >= REPHRASES // 2
     assert not (tmp_path / "out").exists()
     assert main([*build, *by_api]) == 0
     assert REPHRASES <= len(stand_in.bodies) <= REPHRASES + 3  # asked twice: what was under way when it was killed

@@ -1,7 +1,5 @@
 """Two and three processes against one: the same scores in every process, none lost, none doubled."""
 
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,40 +14,47 @@ from ldyn.records import EncodedProbeExample, ProbeScore, TokenRecord
 
 SCRIPT = Path(__file__).with_name("score_as_rank.py")
 RANKS = [(2, 0), (2, 1), (3, 0), (3, 1), (3, 2)]
-TIMEOUT_S = 120
 
 Models = Callable[..., PreTrainedModel]
+Ranks = Callable[[Path, int, Path], None]
 Examples = list[EncodedProbeExample]
 AssertClose = Callable[[Sequence[ProbeScore], Sequence[ProbeScore], float], None]
 
 
 @pytest.fixture(scope="module")
 def results(
-    tiny_model: Models, examples: Examples, tmp_path_factory: pytest.TempPathFactory
+    tiny_model: Models, examples: Examples, tmp_path_factory: pytest.TempPathFactory, ranks: Ranks
 ) -> dict[tuple[int, int], Any]:
     """(number of processes, rank) -> task -> what the process got."""
     folder = tmp_path_factory.mktemp("ranks")
     models = {world_size: tiny_model("gpt_neox") for world_size in (2, 3)}
     torch.save({"model": models, "examples": examples}, folder / "task.pt")
-    ranks = [subprocess.Popen([sys.executable, SCRIPT, str(rank), folder], stderr=subprocess.PIPE) for rank in range(3)]
-    said = [rank.communicate(timeout=TIMEOUT_S)[1].decode() for rank in ranks]
-    assert [rank.returncode for rank in ranks] == [0, 0, 0], said
+    ranks(SCRIPT, 3, folder)
     of_ranks = [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(3)]
     return {(world_size, rank): of_ranks[rank][world_size] for world_size, rank in RANKS}
+
+
+@pytest.fixture(scope="module")
+def alone(tiny_model: Models, examples: Examples) -> list[ProbeScore]:
+    return score_probes(tiny_model("gpt_neox"), examples, token_budget=120, pad_id=0)
+
+
+@pytest.fixture(scope="module")
+def tokens_alone(tiny_model: Models, examples: Examples) -> list[TokenRecord]:
+    return score_tokens(tiny_model("gpt_neox"), examples, token_budget=120, pad_id=0)[1]
 
 
 @pytest.mark.parametrize("task", ["all", "ddp", "fsdp", "fsdp, another budget"])
 @pytest.mark.parametrize("process", RANKS)
 def test_each_process_gets_what_one_alone_gets(
     results: dict[tuple[int, int], Any],
-    tiny_model: Models,
+    alone: list[ProbeScore],
     examples: Examples,
     assert_close: AssertClose,
     process: tuple[int, int],
     task: str,
 ) -> None:
     assert len(examples) % process[0] != 0  # shares are of different sizes
-    alone = score_probes(tiny_model("gpt_neox"), examples, token_budget=120, pad_id=0)
     assert_close(results[process][task], alone, 1e-5)
 
 
@@ -75,11 +80,10 @@ def test_all_processes_get_the_same_bits(results: dict[tuple[int, int], Any], pr
 
 @pytest.mark.parametrize("process", RANKS)
 def test_token_records_are_gathered(
-    results: dict[tuple[int, int], Any], tiny_model: Models, examples: Examples, process: tuple[int, int]
+    results: dict[tuple[int, int], Any], tokens_alone: list[TokenRecord], process: tuple[int, int]
 ) -> None:
     found: list[TokenRecord] = results[process]["tokens"][1]
-    _, alone = score_tokens(tiny_model("gpt_neox"), examples, token_budget=120, pad_id=0)
-    for one, other in zip(found, alone, strict=True):
+    for one, other in zip(found, tokens_alone, strict=True):
         assert (one.example_id, one.probe) == (other.example_id, other.probe)
         assert np.array_equal(one.token_ids, other.token_ids)
         np.testing.assert_allclose(one.logp, other.logp, rtol=1e-4, atol=1e-5)

@@ -17,6 +17,7 @@ from ldyn.training.settings import TrainerConfig
 from ldyn.training.stage import StagePlan, make_trainer
 
 OPTIONS = sorted(path.stem for path in (config_folder() / "algorithm").glob("*.yaml"))
+PAIRWISE = [option for option in OPTIONS if not option.startswith("sft")]
 CONFIG = TrainerConfig(learning_rate=3e-3, max_steps=6, batch_size=13)  # all pairs in each step: the loss must fall
 STATISTICS = ("mean", "p10", "p50", "p90")
 
@@ -26,6 +27,18 @@ def plan_for(*overrides: str, stage: int = -1, config: TrainerConfig = CONFIG) -
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
         plan = stage_plans(load_config(compose("train", ["+exp=smoke", *overrides])))[stage]
     return dataclasses.replace(plan, trainer=config)
+
+
+@pytest.fixture(scope="module")
+def plans() -> dict[str, StagePlan]:
+    """Every pairwise algorithm as a stage of one experiment, and both losses of SFT."""
+    stages = [f"+algorithm@stages.{option}.algorithm={option}" for option in PAIRWISE]
+    rest = "{view: [chosen,rejected], start: sft, trainer: {max_steps: 2}}"
+    more = [f"++stages.{option}={rest}" for option in PAIRWISE]
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        pairwise = stage_plans(load_config(compose("train", ["+exp=smoke", *stages, *more])))[1:]
+    sft = {option: plan_for(f"algorithm@sft={option}", stage=0) for option in OPTIONS if option not in PAIRWISE}
+    return {plan.info.name: plan for plan in pairwise} | sft
 
 
 def log_of(plan: StagePlan, model, tokenizer, pairs, folder: Path) -> list[dict[str, float]]:
@@ -40,9 +53,9 @@ def weights(model) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_every_algorithm_composes_and_its_loss_falls(option, make_model, tokenizer, pairs, tmp_path):
-    is_sft = option.startswith("sft")
-    plan = plan_for(f"algorithm@sft={option}", stage=0) if is_sft else plan_for(f"algorithm={option}")
+def test_every_algorithm_composes_and_its_loss_falls(option, plans, make_model, tokenizer, pairs, tmp_path):
+    is_sft = option not in PAIRWISE
+    plan = dataclasses.replace(plans[option], trainer=CONFIG)
     assert plan.algorithm.name == option
     log = log_of(plan, make_model(), tokenizer, pairs, tmp_path)
     assert len(log) == CONFIG.max_steps
@@ -55,15 +68,9 @@ def test_every_algorithm_composes_and_its_loss_falls(option, make_model, tokeniz
     assert is_sft or log[0]["coefficient_rejected_p10"] < 0
 
 
-def test_every_algorithm_may_be_a_stage_of_one_experiment():
-    pairwise = [option for option in OPTIONS if not option.startswith("sft")]
-    stages = [f"+algorithm@stages.{option}.algorithm={option}" for option in pairwise]
-    rest = "{view: [chosen,rejected], start: sft, trainer: {max_steps: 2}}"
-    more = [f"++stages.{option}={rest}" for option in pairwise]
-    with initialize_config_dir(str(config_folder()), version_base="1.3"):
-        plans = stage_plans(load_config(compose("train", ["+exp=smoke", *stages, *more])))
-    found = {plan.info.name: (plan.algorithm.name, plan.info.start) for plan in plans[1:]}
-    assert found == {option: (option, "sft") for option in pairwise}
+def test_every_algorithm_may_be_a_stage_of_one_experiment(plans):
+    found = {name: (plans[name].algorithm.name, plans[name].info.start) for name in plans if name in PAIRWISE}
+    assert found == {option: (option, "sft") for option in PAIRWISE}
 
 
 def test_the_log_has_the_coefficients_of_the_formula_and_the_energies_of_the_residuals(

@@ -53,6 +53,13 @@ def fail_from(step, monkeypatch, function, error):
 NO_ROOM = "No space left on device"
 
 
+@pytest.fixture(scope="module")
+def whole(make_model, tokenizer, pairs, tmp_path_factory):
+    """The last weights of the stage where nothing fails."""
+    final = train(make_model(), tokenizer, pairs, tmp_path_factory.mktemp("whole"))
+    return (final / "model.safetensors").read_bytes()
+
+
 @pytest.mark.parametrize(
     ("function", "error"),
     [
@@ -64,7 +71,9 @@ NO_ROOM = "No space left on device"
         (("transformers.PreTrainedModel", "save_pretrained"), SafetensorError(f"I/O error: {NO_ROOM} (os error 28)")),
     ],
 )
-def test_a_full_disk_keeps_the_checkpoint_before(function, error, make_model, tokenizer, pairs, tmp_path, monkeypatch):
+def test_a_full_disk_keeps_the_checkpoint_before(
+    function, error, whole, make_model, tokenizer, pairs, tmp_path, monkeypatch
+):
     import transformers
 
     owner = transformers.PreTrainedModel if isinstance(function[0], str) else function[0]
@@ -74,8 +83,7 @@ def test_a_full_disk_keeps_the_checkpoint_before(function, error, make_model, to
     assert last_complete_checkpoint(tmp_path / "full")[1] == 2
     free_some_room()
     resumed = train(make_model(), tokenizer, pairs, tmp_path / "full")
-    whole = train(make_model(), tokenizer, pairs, tmp_path / "whole")
-    assert (resumed / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+    assert (resumed / "model.safetensors").read_bytes() == whole
 
 
 def test_another_error_while_saving_stays_what_it_is(make_model, tokenizer, pairs, tmp_path, monkeypatch):

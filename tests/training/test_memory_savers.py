@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from functools import cache
 
 import pytest
 import torch
@@ -48,6 +49,12 @@ def trained(name, model, tokenizer, pairs, folder, stop_at=None, **settings):
     return losses, final
 
 
+@pytest.fixture(scope="module")
+def plain(make_model, tokenizer, pairs, tmp_path_factory):
+    """``plain(name)``: losses and final weights of training without any of it, done once for each name."""
+    return cache(lambda name: trained(name, make_model(), tokenizer, pairs, tmp_path_factory.mktemp(name)))
+
+
 def weights(final):
     return load_file(final / "model.safetensors")
 
@@ -61,30 +68,24 @@ def assert_same_training(one, other, rtol=1e-4, atol=1e-5):
 
 
 @pytest.mark.parametrize("name", ["sft", "sft_token_mean", "dpo"])
-def test_two_parts_of_four_are_a_batch_of_eight(name, make_model, tokenizer, pairs, tmp_path):
+def test_two_parts_of_four_are_a_batch_of_eight(name, plain, make_model, tokenizer, pairs, tmp_path):
     """13 pairs: the second update of an epoch has five rows, in parts of four and one."""
-    whole = trained(name, make_model(), tokenizer, pairs, tmp_path / "whole")
-    parts = trained(name, make_model(), tokenizer, pairs, tmp_path / "parts", gradient_accumulation=2)
-    assert_same_training(whole, parts)
+    parts = trained(name, make_model(), tokenizer, pairs, tmp_path, gradient_accumulation=2)
+    assert_same_training(plain(name), parts)
 
 
-def test_gradient_checkpointing_changes_nothing(make_model, tokenizer, pairs, tmp_path):
-    plain = trained("dpo", make_model(), tokenizer, pairs, tmp_path / "plain")
-    saving = trained("dpo", make_model(), tokenizer, pairs, tmp_path / "saving", gradient_checkpointing=True)
-    assert_same_training(plain, saving, rtol=1e-6, atol=1e-7)
-    trainer = make_trainer(
-        plan_for("dpo", gradient_checkpointing=True), make_model(), tokenizer, pairs, folder=tmp_path, seed=0
-    )
-    trainer.train()
-    assert trainer.model.is_activation_checkpointing
+def test_gradient_checkpointing_changes_nothing(plain, make_model, tokenizer, pairs, tmp_path):
+    model = make_model()
+    saving = trained("dpo", model, tokenizer, pairs, tmp_path, gradient_checkpointing=True)
+    assert_same_training(plain("dpo"), saving, rtol=1e-6, atol=1e-7)
+    assert model.is_activation_checkpointing
 
 
 @pytest.mark.parametrize("name", ["sft", "dpo"])
-def test_bf16_is_near_fp32_and_keeps_fp32_weights(name, make_model, tokenizer, pairs, tmp_path):
-    plain = trained(name, make_model(), tokenizer, pairs, tmp_path / "fp32")
-    rough = trained(name, make_model(), tokenizer, pairs, tmp_path / "bf16", precision="bf16")
-    assert rough[0] == pytest.approx(plain[0], rel=2e-2)
-    assert rough[0] != plain[0]
+def test_bf16_is_near_fp32_and_keeps_fp32_weights(name, plain, make_model, tokenizer, pairs, tmp_path):
+    rough = trained(name, make_model(), tokenizer, pairs, tmp_path, precision="bf16")
+    assert rough[0] == pytest.approx(plain(name)[0], rel=2e-2)
+    assert rough[0] != plain(name)[0]
     assert {value.dtype for value in weights(rough[1]).values()} == {torch.float32}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,11 +35,11 @@ def plan(algorithm: str = "dpo", **settings) -> StagePlan:
     )
 
 
-@pytest.fixture
-def train(tokenizer, pairs, tmp_path):
-    """``train(plan, model)`` to its end; the folder of the stage."""
+@pytest.fixture(scope="module")
+def train(tokenizer, pairs):
+    """``train(plan, model, folder)`` to its end."""
 
-    def run(stage: StagePlan, model: PreTrainedModel) -> Path:
+    def run(stage: StagePlan, model: PreTrainedModel, folder: Path) -> None:
         observe = StageObservers(lambda *_: None, lambda *_: None, lambda: None)
         with StopRequest() as stop:
             train_stage(
@@ -46,15 +47,24 @@ def train(tokenizer, pairs, tmp_path):
                 model,
                 tokenizer,
                 pairs,
-                folder=tmp_path / "s",
+                folder=folder,
                 seed=7,
                 probe_steps=(),
                 observe=observe,
                 stop=stop,
             )
-        return tmp_path / "s"
 
     return run
+
+
+@pytest.fixture(scope="module")
+def finished(train, make_model, tmp_path_factory) -> tuple[Path, PreTrainedModel]:
+    """The folder of a stage of DPO and its last weights; a run that was killed had been writing a snapshot of it."""
+    folder, model = tmp_path_factory.mktemp("finished"), make_model()
+    (folder / "snapshot-2.partial").mkdir()
+    (folder / "snapshot-2").mkdir()
+    train(plan(), model, folder)
+    return folder, model
 
 
 def step(stage: StagePlan, model: PreTrainedModel, tokenizer, pairs, folder: Path, snapshot: Path | None, **options):
@@ -82,8 +92,8 @@ def weights(model: PreTrainedModel) -> dict[str, torch.Tensor]:
 def test_a_step_from_a_snapshot_is_the_step_that_the_stage_took(
     settings, train, make_model, tokenizer, pairs, tmp_path
 ):
-    stage = plan(**settings)
-    folder = train(stage, make_model())
+    stage, folder = plan(**settings), tmp_path / "s"
+    train(stage, make_model(), folder)
     assert snapshot_steps(folder) == [1, 2, 3, 4, 5]
     after = {
         number: weights(AutoModelForCausalLM.from_pretrained(snapshot_folder(folder, number))) for number in range(1, 6)
@@ -102,19 +112,18 @@ def test_a_step_from_a_snapshot_is_the_step_that_the_stage_took(
     assert not (tmp_path / "scratch").exists() or not list((tmp_path / "scratch").glob("checkpoint-*"))
 
 
-def test_snapshots_do_not_change_the_training(train, make_model, tmp_path):
-    with_snapshots, without = make_model(), make_model()
-    folder = train(plan(), with_snapshots)
-    folder.rename(tmp_path / "first")
-    train(plan(snapshots=None), without)
+def test_snapshots_do_not_change_the_training(finished, train, make_model, tmp_path):
+    _, with_snapshots = finished
+    without = make_model()
+    train(plan(snapshots=None), without, tmp_path)
     assert all(torch.equal(a, b) for a, b in zip(with_snapshots.parameters(), without.parameters(), strict=True))
-    assert snapshot_steps(folder) == []
+    assert snapshot_steps(tmp_path) == []
 
 
-def test_a_step_on_pairs_of_ones_own_choice(train, make_model, tokenizer, pairs, tmp_path):
+def test_a_step_on_pairs_of_ones_own_choice(finished, make_model, tokenizer, pairs, tmp_path):
     """The next batch of the stage is another one; the optimizer's state and the reference are those of the run."""
-    folder = train(plan(), make_model())
-    taken = step(plan(), make_model(), tokenizer, pairs[5:7], tmp_path, snapshot_folder(folder, 4), in_order=False)
+    snapshot = snapshot_folder(finished[0], 4)
+    taken = step(plan(), make_model(), tokenizer, pairs[5:7], tmp_path, snapshot, in_order=False)
     inputs = taken.micro_batches[0].inputs
     trained = {
         tuple(ids[mask.bool()].tolist())
@@ -123,15 +132,14 @@ def test_a_step_on_pairs_of_ones_own_choice(train, make_model, tokenizer, pairs,
     assert trained == {ids for pair in pairs[5:7] for ids in (pair.chosen_ids, pair.rejected_ids)}
 
 
-def test_state_of_another_optimizer_is_refused(train, make_model, tokenizer, pairs, tmp_path):
-    folder = train(plan(), make_model())
+def test_state_of_another_optimizer_is_refused(finished, make_model, tokenizer, pairs, tmp_path):
     other = plan(optimizer="rmsprop")
     with pytest.raises(TrainingError, match=r"holds exp_avg, exp_avg_sq, expected square_avg, as rmsprop keeps it"):
-        step(other, make_model(), tokenizer, pairs, tmp_path, snapshot_folder(folder, 2))
+        step(other, make_model(), tokenizer, pairs, tmp_path, snapshot_folder(finished[0], 2))
 
 
-def test_an_incomplete_snapshot_is_refused(train, make_model, tokenizer, pairs, tmp_path):
-    snapshot = snapshot_folder(train(plan(), make_model()), 2)
+def test_an_incomplete_snapshot_is_refused(finished, make_model, tokenizer, pairs, tmp_path):
+    snapshot = shutil.copytree(snapshot_folder(finished[0], 2), tmp_path / "snapshot-2")
     (snapshot / "optimizer.pt").unlink()
     with pytest.raises(TrainingError, match=r"no complete snapshot, expected optimizer\.pt"):
         step(plan(), make_model(), tokenizer, pairs, tmp_path, snapshot)
@@ -155,9 +163,7 @@ def test_a_gradient_that_is_not_finite_is_refused(make_model, tokenizer, pairs, 
         )
 
 
-def test_a_killed_run_replaces_the_snapshot_it_was_writing(train, make_model, tmp_path):
-    (tmp_path / "s" / "snapshot-2.partial").mkdir(parents=True)
-    (tmp_path / "s" / "snapshot-2").mkdir()
-    folder = train(plan(), make_model())
+def test_a_killed_run_replaces_the_snapshot_it_was_writing(finished):
+    folder, _ = finished
     assert json.loads((folder / "snapshot-2" / "trainer_state.json").read_text())["global_step"] == 2
     assert not list(folder.glob("*.partial"))

@@ -2,6 +2,7 @@
 
 import math
 import signal
+from functools import cache
 
 import pytest
 import torch
@@ -61,32 +62,34 @@ def weights(model) -> torch.Tensor:
     return torch.cat([value.flatten() for _, value in sorted(model.state_dict().items())])
 
 
+@pytest.fixture(scope="module")
+def quiet(make_model, tokenizer, pairs, tmp_path_factory):
+    """``quiet(name)``: the model, the record and the final folder of a stage that is never probed; trained once."""
+
+    def trained(name):
+        model, record = make_model(), Record()
+        folder = tmp_path_factory.mktemp(name)
+        return model, record, train(plan_for(name), model, tokenizer, pairs, folder, observe=record.observers())
+
+    return cache(trained)
+
+
 @pytest.mark.parametrize("name", ["sft", "dpo"])
-def test_probing_and_logging_leave_the_weights_bit_identical(name, make_model, tokenizer, pairs, tmp_path):
-    quiet, watched = make_model(), make_model()
-    train(plan_for(name), quiet, tokenizer, pairs, tmp_path / "quiet")
-    record = Record()
+def test_probing_and_logging_leave_the_weights_bit_identical(name, quiet, make_model, tokenizer, pairs, tmp_path):
+    watched, record = make_model(), Record()
     observe = StageObservers(
         lambda model, step: (record.probed.append(step), model(torch.ones(1, 3).long())), record._log, record._commit
     )
-    train(plan_for(name), watched, tokenizer, pairs, tmp_path / "watched", probe_steps=(0, 1, 3, 9), observe=observe)
+    train(plan_for(name), watched, tokenizer, pairs, tmp_path, probe_steps=(0, 1, 3, 9), observe=observe)
     assert record.probed == [0, 1, 3, 9]
-    assert torch.equal(weights(quiet), weights(watched))
+    assert torch.equal(weights(quiet(name)[0]), weights(watched))
 
 
 @pytest.mark.parametrize("name", ["sft", "dpo"])
-def test_a_stopped_stage_resumes_to_the_uninterrupted_weights_and_log(name, make_model, tokenizer, pairs, tmp_path):
-    whole, whole_record = make_model(), Record()
-    train(
-        plan_for(name),
-        whole,
-        tokenizer,
-        pairs,
-        tmp_path / "whole",
-        probe_steps=range(10),
-        observe=whole_record.observers(),
-    )
-
+def test_a_stopped_stage_resumes_to_the_uninterrupted_weights_and_log(
+    name, quiet, make_model, tokenizer, pairs, tmp_path
+):
+    whole, whole_record, _ = quiet(name)
     stop, record = StopRequest(), Record()
 
     def probe(model, step):
@@ -114,26 +117,24 @@ def test_a_stopped_stage_resumes_to_the_uninterrupted_weights_and_log(name, make
     train(
         plan_for(name), resumed, tokenizer, pairs, tmp_path / "cut", probe_steps=range(10), observe=record.observers()
     )
-    assert record.probed == whole_record.probed == list(range(10))
+    assert record.probed == list(range(10))
     assert record.losses == whole_record.losses
     assert torch.equal(weights(whole), weights(resumed))
 
 
-def test_an_incomplete_checkpoint_is_passed_over(make_model, tokenizer, pairs, tmp_path):
-    whole, resumed = make_model(), make_model()
-    train(plan_for("sft"), whole, tokenizer, pairs, tmp_path / "whole")
-    half = tmp_path / "cut" / "checkpoint-8"
+def test_an_incomplete_checkpoint_is_passed_over(quiet, make_model, tokenizer, pairs, tmp_path):
+    resumed = make_model()
+    half = tmp_path / "checkpoint-8"
     half.mkdir(parents=True)
     (half / "trainer_state.json").write_text('{"global_st')
-    train(plan_for("sft"), resumed, tokenizer, pairs, tmp_path / "cut")
-    assert torch.equal(weights(whole), weights(resumed))
+    train(plan_for("sft"), resumed, tokenizer, pairs, tmp_path)
+    assert torch.equal(weights(quiet("sft")[0]), weights(resumed))
 
 
-def test_final_weights_reload_bit_identically(make_model, tokenizer, pairs, tmp_path):
-    model = make_model()
-    final = train(plan_for("sft"), model, tokenizer, pairs, tmp_path / "stage")
+def test_final_weights_reload_bit_identically(quiet):
+    model, _, final = quiet("sft")
     assert torch.equal(weights(model), weights(type(model).from_pretrained(final)))
-    assert [path.name for path in (tmp_path / "stage").glob("checkpoint-*")] == []
+    assert [path.name for path in final.parent.glob("checkpoint-*")] == []
 
 
 @pytest.mark.parametrize("accumulation", [1, 2])

@@ -1,8 +1,6 @@
 """Two processes against one: the same updates, weights and log; what one of them meets ends both."""
 
 import importlib.util
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +8,6 @@ import torch
 from transformers import GPTNeoXForCausalLM
 
 SCRIPT = Path(__file__).with_name("train_as_rank.py")
-TIMEOUT_S = 240
 DDP = ("sft", "sft_token_mean", "dpo")
 
 
@@ -31,11 +28,9 @@ def alone(folder, make_model, tokenizer, pairs):
 
 
 @pytest.fixture(scope="module")
-def results(alone, folder):
+def results(alone, folder, ranks):
     """For each rank, task -> what it gave."""
-    ranks = [subprocess.Popen([sys.executable, SCRIPT, str(rank), folder], stderr=subprocess.PIPE) for rank in range(2)]
-    said = [rank.communicate(timeout=TIMEOUT_S)[1].decode() for rank in ranks]
-    assert [rank.returncode for rank in ranks] == [0, 0], said
+    ranks(SCRIPT, 2, folder)
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(2)]
 
 
