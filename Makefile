@@ -31,7 +31,7 @@ check: setup  ## what CI checks: lint, format, types, and that every configurati
 	$(BIN)/pytest tests/test_configs_compose.py
 
 test: setup  ## the tests
-	$(BIN)/pytest -n 2 --dist loadfile  # what the tests of a file share is made once, not in both processes
+	$(BIN)/pytest -n 2
 
 test-slow: setup  ## the tests that take long: the commands of README and docs, runs of several processes
 	$(BIN)/pytest -n 2 -m slow
