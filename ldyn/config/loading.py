@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, TypeVar
 
 import yaml
@@ -67,8 +68,14 @@ def validated(
 
 def config_to_yaml(config: RunConfig | StudyConfig) -> str:
     """The configuration as YAML; `load_config` of what it says gives an equal RunConfig."""
-    plain = _adapter(type(config)).dump_python(config, mode="json")
-    return yaml.safe_dump(plain, sort_keys=False, width=120)  # escaped: PyYAML misreads some of its own plain Unicode
+    # Escaped: PyYAML misreads some of its own plain Unicode.
+    return yaml.safe_dump(config_to_plain(config), sort_keys=False, width=120)
+
+
+def config_to_plain(config: RunConfig | StudyConfig) -> dict[str, Any]:
+    """The configuration as `yaml.safe_load` reads it from `config_to_yaml`, without the text in between."""
+    plain: dict[str, Any] = _adapter(type(config)).dump_python(config, mode="json")
+    return plain
 
 
 def expand(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -127,5 +134,6 @@ def _missing_keys(composed: DictConfig | Mapping[str, Any]) -> list[str]:
     return sorted(OmegaConf.missing_keys(composed)) if isinstance(composed, DictConfig) else []
 
 
+@cache
 def _adapter(kind: type[Config]) -> TypeAdapter[Config]:
     return TypeAdapter(kind)
