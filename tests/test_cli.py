@@ -199,6 +199,13 @@ def test_the_users_own_yaml_files_stand_beside_ours(tmp_path: Path, capsys: pyte
     assert "mine" in capsys.readouterr().err
 
 
+@pytest.fixture(scope="module")
+def completion_script() -> str:
+    """What `eval "$(ldyn train -sc install=bash)"` evaluates."""
+    done = subprocess.run([LDYN, "train", "-sc", "install=bash"], capture_output=True, text=True, check=True)
+    return done.stdout
+
+
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
@@ -209,15 +216,15 @@ def test_the_users_own_yaml_files_stand_beside_ours(tmp_path: Path, capsys: pyte
         ("ldyn train +exp=dpo_squeeze stages.dpo.trainer.max", {"stages.dpo.trainer.max_steps="}),
     ],
 )
-def test_tab_completion_in_bash(line: str, expected: set[str]) -> None:
+def test_tab_completion_in_bash(completion_script: str, line: str, expected: set[str]) -> None:
     script = f"""
-        eval "$(ldyn train -sc install=bash)"
+        eval "$SCRIPT"
         COMP_LINE={line!r}; COMP_POINT=${{#COMP_LINE}}; words=($COMP_LINE)
         COMP_CWORD=$(( ${{#words[@]}} - 1 )); [[ $COMP_LINE == *" " ]] && COMP_CWORD=${{#words[@]}}
         hydra_bash_completion
         printf '%s\\n' "${{COMPREPLY[@]}}"
     """
     path = f"{LDYN.parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path}
+    environment = {**os.environ, "PATH": path, "SCRIPT": completion_script}
     done = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True, check=True)
     assert set(done.stdout.split()) == expected

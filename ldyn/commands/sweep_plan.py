@@ -47,14 +47,15 @@ def plan_sweep(
     Raises ConfigError for jobs that are asked for twice, and where the folder holds runs but ``auto`` is not given;
     LdynError where one of the jobs is running.
     """
-    _refuse_doubles(wanted)
+    marks = [fingerprint(config) for _, config in wanted]
+    _refuse_doubles(wanted, marks)
     if not auto and run_folders(folder):
         found = f"found {len(run_folders(folder))} runs in {folder}"
         raise ConfigError(
             [f"hydra.sweep.dir: {found}; add resume=auto to run what is missing of them, or choose another folder"]
         )
     before = read_sweep(folder)
-    jobs = tuple(_named(folder, before, wanted))
+    jobs = tuple(_named(folder, before, wanted, marks))
     states = {job.run: job.state for job in job_states(folder)}
     running = [job.run for job in jobs if states.get(job.run) == RUNNING]
     if running:
@@ -64,20 +65,21 @@ def plan_sweep(
     return Plan(jobs, to_run, Sweep(tuple(arguments), tuple(sorted([*kept, *jobs], key=_by_number))))
 
 
-def _refuse_doubles(wanted: Sequence[tuple[Sequence[str], RunConfig]]) -> None:
-    counts = Counter(fingerprint(config) for _, config in wanted)
-    twice = [" ".join(overrides) for overrides, config in wanted if counts[fingerprint(config)] > 1]
+def _refuse_doubles(wanted: Sequence[tuple[Sequence[str], RunConfig]], marks: Sequence[str]) -> None:
+    counts = Counter(marks)
+    twice = [" ".join(overrides) for (overrides, _), mark in zip(wanted, marks, strict=True) if counts[mark] > 1]
     if twice:
         raise ConfigError([f"found jobs that are the same run: {'; '.join(twice)}; expected each once"])
 
 
-def _named(folder: Path, before: Sweep, wanted: Sequence[tuple[Sequence[str], RunConfig]]) -> Iterator[SweepJob]:
+def _named(
+    folder: Path, before: Sweep, wanted: Sequence[tuple[Sequence[str], RunConfig]], marks: Sequence[str]
+) -> Iterator[SweepJob]:
     """Each job with the name of its run: that of the run with the same settings, else the next free number."""
     names = {**{job.fingerprint: job.run for job in before.jobs}, **_stored(folder)}
     taken = {*names.values(), *(path.name.removesuffix(PARTIAL_SUFFIX) for path in run_folders(folder))}
     free = (str(number) for number in itertools.count() if str(number) not in taken)
-    for overrides, config in wanted:
-        mark = fingerprint(config)
+    for (overrides, _), mark in zip(wanted, marks, strict=True):
         yield SweepJob(names.get(mark) or next(free), tuple(overrides), mark)
 
 

@@ -9,7 +9,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from ldyn.config.jobs import stored_run_folder
-from ldyn.config.loading import config_to_yaml, load_config, load_study_config, plain_settings
+from ldyn.config.loading import config_to_plain, load_config, load_study_config, plain_settings
 from ldyn.config.schema import DecomposeStudyConfig, RunConfig
 from ldyn.errors import ConfigError
 
@@ -29,7 +29,7 @@ def decompose_config(composed: DictConfig, overrides: Sequence[str]) -> Decompos
     folders = {"outputs": str(composed.paths.outputs), "run": str(composed.paths.run)}
     own = {"name": composed.name, "run": composed.run, "seed": experiment.seed, "paths": folders}
     decompose = plain_settings(composed)["decompose"]
-    stored = yaml.safe_load(config_to_yaml(experiment))
+    stored = config_to_plain(experiment)
     return load_study_config(DecomposeStudyConfig, {**own, "decompose": decompose, "experiment": stored})
 
 

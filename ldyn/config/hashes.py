@@ -6,9 +6,7 @@ import hashlib
 import json
 from typing import Any
 
-import yaml
-
-from ldyn.config.loading import config_to_yaml
+from ldyn.config.loading import config_to_plain
 from ldyn.config.schema import RunConfig, StudyConfig
 
 OF_THE_JOB = ("run", "resume", "paths", "logger", "report")
@@ -17,7 +15,7 @@ OF_THE_JOB = ("run", "resume", "paths", "logger", "report")
 
 def deciding_settings(config: RunConfig | StudyConfig) -> dict[str, Any]:
     """The settings, as YAML has them, without those of the job."""
-    settings = yaml.safe_load(config_to_yaml(config))
+    settings = config_to_plain(config)
     return {key: value for key, value in settings.items() if key not in OF_THE_JOB}
 
 

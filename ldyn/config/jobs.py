@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ldyn.config.checks import as_mapping
 from ldyn.config.hashes import deciding_settings, settings_hash
-from ldyn.config.loading import config_to_yaml, load_config
+from ldyn.config.loading import config_to_plain, load_config
 from ldyn.config.schema import RunConfig
 from ldyn.data.hub_sets import is_commit
 from ldyn.data.rows import AUTOMATIC
@@ -79,7 +79,7 @@ def stored_config(folder: Path) -> RunConfig:
 
 def fingerprint(config: RunConfig) -> str:
     """The hash of all that decides what a run does, where no number of processes means one, as it does in the end."""
-    settings = yaml.safe_load(config_to_yaml(config))
+    settings = config_to_plain(config)
     _fill_in_count(settings, 1)
     return settings_hash(load_config(settings))
 
@@ -90,7 +90,7 @@ def _in_processes(config: RunConfig) -> RunConfig:
     count = wanted or launched_count() or 1
     if faults := [*(number_faults(wanted) or room_faults(count, parallel)), *key_faults(config.logger)]:
         raise ConfigError(faults)
-    settings = yaml.safe_load(config_to_yaml(config))
+    settings = config_to_plain(config)
     _fill_in_count(settings, count)
     return load_config(settings)
 
@@ -116,7 +116,7 @@ def _resumed(composed: DictConfig, overrides: Sequence[str]) -> RunConfig:
     folder = stored_run_folder(Path(str(composed.resume)))
     stored = stored_config(folder)
     _refuse_changes(stored, composed, overrides)
-    settings = yaml.safe_load(config_to_yaml(stored))
+    settings = config_to_plain(stored)
     if any(_key(override).split(".")[0] == "logger" for override in overrides):
         settings["logger"] = _changed_logger(settings["logger"], OmegaConf.to_container(composed.logger, resolve=True))
     again = load_config(settings)

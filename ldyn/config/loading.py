@@ -68,8 +68,14 @@ def validated(
 
 def config_to_yaml(config: RunConfig | StudyConfig) -> str:
     """The configuration as YAML; `load_config` of what it says gives an equal RunConfig."""
-    plain = _adapter(type(config)).dump_python(config, mode="json")
-    return yaml.safe_dump(plain, sort_keys=False, width=120)  # escaped: PyYAML misreads some of its own plain Unicode
+    # Escaped: PyYAML misreads some of its own plain Unicode.
+    return yaml.safe_dump(config_to_plain(config), sort_keys=False, width=120)
+
+
+def config_to_plain(config: RunConfig | StudyConfig) -> dict[str, Any]:
+    """The configuration as `yaml.safe_load` reads it from `config_to_yaml`, without the text in between."""
+    plain: dict[str, Any] = _adapter(type(config)).dump_python(config, mode="json")
+    return plain
 
 
 def expand(settings: Mapping[str, Any]) -> dict[str, Any]:

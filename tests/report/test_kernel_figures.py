@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,6 +16,7 @@ from ldyn.report.figures.kernel.error import prediction_error
 from ldyn.report.figures.kernel.shares import kernel_shares
 from ldyn.report.figures.kernel.tokens import token_influence
 from ldyn.report.figures.kernel.who_moves_whom import ACTUAL, TOTAL, accumulated
+from ldyn.report.figures.material import Figure
 
 PROBES = ("chosen", "rejected", "irr_hum", "my_own_probe")
 SIZES = (0.1, 1.0, 10.0)
@@ -32,7 +32,7 @@ def rows(*more: tuple[str, tuple[object, ...]]) -> pd.DataFrame:
     return frame.assign(predicted=noise, actual=noise, in_batch=frame["example_id"] == "q0", learning_rate=1e-3)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def tables() -> dict[str, pd.DataFrame]:
     """Predictions p; what happens at step size α is α p + 0.01 α²; half of it passes through the unembedding."""
     changes = rows(("step_size", SIZES))
@@ -69,8 +69,14 @@ def material(tables: dict[str, pd.DataFrame]) -> Material:
     return Material(summarise(pd.DataFrame(columns=list(TRAJECTORY_COLUMNS))), (), tables, is_study=True)
 
 
-def test_every_figure_is_drawn_and_says_what_it_shows(tables, tmp_path: Path) -> None:
-    figures, notes = draw_figures(material(tables), tmp_path)
+@pytest.fixture(scope="module")
+def drawn(tables, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Figure], list[str]]:
+    """All figures, and what is said of those that could not be drawn."""
+    return draw_figures(material(tables), tmp_path_factory.mktemp("figures"))
+
+
+def test_every_figure_is_drawn_and_says_what_it_shows(drawn) -> None:
+    figures, notes = drawn
     assert notes == []
     assert {figure.path.name for figure in figures} == set(KERNEL_FIGURES)
     for figure in figures:
@@ -80,8 +86,8 @@ def test_every_figure_is_drawn_and_says_what_it_shows(tables, tmp_path: Path) ->
         assert len(figure.alt) > 40
 
 
-def test_alt_texts_hold_the_numbers(tables, tmp_path: Path) -> None:
-    alts = {figure.path.name: figure.alt for figure in draw_figures(material(tables), tmp_path)[0]}
+def test_alt_texts_hold_the_numbers(drawn) -> None:
+    alts = {figure.path.name: figure.alt for figure in drawn[0]}
     assert "entanglement +1.00, ches -1.00" in alts["displacement.png"]
     assert "sft: my_own_probe 4, irr_hum 3, rejected 2, chosen 1" in alts["kernel_norms.png"]
     assert "sft, the optimizer's own step: r = 1.000, slope 1.00, relative error 0.01" in alts["prediction.png"]

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -27,10 +28,18 @@ time.sleep(600)
 """
 
 
+@pytest.fixture(scope="module")
+def smoke_plan(planned):
+    return planned("scale=smoke", "seeds=1", "jobs=2")
+
+
 @pytest.fixture
-def staged(planned, monkeypatch):
+def staged(smoke_plan, tmp_path, monkeypatch):
     """The plan of the smoke scale, whose jobs run ``scripts`` by name (FINISH where there is none)."""
-    config, jobs = planned("scale=smoke", "seeds=1", "jobs=2")
+    config, jobs = smoke_plan
+    moved = replace(config.paths, run=tmp_path / "run")
+    jobs = [replace(job, folder=moved.run / job.folder.relative_to(config.paths.run)) for job in jobs]
+    config = replace(config, paths=moved)
     monkeypatch.setattr(crew, "POLL_SECONDS", 0.01)
 
     def state(**scripts):
