@@ -134,17 +134,18 @@ def _begin(logger: LoggerConfig, folder: Path, named: NamedRun) -> wandb.Run:
         run = wandb.init(mode="offline", dir=folder.parent, **names, **chosen)
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
         _logger.warning("wandb could not go online (%s); it records offline. Later: wandb sync %s", reason, _home(run))
-    _drop_superseded(_home(run))
+    _drop_superseded(_home(run), run.id)
     files = Path("..", *_home(run).parts[-2:])
     content = {"id": run.id, "project": logger.project, **wandb_names(logger, named), "files": str(files)}
     identity.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return run
 
 
-def _drop_superseded(home: Path) -> None:
+def _drop_superseded(home: Path, run_id: str) -> None:
     """Remove what earlier processes of this run recorded offline: all of it is told again, and would go up twice."""
-    run_id = home.name.rpartition("-")[2]
-    for other in home.parent.glob(f"offline-run-*-{run_id}"):
+    same_run = f"offline-run-*-{run_id}"
+    numbered = f"{same_run}-*"  # how wandb calls the second of two records that begin in the same second
+    for other in (*home.parent.glob(same_run), *home.parent.glob(numbered)):
         if other != home:
             shutil.rmtree(other, ignore_errors=True)
 

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 from wandb_files import KEY, RecordedRun, recorded_run, tell
 
+from ldyn.tracking import wandb_tracker
 from ldyn.tracking.naming import wandb_names
 from ldyn.tracking.settings import LoggerConfig
 
@@ -115,3 +116,13 @@ def test_no_secret_and_nothing_of_the_machine_is_recorded(work: Path) -> None:
         assert (run.about.host, run.about.git.commit) == ("", "")
         for name in ("wandb-metadata.json", "requirements.txt", "output.log"):
             assert not (run.folder / "files" / name).exists()
+
+
+@pytest.mark.parametrize"resumed", ["20250102_000000-abc", "20250101_000000-abc-1"])
+def test_the_record_of_an_interrupted_run_goes_even_if_it_began_in_the_same_second(
+    tmp_path: Path, resumed: str
+) -> None:
+    for record in ("20250101_000000-abc", "20250101_000000-other", resumed):
+        (tmp_path / f"offline-run-{record}").mkdir()
+    wandb_tracker._drop_superseded(tmp_path / f"offline-run-{resumed}", "abc")
+    assert {path.name for path in tmp_path.iterdir()} == {f"offline-run-{resumed}", "offline-run-20250101_000000-other"}
