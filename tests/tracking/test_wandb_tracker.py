@@ -118,7 +118,7 @@ def test_no_secret_and_nothing_of_the_machine_is_recorded(work: Path) -> None:
             assert not (run.folder / "files" / name).exists()
 
 
-@pytest.mark.parametrize"resumed", ["20250102_000000-abc", "20250101_000000-abc-1"])
+@pytest.mark.parametrize("resumed", ["20250102_000000-abc", "20250101_000000-abc-1"])
 def test_the_record_of_an_interrupted_run_goes_even_if_it_began_in_the_same_second(
     tmp_path: Path, resumed: str
 ) -> None:
