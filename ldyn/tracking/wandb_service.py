@@ -48,5 +48,5 @@ def _end_service() -> None:
     for child in psutil.Process().children():
         if child.name().startswith("wandb-core"):
             child.kill()
-    with contextlib.suppress(Exception):
+    with contextlib.suppress(Exception, SystemExit):  # wandb exits with the code of its service, which was killed
         _wait_for(wandb.teardown, _SECONDS_TO_END)

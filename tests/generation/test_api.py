@@ -315,12 +315,13 @@ def test_settings_that_cannot_be(settings: dict[str, Any], words: str) -> None:
 # Being stopped
 
 PROGRAM = """
-import sys
+import signal, sys
 from pathlib import Path
 from ldyn.generation.answer_cache import AnswerCache
 from ldyn.generation.api import ApiConfig, ApiModel
 from ldyn.generation.chats import ChatRequest
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # tests may run where it is ignored
 model = ApiModel(ApiConfig("toy", sys.argv[1], concurrency=2), AnswerCache(Path(sys.argv[2])))
 model.answer([ChatRequest((("user", f"question {n}"),)) for n in range(12)])
 """

@@ -21,7 +21,7 @@ def tell(work: Path, *chapters: str, logger: Mapping[str, Any], **variables: str
     command = [sys.executable, str(STORY), json.dumps({"kind": "wandb", **logger}), *chapters]
     own = environment(work / "home", **variables)
     done = subprocess.run(command, cwd=work, env=own, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, f"exit code {done.returncode}: {done.stderr}"
     return done.stderr
 
 
