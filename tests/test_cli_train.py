@@ -7,15 +7,18 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from wandb_files import recorded_run
 
+import ldyn
 from ldyn.cli import main
 from ldyn.trajectories import read_run
 
 LDYN = Path(sys.executable).with_name("ldyn")
+MODULE = Path(ldyn.__file__).with_name("__main__.py")
 FILES = {
     "checkpoints", "config.yaml", "figures", "findings.json", "manifest.json", "report.html", "samples.jsonl",
     "train_log.parquet", "trajectories.parquet", "wandb.json",
@@ -23,12 +26,12 @@ FILES = {
 
 
 @pytest.fixture(scope="module")
-def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def work(tmp_path_factory: pytest.TempPathFactory, forked: Callable[..., subprocess.CompletedProcess[str]]) -> Path:
     """The folder in which `ldyn train -m +exp=smoke seed=1,2` has run, and the tracker recorded offline."""
     folder = tmp_path_factory.mktemp("work")
-    command = [str(LDYN), "train", "-m", "+exp=smoke", "seed=1,2", "algorithm.beta=0.2", "hydra.sweep.dir=sweep"]
+    command = [MODULE, "train", "-m", "+exp=smoke", "seed=1,2", "algorithm.beta=0.2", "hydra.sweep.dir=sweep"]
     free_of_wandb = {key: value for key, value in os.environ.items() if not key.startswith("WANDB")}
-    done = subprocess.run(command, cwd=folder, env=free_of_wandb, capture_output=True, text=True, check=False)
+    done = forked(command, cwd=folder, env=free_of_wandb)
     (folder / "stdout.txt").write_text(done.stdout, encoding="utf-8")
     (folder / "stderr.txt").write_text(done.stderr, encoding="utf-8")
     assert done.returncode == 0, done.stderr

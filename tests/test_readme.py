@@ -95,7 +95,7 @@ def test_every_ldyn_command_runs(folder, forked):
             cut_short(folder, forked)
         done = forked([LDYN, *words], cwd=folder)
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-    assert (folder / "outputs/dpo_squeeze/latest/report.html").exists()
+    assert list((folder / "outputs/dpo_squeeze").glob("*/report.html"))
 
 
 def made_small(words: list[str]) -> list[str]:

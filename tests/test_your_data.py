@@ -4,8 +4,6 @@ import csv
 import json
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -45,6 +43,7 @@ for words in json.loads(sys.argv[1]):
 def folder(tmp_path_factory) -> Path:
     """Where the commands run: with the page's CSV made longer, its judge, and a model."""
     folder = tmp_path_factory.mktemp("walk")
+    (folder / "one_process.py").write_text(ONE_PROCESS)
     ((_, head),) = [block for block in BLOCKS if block[0] == "csv"]
     with (folder / "my_pairs.csv").open("w", encoding="utf-8-sig", newline="") as file:
         file.write(head)
@@ -65,16 +64,15 @@ def row(number: int) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def walked(folder) -> Path:
+def walked(folder, forked) -> Path:
     """The folder after all commands but those of the probe set."""
-    run(folder, OTHERS)
+    run(forked, folder, OTHERS)
     return folder
 
 
-def run(folder: Path, commands: list[list[str]]) -> None:
+def run(forked, folder: Path, commands: list[list[str]]) -> None:
     lines = json.dumps([made_small(words) for words in commands])
-    command = [sys.executable, "-c", ONE_PROCESS, lines]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=600)
+    done = forked([folder / "one_process.py", lines], cwd=folder, timeout=600)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
 
 
@@ -93,6 +91,6 @@ def test_the_walk_ends_with_reports_answers_and_judgements(walked):
     assert (walked / "outputs" / "my_model_run" / "latest" / "findings.json").is_file()
 
 
-def test_the_probe_set_is_built_checked_and_trained_beside(walked):
-    run(walked, OF_A_PROBE_SET)
+def test_the_probe_set_is_built_checked_and_trained_beside(walked, forked):
+    run(forked, walked, OF_A_PROBE_SET)
     assert (walked / "outputs" / "my_pairs" / "probed" / "findings.json").is_file()
