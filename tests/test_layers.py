@@ -12,7 +12,7 @@ import ldyn
 
 PACKAGE = Path(ldyn.__file__).parent
 LAYERS = (
-    ("records", "errors"),
+    ("records", "errors", "user_code"),
     ("numerics", "processes"),
     ("data",),
     ("models", "algorithms"),

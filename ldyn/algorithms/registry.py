@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +12,7 @@ from ldyn.algorithms.pairwise import CDPO, DPO, IPO, IPO_LENGTH_NORMALISED, SLIC
 from ldyn.algorithms.pointwise import SFT, SFT_TOKEN_MEAN
 from ldyn.algorithms.record import Algorithm
 from ldyn.algorithms.reference_free import SIMPO
+from ldyn.user_code import import_user_module
 
 _POINTWISE = (SFT, SFT_TOKEN_MEAN)
 _OF_THE_PAPER = (DPO, CDPO, IPO, IPO_LENGTH_NORMALISED, SLIC, SPPO, SPIN)
@@ -41,19 +40,12 @@ def register(algorithm: Algorithm) -> Algorithm:
 
 
 def import_losses(module: str) -> str | None:
-    """Import a module that registers algorithms; what is wrong with it, or None.
-
-    It is looked for as any module is, and after that in the current folder. Its code runs: name only what you trust.
-    """
-    here = str(Path.cwd())
-    sys.path.append(here)
+    """Import a module that registers algorithms; what is wrong with it, or None."""
     try:
-        importlib.import_module(module)
+        import_user_module(module)
     except Exception as error:  # noqa: BLE001 - the module is the user's own, and may raise anything
         last = traceback.extract_tb(error.__traceback__)[-1]
         where = "" if "importlib" in last.filename else f" in {last.filename}, line {last.lineno}"
-        expected = f"expected a Python module in {here} or on PYTHONPATH that calls ldyn.algorithms.register"
+        expected = f"expected a Python module in {Path.cwd()} or on PYTHONPATH that calls ldyn.algorithms.register"
         return f"module: could not import {module!r} ({type(error).__name__}: {error}{where}); {expected}"
-    finally:
-        sys.path.remove(here)
     return None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from functools import cache
 from typing import Any, TypeVar
 
 import yaml
@@ -134,6 +133,10 @@ def _missing_keys(composed: DictConfig | Mapping[str, Any]) -> list[str]:
     return sorted(OmegaConf.missing_keys(composed)) if isinstance(composed, DictConfig) else []
 
 
-@cache
+_adapters: dict[type[Any], TypeAdapter[Any]] = {}  # to make one takes longer than what it is used for
+
+
 def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)  # takes longer than what it is used for
+    if kind not in _adapters:
+        _adapters[kind] = TypeAdapter(kind)
+    return _adapters[kind]

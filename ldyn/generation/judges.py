@@ -7,13 +7,13 @@ MODULE:FUNCTION         a function of the user's, found by import
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Sequence
 
 from ldyn.errors import DataError
 from ldyn.generation.reward_model import reward_model_judge
 from ldyn.generation.text_metrics import repeated_ngrams
 from ldyn.records import AnswerChecker
+from ldyn.user_code import import_user_module
 
 Judge = Callable[[str, Sequence[str], str], Sequence[float]]
 """(example id, answers, prompt) -> a score for each answer."""
@@ -47,7 +47,7 @@ def facts_judge(checker: AnswerChecker | None) -> Judge:
 def _imported(name: str) -> Judge:
     module_name, _, function_name = name.partition(":")
     try:
-        judge: Judge = vars(importlib.import_module(module_name))[function_name]
+        judge: Judge = vars(import_user_module(module_name))[function_name]
     except (ImportError, KeyError, ValueError) as error:
         expected = f"expected facts, {REWARD_MODEL}NAME, or MODULE:FUNCTION that can be imported from here"
         raise DataError(f"judge: found {name!r} ({type(error).__name__}: {error}), {expected}.") from error

@@ -58,11 +58,11 @@ def test_facts_judge_what_is_true_and_does_not_repeat():
     assert 0 < looping < 1
 
 
-def test_a_judge_of_the_users_own_is_imported(tmp_path, monkeypatch):
+def test_a_judge_of_the_users_own_is_imported_from_the_current_folder(tmp_path, monkeypatch):
     (tmp_path / "my_judge.py").write_text(
         "def shortest(example_id, answers, prompt): return [-len(a) for a in answers]"
     )
-    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
     assert list(judge_named("my_judge:shortest", None)("a", ["xxx", "x"], "?")) == [-3, -1]
 
 
