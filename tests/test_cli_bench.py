@@ -60,6 +60,7 @@ class TestBench:
         monkeypatch.setattr("ldyn.bench.processes.get_context", lambda _: get_context("forkserver"))
 
     @pytest.mark.usefixtures("quick_processes")
+    @pytest.mark.slow
     def test_methods_are_measured_and_agree(self, probes: Path, capsys: pytest.CaptureFixture[str]) -> None:
         settings = [f"dataset.path={probes}", "bench.examples=1", "bench.threads=1", "bench.repetitions=1"]
         assert main(["bench", "probes", *SMALL_MODEL, *settings, "bench.device=cpu", "--json"]) == 0

@@ -19,6 +19,7 @@ from ldyn.errors import DataError, ModelError
 MEBIBYTE = 2**20
 
 
+@pytest.mark.slow
 def test_bare_products_are_measured_in_another_process() -> None:
     config = BenchConfig(threads=1, device="cpu")
     with RemoteTask("products", MatrixTask, config, [(64, 96)], torch.float32) as products:

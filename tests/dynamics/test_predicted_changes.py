@@ -195,6 +195,7 @@ print((memory("VmHWM") - without) / sum(weight.nbytes for weight in model.parame
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_memory_stays_at_three_times_the_weights():
     """Weights, Δθ, and one more copy at most, here of 166 MB, beside which activations are small."""

@@ -20,6 +20,8 @@ Ranks = Callable[[Path, int, Path], None]
 Examples = list[EncodedProbeExample]
 AssertClose = Callable[[Sequence[ProbeScore], Sequence[ProbeScore], float], None]
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def results(

@@ -56,6 +56,7 @@ def test_a_process_that_ends_without_a_word():
     assert "Process 1 of 2 ended with exit code 3; what it said stands above." in str(_fault([], failed(1, 3), [], 2))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(usable_cores() < 2, reason="two processes need two cores")
 def test_an_error_of_the_processes_is_raised_as_it_was():
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]

@@ -14,6 +14,8 @@ from wandb_server import StoredRun, WandbServer
 
 ONLINE = {"mode": "online", "group": "sweep"}
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def server() -> Iterator[WandbServer]:

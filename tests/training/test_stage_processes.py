@@ -10,6 +10,8 @@ from transformers import GPTNeoXForCausalLM
 SCRIPT = Path(__file__).with_name("train_as_rank.py")
 DDP = ("sft", "sft_token_mean", "dpo")
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
