@@ -111,9 +111,11 @@ def test_the_same_command_with_resume_is_fine(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("stored")
-def test_the_tracker_may_be_another(tmp_path: Path) -> None:
+def test_the_tracker_may_be_another_and_the_report_left_out(tmp_path: Path) -> None:
     config = job(f"resume={tmp_path / 'one'}", "logger=none")
     assert (config.logger.kind, config.seed) == ("none", 3)
+    assert config.report is True
+    assert job(f"resume={tmp_path / 'one'}", "report=false").report is False
 
 
 def test_another_mode_of_the_tracker_keeps_the_name_of_the_run(tmp_path: Path) -> None:

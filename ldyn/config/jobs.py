@@ -117,7 +117,10 @@ def _resumed(composed: DictConfig, overrides: Sequence[str]) -> RunConfig:
     stored = stored_config(folder)
     _refuse_changes(stored, composed, overrides)
     settings = config_to_plain(stored)
-    if any(_key(override).split(".")[0] == "logger" for override in overrides):
+    changed = {_key(override).split(".")[0] for override in overrides}
+    if "report" in changed:
+        settings["report"] = composed.report
+    if "logger" in changed:
         settings["logger"] = _changed_logger(settings["logger"], OmegaConf.to_container(composed.logger, resolve=True))
     again = load_config(settings)
     return replace(again, resume=folder, paths=replace(again.paths, run=final_path(folder)))
@@ -130,7 +133,7 @@ def _changed_logger(stored: Mapping[str, Any], given: Any) -> dict[str, Any]:
 
 
 def _refuse_changes(stored: RunConfig, composed: DictConfig, overrides: Sequence[str]) -> None:
-    others = [override for override in overrides if _key(override).split(".")[0] not in ("resume", "logger")]
+    others = [override for override in overrides if _key(override).split(".")[0] not in ("resume", "logger", "report")]
     if others and not composed.get("name"):
         raise ConfigError(
             [f"{override}: cannot change a stored run; leave it out, or start a new run" for override in others]
