@@ -1,4 +1,4 @@
-# Everything lives in .venv; nothing outside this folder is installed or changed.
+# Everything lives in .venv; nothing outside this directory is installed or changed.
 PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin

@@ -2,7 +2,7 @@
 
 import sys
 
-from ldyn.cli import main
+from ldyn.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -34,8 +34,8 @@ class ModelError(LdynError):
     """A model or tokenizer that cannot be loaded, or that does not fit the data."""
 
 
-class RunFolderError(LdynError):
-    """A run folder that cannot be written, read or resumed."""
+class RunDirectoryError(LdynError):
+    """A run directory that cannot be written, read or resumed."""
 
 
 class ApiError(LdynError):

@@ -8,12 +8,12 @@
 #
 # Partitions: debug (the default) and high, whose jobs pre-empt those of debug: SIGTERM, 5 seconds later SIGKILL, and
 # back into the queue. Two GPUs that are none, so that jobs may ask for them. Everything is in $SLURM_SANDBOX
-# (default: ldyn-slurm in the folder for temporary files).
+# (default: ldyn-slurm in the directory for temporary files).
 set -euo pipefail
 
-folder=${SLURM_SANDBOX:-${TMPDIR:-/tmp}/ldyn-slurm}
+directory=${SLURM_SANDBOX:-${TMPDIR:-/tmp}/ldyn-slurm}
 host=$(hostname -s)
-export SLURM_CONF="$folder/slurm.conf"
+export SLURM_CONF="$directory/slurm.conf"
 
 install_packages() {
   command -v slurmctld >/dev/null && command -v slurmd >/dev/null && command -v munged >/dev/null && return
@@ -23,12 +23,12 @@ install_packages() {
 }
 
 configure() {
-  mkdir -p "$folder"/{state,spool,log,munge,run,bin}
-  [ -s "$folder/munge/munge.key" ] || head -c 1024 /dev/urandom > "$folder/munge/munge.key"
-  chmod 755 "$folder" "$folder/run"
-  chmod 700 "$folder/munge"
-  chmod 600 "$folder/munge/munge.key"
-  printf 'Name=gpu File=%s\n' /dev/null /dev/zero > "$folder/gres.conf"  # SLURM wants to see some device
+  mkdir -p "$directory"/{state,spool,log,munge,run,bin}
+  [ -s "$directory/munge/munge.key" ] || head -c 1024 /dev/urandom > "$directory/munge/munge.key"
+  chmod 755 "$directory" "$directory/run"
+  chmod 700 "$directory/munge"
+  chmod 600 "$directory/munge/munge.key"
+  printf 'Name=gpu File=%s\n' /dev/null /dev/zero > "$directory/gres.conf"  # SLURM wants to see some device
   cores=$(env -u OMP_NUM_THREADS nproc)
   memory=$(($(awk '/MemTotal/ {print $2}' /proc/meminfo) / 1024 - 512))
   # cred_expire: a job that is requeued waits until its old credential has expired, 2 minutes by default.
@@ -38,16 +38,16 @@ SlurmctldHost=$host(127.0.0.1)
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=socket=$folder/run/munge.socket,cred_expire=5
+AuthInfo=socket=$directory/run/munge.socket,cred_expire=5
 CredType=cred/munge
 SlurmctldPort=16817
 SlurmdPort=16818
-StateSaveLocation=$folder/state
-SlurmdSpoolDir=$folder/spool
-SlurmctldPidFile=$folder/slurmctld.pid
-SlurmdPidFile=$folder/slurmd.pid
-SlurmctldLogFile=$folder/log/slurmctld.log
-SlurmdLogFile=$folder/log/slurmd.log
+StateSaveLocation=$directory/state
+SlurmdSpoolDir=$directory/spool
+SlurmctldPidFile=$directory/slurmctld.pid
+SlurmdPidFile=$directory/slurmd.pid
+SlurmctldLogFile=$directory/log/slurmctld.log
+SlurmdLogFile=$directory/log/slurmd.log
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 JobAcctGatherType=jobacct_gather/none
@@ -81,7 +81,7 @@ EOF
 # submitit asks sacct how its jobs are, and waits for ever where nobody answers that one was cancelled. A real sacct needs
 # a database; this one asks slurmctld.
 write_sacct() {
-  cat > "$folder/bin/sacct" <<'EOF'
+  cat > "$directory/bin/sacct" <<'EOF'
 #!/usr/bin/env python3
 import re, subprocess, sys
 
@@ -95,7 +95,7 @@ for asked in [sys.argv[i + 1] for i, word in enumerate(sys.argv) if word == "-j"
         name = f"{job['ArrayJobId']}_{f'[{task}]' if waiting else task}" if task else job["JobId"]
         print(f"{name}|{job['JobState']}|{job.get('NodeList', '')}")
 EOF
-  chmod +x "$folder/bin/sacct"
+  chmod +x "$directory/bin/sacct"
 }
 
 is_up() { sinfo --noheader --format=%T 2>/dev/null | grep -qE 'idle|mixed|allocated'; }
@@ -105,20 +105,20 @@ up() {
   if ! is_up; then
     configure
     write_sacct
-    munged --force --key-file="$folder/munge/munge.key" --socket="$folder/run/munge.socket" \
-      --pid-file="$folder/munge/munged.pid" --log-file="$folder/munge/munged.log" --seed-file="$folder/munge/seed" >&2
+    munged --force --key-file="$directory/munge/munge.key" --socket="$directory/run/munge.socket" \
+      --pid-file="$directory/munge/munged.pid" --log-file="$directory/munge/munged.log" --seed-file="$directory/munge/seed" >&2
     slurmctld -f "$SLURM_CONF" -c >&2
     slurmd -f "$SLURM_CONF" -c >&2
     for _ in $(seq 60); do is_up && break; sleep 0.5; done
-    is_up || { echo "SLURM did not start; its logs are in $folder/log" >&2; down; exit 1; }
+    is_up || { echo "SLURM did not start; its logs are in $directory/log" >&2; down; exit 1; }
   fi
   sinfo >&2
-  echo "export SLURM_CONF=$SLURM_CONF PATH=$folder/bin:\$PATH"
+  echo "export SLURM_CONF=$SLURM_CONF PATH=$directory/bin:\$PATH"
 }
 
 down() {
   scancel --user=root 2>/dev/null || true
-  for pid in "$folder/slurmd.pid" "$folder/slurmctld.pid" "$folder/munge/munged.pid"; do
+  for pid in "$directory/slurmd.pid" "$directory/slurmctld.pid" "$directory/munge/munged.pid"; do
     [ ! -s "$pid" ] || kill "$(cat "$pid")" 2>/dev/null || true
   done
 }

@@ -1,6 +1,6 @@
 """A Python script in this process, which was forked for it, as `python SCRIPT WORDS...` would run it in one of its own.
 
-Run by ``forked`` of conftest.py through runpy.run_path, with these globals: COMMAND (the script and its words), FOLDER
+Run by ``forked`` of conftest.py through runpy.run_path, with these globals: COMMAND (the script and its words), DIR
 (where it runs), ENVIRONMENT (all of it), STDOUT and STDERR (files).
 """
 
@@ -15,6 +15,6 @@ for path, descriptor in ((given["STDOUT"], 1), (given["STDERR"], 2)):
     os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
 os.environ.clear()
 os.environ.update(given["ENVIRONMENT"])
-os.chdir(given["FOLDER"])
+os.chdir(given["DIR"])
 sys.argv = list(given["COMMAND"])
 runpy.run_path(sys.argv[0], run_name="__main__")

@@ -32,12 +32,12 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.fixture(scope="session")
-def shared_folder() -> Path:
-    """The folder with real text and logs, which are not part of the project; tests that need it skip without it."""
-    folder = Path(os.environ.get("LDYN_SHARED", ROOT.parent / "shared"))
-    if not (folder / "data").is_dir():
-        pytest.skip(f"no real text at {folder}; set LDYN_SHARED to the folder that holds it")
-    return folder
+def shared_directory() -> Path:
+    """The directory with real text and logs, which are not part of the project; tests that need it skip without it."""
+    directory = Path(os.environ.get("LDYN_SHARED", ROOT.parent / "shared"))
+    if not (directory / "data").is_dir():
+        pytest.skip(f"no real text at {directory}; set LDYN_SHARED to the directory that holds it")
+    return directory
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +48,7 @@ def forked(tmp_path_factory: pytest.TempPathFactory) -> Forked:
     What must hold in a process that begins with nothing is tested with subprocess.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["ldyn.run", "ldyn.commands.train", "ldyn.commands.report", "ldyn.generate"])
+    context.set_forkserver_preload(["ldyn.run.run", "ldyn.cli.train", "ldyn.cli.report", "ldyn.run.generate"])
     outputs = tmp_path_factory.mktemp("forked")
 
     def run(
@@ -57,7 +57,7 @@ def forked(tmp_path_factory: pytest.TempPathFactory) -> Forked:
         words, environment = [str(word) for word in command], dict(os.environ if env is None else env)
         own = mkdtemp(dir=outputs)  # several may run at once
         files = {"STDOUT": f"{own}/stdout", "STDERR": f"{own}/stderr"}
-        given = {"COMMAND": words, "FOLDER": str(cwd), "ENVIRONMENT": environment, **files}
+        given = {"COMMAND": words, "DIR": str(cwd), "ENVIRONMENT": environment, **files}
         process = context.Process(target=runpy.run_path, args=(str(AS_COMMAND), given))
         process.start()
         process.join(timeout)
@@ -72,11 +72,13 @@ def forked(tmp_path_factory: pytest.TempPathFactory) -> Forked:
 
 @pytest.fixture(scope="session")
 def ranks(forked: Forked) -> Ranks:
-    """``ranks(script, number, folder)`` runs `python script RANK folder` for each rank, all at once, to their end."""
+    """``ranks(script, number, directory)`` runs `python script RANK directory` for each rank, all at once, to their
+    end.
+    """
 
-    def run(script: Path, number: int, folder: Path) -> None:
+    def run(script: Path, number: int, directory: Path) -> None:
         with ThreadPoolExecutor(number) as threads:
-            done = list(threads.map(lambda rank: forked([script, str(rank), folder]), range(number)))
+            done = list(threads.map(lambda rank: forked([script, str(rank), directory]), range(number)))
         assert [one.returncode for one in done] == [0] * number, [one.stderr for one in done]
 
     return run

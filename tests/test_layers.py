@@ -11,47 +11,34 @@ import pytest
 import ldyn
 
 PACKAGE = Path(ldyn.__file__).parent
-LAYERS = (
-    ("records", "errors", "user_code"),
-    ("numerics", "processes"),
-    ("data",),
-    ("models", "algorithms"),
-    ("probes",),
-    ("trajectories", "tracking"),
-    ("training", "dynamics"),
-    ("findings", "generation", "bench", "scoring", "decompose"),
-    ("report",),
-    ("config",),
-    ("run",),
-    ("reproduction",),
-    ("commands",),
-    ("cli",),
-    ("__main__",),
+# Lowest first: what stands on each level, and what it is for.
+LAYERS: tuple[dict[str, str], ...] = (
+    {"records": "the dataclasses that travel between layers", "errors": "what a user can meet"},
+    {"numerics": "statistics of next-token distributions", "processes": "several processes as one run"},
+    {"data": "preference data and the one encoder"},
+    {"models": "base models and their cache", "algorithms": "losses as functions of log-probs"},
+    {"probes": "families, schedule, scoring engine"},
+    {"store": "trajectories, run directories, importers", "tracking": "wandb, TensorBoard, console"},
+    {"training": "one stage, on TRL's trainers"},
+    {
+        "answers": "generation, metrics, judges, win rates, API client",
+        "bench": "what scoring and training cost",
+        "findings": "statistics and claims",
+        "theory": "A·K·G, decomposition, toy, digits",
+    },
+    {"report": "tables, figures, pages"},
+    {"config": "schema, loading, faults"},
+    {"run": "the experiment: run.py is its table of contents"},
+    {"jobs": "what runs many runs: sweeps, reproductions, SLURM", "probe_sets": "build and check probe sets"},
+    {"cli": "one file a command, and the Hydra glue"},
+    {"__main__": "python -m ldyn"},
 )
-# Modules that run.py is divided into, and the main paths of other commands that read a run's configuration.
-PARTS_OF_RUN = {
-    "contests",
-    "decomposing",
-    "generate",
-    "manifest",
-    "preparation",
-    "probe_sets",
-    "respondents",
-    "results",
-    "samples",
-    "session",
-    "sharing",
-    "stages",
-    "studies",
-    "training_pairs",
-}
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 
 
 def component(module: str) -> str:
     """`ldyn.data.encoder` -> `data`."""
-    name = module.split(".")[1]
-    return "run" if name in PARTS_OF_RUN else name
+    return module.split(".")[1]
 
 
 def imported(tree: ast.AST) -> Iterator[str]:

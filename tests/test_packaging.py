@@ -16,7 +16,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from ldyn.commands.configs import config_folder
+from ldyn.config.groups import config_directory
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = "import sys; from hatchling.build import build_wheel; print(build_wheel(sys.argv[1]))"
@@ -25,12 +25,12 @@ BUILD = "import sys; from hatchling.build import build_wheel; print(build_wheel(
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The content of a freshly built wheel, unpacked."""
-    folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-c", BUILD, str(folder)]
+    directory = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-c", BUILD, str(directory)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    with zipfile.ZipFile(folder / done.stdout.split()[-1]) as wheel:
-        wheel.extractall(folder / "site")
-    return folder / "site"
+    with zipfile.ZipFile(directory / done.stdout.split()[-1]) as wheel:
+        wheel.extractall(directory / "site")
+    return directory / "site"
 
 
 def test_every_config_and_every_file_of_the_package_is_in_the_wheel(installed: Path) -> None:
@@ -47,35 +47,35 @@ def test_every_config_and_every_file_of_the_package_is_in_the_wheel(installed: P
 
 
 def test_an_installed_package_finds_its_own_configs(installed: Path, tmp_path: Path) -> None:
-    code = "from ldyn.cli import main; main(['train', '+exp=dpo_squeeze', '--cfg', 'job'])"
+    code = "from ldyn.cli.main import main; main(['train', '+exp=dpo_squeeze', '--cfg', 'job'])"
     environment = {**os.environ, "PYTHONPATH": str(installed)}
     command = [sys.executable, "-c", f"import ldyn; assert {str(installed)!r} in ldyn.__file__; {code}"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
     assert yaml.safe_load(done.stdout)["name"] == "dpo_squeeze"
-    assert config_folder() == ROOT / "configs"
+    assert config_directory() == ROOT / "configs"
 
 
-def imported(folder: str) -> set[str]:
-    """The packages that the code in a folder imports."""
+def imported(directory: str) -> set[str]:
+    """The packages that the code in a directory imports."""
     names = set()
-    for path in (ROOT / folder).rglob("*.py"):
+    for path in (ROOT / directory).rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
                 names |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.level == 0:
                 names.add(str(node.module).partition(".")[0])
-    own = {path.stem for path in (ROOT / folder).rglob("*.py")}
+    own = {path.stem for path in (ROOT / directory).rglob("*.py")}
     return names - set(sys.stdlib_module_names) - {"ldyn", *own}
 
 
-@pytest.mark.parametrize(("folder", "extras"), [("ldyn", []), ("tests", ["dev"])])
-def test_what_is_imported_is_declared(folder: str, extras: list[str]) -> None:
+@pytest.mark.parametrize(("directory", "extras"), [("ldyn", []), ("tests", ["dev"])])
+def test_what_is_imported_is_declared(directory: str, extras: list[str]) -> None:
     """And not only there because some other package happens to need it."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     texts = project["dependencies"] + [text for extra in extras for text in project["optional-dependencies"][extra]]
     declared = {canonicalize_name(Requirement(text).name) for text in texts}
     owners = packages_distributions()
-    missing = {name for name in imported(folder) if not {canonicalize_name(o) for o in owners[name]} & declared}
+    missing = {name for name in imported(directory) if not {canonicalize_name(o) for o in owners[name]} & declared}
     assert not missing
 
 

@@ -1,4 +1,4 @@
-"""Every command of the README runs, in its order, in one empty folder; what would take long is made small."""
+"""Every command of the README runs, in its order, in one empty directory; what would take long is made small."""
 
 import json
 import os
@@ -51,22 +51,22 @@ LDYN = ROOT / "ldyn" / "__main__.py"
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
+def directory(tmp_path_factory) -> Path:
     """Where the commands run: with the README's own files, and probe files of a few rows."""
-    folder = tmp_path_factory.mktemp("readme")
+    directory = tmp_path_factory.mktemp("readme")
     for name, content in FILES.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(content, encoding="utf-8")
-    probes = folder / "FOLDER"
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        (directory / name).write_text(content, encoding="utf-8")
+    probes = directory / "DIR"
     probes.mkdir()
     for name, first in (("train", 0), ("test", 100)):
         rows = [row(first + number) for number in range(40)]
         (probes / f"probe_{name}.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rows))
     for name, change in (("LOGS_SFT", 5.0), ("LOGS_DPO", -3.0)):
-        (folder / name).mkdir()
+        (directory / name).mkdir()
         means = [{"logps_eval_prob_train/chosen": -40 + change * moment} for moment in range(3)]
-        (folder / name / "prob_train_metrics.json").write_text("".join(json.dumps(one) + "\n" for one in means))
-    return folder
+        (directory / name / "prob_train_metrics.json").write_text("".join(json.dumps(one) + "\n" for one in means))
+    return directory
 
 
 def row(number: int) -> dict[str, str]:
@@ -88,14 +88,14 @@ def test_make_knows_the_target(command):
 
 
 @pytest.mark.slow
-def test_every_ldyn_command_runs(folder, forked):
+def test_every_ldyn_command_runs(directory, forked):
     for command in (command for command in COMMANDS if command.startswith("ldyn ")):
         words = made_small(shlex.split(command)[1:])
         if f"resume=outputs/dpo_squeeze/{CUT}" in words:
-            cut_short(folder, forked)
-        done = forked([LDYN, *words], cwd=folder)
+            cut_short(directory, forked)
+        done = forked([LDYN, *words], cwd=directory)
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-    assert list((folder / "outputs/dpo_squeeze").glob("*/report.html"))
+    assert list((directory / "outputs/dpo_squeeze").glob("*/report.html"))
 
 
 def made_small(words: list[str]) -> list[str]:
@@ -112,9 +112,9 @@ def made_small(words: list[str]) -> list[str]:
     return [*words, *SMALL, *sweep, *own, *([] if "+exp=hh_tiny" in words else SMALL_WORLD)]
 
 
-def cut_short(folder: Path, forked) -> None:
+def cut_short(directory: Path, forked) -> None:
     """Make outputs/dpo_squeeze/CUT.partial: a run that is killed when its second stage begins."""
     words = ["train", "+exp=dpo_squeeze", f"run={CUT}", *SMALL, *SMALL_WORLD]
     when = {**os.environ, "KILL_AT": f"scored dpo 0 {int(signal.SIGKILL)}"}
     script = ROOT / "tests" / "run" / "kill_at.py"
-    assert forked([script, *words], cwd=folder, env=when).returncode == -signal.SIGKILL
+    assert forked([script, *words], cwd=directory, env=when).returncode == -signal.SIGKILL

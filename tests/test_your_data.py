@@ -31,7 +31,7 @@ OWN_MODEL = ["recipe.sft.epochs=null", "recipe.preference.epochs=null"]
 pytestmark = pytest.mark.slow
 ONE_PROCESS = """
 import json, sys
-from ldyn.cli import main
+from ldyn.cli.main import main
 for words in json.loads(sys.argv[1]):
     print(">", *words, flush=True)
     if code := main(words):
@@ -40,21 +40,21 @@ for words in json.loads(sys.argv[1]):
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
+def directory(tmp_path_factory) -> Path:
     """Where the commands run: with the page's CSV made longer, its judge, and a model."""
-    folder = tmp_path_factory.mktemp("walk")
-    (folder / "one_process.py").write_text(ONE_PROCESS)
+    directory = tmp_path_factory.mktemp("walk")
+    (directory / "one_process.py").write_text(ONE_PROCESS)
     ((_, head),) = [block for block in BLOCKS if block[0] == "csv"]
-    with (folder / "my_pairs.csv").open("w", encoding="utf-8-sig", newline="") as file:
+    with (directory / "my_pairs.csv").open("w", encoding="utf-8-sig", newline="") as file:
         file.write(head)
         csv.writer(file).writerows(map(row, range(60)))
     ((_, judge),) = [block for block in BLOCKS if block[0] == "python"]
-    (folder / judge.split("\n")[0].lstrip("# ")).write_text(judge)
+    (directory / judge.split("\n")[0].lstrip("# ")).write_text(judge)
     tokenizer = build_tokenizer("bpe", [" ".join(row(number)) for number in range(60)], 400)
     config = TinyConfig(hidden_size=16, layers=1, heads=2, max_positions=1024, sequence_length=16)
-    build_tiny_model(config, tokenizer, 0).save_pretrained(folder / "my_model")
-    tokenizer.save_pretrained(folder / "my_model")
-    return folder
+    build_tiny_model(config, tokenizer, 0).save_pretrained(directory / "my_model")
+    tokenizer.save_pretrained(directory / "my_model")
+    return directory
 
 
 def row(number: int) -> list[str]:
@@ -64,15 +64,15 @@ def row(number: int) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def walked(folder, forked) -> Path:
-    """The folder after all commands but those of the probe set."""
-    run(forked, folder, OTHERS)
-    return folder
+def walked(directory, forked) -> Path:
+    """The directory after all commands but those of the probe set."""
+    run(forked, directory, OTHERS)
+    return directory
 
 
-def run(forked, folder: Path, commands: list[list[str]]) -> None:
+def run(forked, directory: Path, commands: list[list[str]]) -> None:
     lines = json.dumps([made_small(words) for words in commands])
-    done = forked([folder / "one_process.py", lines], cwd=folder, timeout=600)
+    done = forked([directory / "one_process.py", lines], cwd=directory, timeout=600)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
 
 

@@ -12,7 +12,7 @@ from ldyn.algorithms.pairwise import CDPO, DPO, IPO, IPO_LENGTH_NORMALISED, SLIC
 from ldyn.algorithms.pointwise import SFT, SFT_TOKEN_MEAN
 from ldyn.algorithms.record import Algorithm
 from ldyn.algorithms.reference_free import SIMPO
-from ldyn.user_code import import_user_module
+from ldyn.algorithms.user_code import import_user_module
 
 _POINTWISE = (SFT, SFT_TOKEN_MEAN)
 _OF_THE_PAPER = (DPO, CDPO, IPO, IPO_LENGTH_NORMALISED, SLIC, SPPO, SPIN)

@@ -136,7 +136,7 @@ def describe_model(measured: Measurements) -> dict[str, Any]:
 
 
 def model_name(config: TinyConfig | PretrainedConfig) -> str:
-    """The hub name or folder of a pretrained model."""
+    """The hub name or directory of a pretrained model."""
     return config.name_or_path if isinstance(config, PretrainedConfig) else "tiny"
 
 

@@ -61,8 +61,8 @@ class TrainingTask:
         if config.bench.threads is not None:
             torch.set_num_threads(config.bench.threads)
         _silence()
-        self._folder = tempfile.TemporaryDirectory(prefix="ldyn-bench-")
-        self._setup = _load(config, Path(self._folder.name))
+        self._directory = tempfile.TemporaryDirectory(prefix="ldyn-bench-")
+        self._setup = _load(config, Path(self._directory.name))
         method = TRAINING_METHODS[str(config.algorithm["name"])][name]
         seconds = []
         for _ in range(2):
@@ -144,8 +144,8 @@ def _silence() -> None:
     warnings.simplefilter("ignore", FutureWarning)
 
 
-def _load(config: TrainBenchConfig, folder: Path) -> TrainingSetup:
+def _load(config: TrainBenchConfig, directory: Path) -> TrainingSetup:
     data = load_data(config.dataset, config.seed)
     base = load_base(config.model, corpus=data.corpus, seed=config.seed, cache_dir=config.cache)
     pairs = Encoder(base.tokenizer, config.dataset.encoding).pairs(data.pairs)
-    return TrainingSetup(config, base.model, base.tokenizer, pairs, folder)
+    return TrainingSetup(config, base.model, base.tokenizer, pairs, directory)

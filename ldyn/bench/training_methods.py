@@ -22,18 +22,18 @@ from ldyn.training.stage import StagePlan, make_trainer
 
 @dataclass(frozen=True)
 class TrainingSetup:
-    """What all methods train on: the same model, rows and settings. ``folder`` is theirs to write in."""
+    """What all methods train on: the same model, rows and settings. ``directory`` is theirs to write in."""
 
     config: TrainBenchConfig
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     pairs: Sequence[EncodedPair]
-    folder: Path
+    directory: Path
 
     @property
     def arguments(self) -> dict[str, Any]:
         """TRL's arguments for the settings, without checkpoints."""
-        arguments = common_arguments(self.config.trainer, self.folder, self.config.seed)
+        arguments = common_arguments(self.config.trainer, self.directory, self.config.seed)
         return {**arguments, "max_steps": self.config.bench.all_steps, "save_strategy": "no"}
 
 
@@ -85,14 +85,16 @@ def _trl_dpo(setup: TrainingSetup, reference: PreTrainedModel, *, precompute: bo
 
 
 def ours(setup: TrainingSetup) -> Trainer:
-    """As a run trains a stage; reference log-probs lie in the cache under ``folder`` once they were computed."""
+    """As a run trains a stage; reference log-probs lie in the cache under ``directory`` once they were computed."""
     settings = setup.config.algorithm
     algorithm = ALGORITHMS[str(settings["name"])]
     view = ("chosen",) if algorithm.kind == "pointwise" else ("chosen", "rejected")
     info = StageInfo("bench", algorithm.name, algorithm.kind, view, "base")
     trainer = replace(setup.config.trainer, max_steps=setup.config.bench.all_steps, epochs=None, checkpoint_every=10**9)
-    plan = StagePlan(info, algorithm, algorithm_parameters(settings), trainer, setup.folder / "cache")
-    return make_trainer(plan, setup.model, setup.tokenizer, setup.pairs, folder=setup.folder, seed=setup.config.seed)
+    plan = StagePlan(info, algorithm, algorithm_parameters(settings), trainer, setup.directory / "cache")
+    return make_trainer(
+        plan, setup.model, setup.tokenizer, setup.pairs, directory=setup.directory, seed=setup.config.seed
+    )
 
 
 PLAIN, OURS = "trl", "ours"

@@ -117,4 +117,4 @@ def _one_stage_faults(stage: Mapping[str, Any], earlier: list[str]) -> Iterator[
 def _path_faults(dataset: Mapping[str, Any]) -> Iterator[str]:
     path = dataset.get("path")
     if isinstance(path, str) and not Path(path).expanduser().exists():
-        yield f"dataset.path: found {path!r}, which does not exist from {Path.cwd()}, expected a file or folder"
+        yield f"dataset.path: found {path!r}, which does not exist from {Path.cwd()}, expected a file or directory"

@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from ldyn.config.jobs import stored_run_folder
+from ldyn.config.jobs import stored_run_directory
 from ldyn.config.loading import config_to_plain, load_config, load_study_config, plain_settings
 from ldyn.config.schema import DecomposeStudyConfig, RunConfig
 from ldyn.errors import ConfigError
@@ -26,15 +26,15 @@ def decompose_config(composed: DictConfig, overrides: Sequence[str]) -> Decompos
         raise ConfigError(faults)
     else:
         experiment = _stored(Path(str(path)), str(composed.paths.cache))
-    folders = {"outputs": str(composed.paths.outputs), "run": str(composed.paths.run)}
-    own = {"name": composed.name, "run": composed.run, "seed": experiment.seed, "paths": folders}
+    directories = {"outputs": str(composed.paths.outputs), "run": str(composed.paths.run)}
+    own = {"name": composed.name, "run": composed.run, "seed": experiment.seed, "paths": directories}
     decompose = plain_settings(composed)["decompose"]
     stored = config_to_plain(experiment)
     return load_study_config(DecomposeStudyConfig, {**own, "decompose": decompose, "experiment": stored})
 
 
 def _stored(path: Path, cache: str) -> RunConfig:
-    settings = yaml.safe_load((stored_run_folder(path) / "config.yaml").read_text(encoding="utf-8"))
+    settings = yaml.safe_load((stored_run_directory(path) / "config.yaml").read_text(encoding="utf-8"))
     return load_config({**settings, "paths": {**settings["paths"], "cache": cache}})
 
 

@@ -16,11 +16,11 @@ from ldyn.config.loading import config_to_plain, load_config
 from ldyn.config.schema import RunConfig
 from ldyn.data.hub_sets import is_commit
 from ldyn.data.rows import AUTOMATIC
-from ldyn.errors import ConfigError, RunFolderError
+from ldyn.errors import ConfigError, RunDirectoryError
 from ldyn.processes.launcher import launched_count, number_faults, room_faults
 from ldyn.processes.slurm import restart_count
+from ldyn.store.directory import final_path, partial_path
 from ldyn.tracking.credentials import key_faults
-from ldyn.trajectories.folder import final_path, partial_path
 
 AUTO = "auto"
 """`resume=auto`: go on with the run of this name if it is there, and do nothing if it has finished."""
@@ -47,21 +47,22 @@ def new_config(composed: DictConfig, overrides: Sequence[str], experiments: Sequ
 
 
 def final_run_path(composed: DictConfig) -> Path:
-    """The folder of the run once it has finished: the one to resume, or the one that bears its name."""
+    """The directory of the run once it has finished: the one to resume, or the one that bears its name."""
     return final_path(Path(str(composed.paths.run if composed.resume in (None, AUTO) else composed.resume)))
 
 
 def settle_resume(composed: DictConfig, overrides: Sequence[str]) -> Path | None:
     """With `resume=auto`, and in a job that SLURM has started again, see what there is of the run.
 
-    Sets ``composed.resume`` to the folder to go on from, or to nothing for a new run; returns the folder of one that
-    has finished. Raises ConfigError where `resume=auto` has no name to go by, or that run was configured otherwise.
+    Sets ``composed.resume`` to the directory to go on from, or to nothing for a new run; returns the directory of one
+    that has finished. Raises ConfigError where `resume=auto` has no name to go by, or that run was configured
+    otherwise.
     """
     if composed.resume != AUTO and not restart_count():
         return None
     if composed.resume == AUTO and not {"run", "paths.run"} & set(map(_key, overrides)):
         found = "found auto for a run that is called by the time"
-        raise ConfigError([f"resume: {found}; expected run=NAME, the same each time, or resume=<its folder>"])
+        raise ConfigError([f"resume: {found}; expected run=NAME, the same each time, or resume=<its directory>"])
     run = final_run_path(composed)
     if (run / "config.yaml").is_file():
         composed.resume = None
@@ -72,9 +73,9 @@ def settle_resume(composed: DictConfig, overrides: Sequence[str]) -> Path | None
     return None
 
 
-def stored_config(folder: Path) -> RunConfig:
-    """The configuration in a run's folder."""
-    return load_config(yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")))
+def stored_config(directory: Path) -> RunConfig:
+    """The configuration in a run's directory."""
+    return load_config(yaml.safe_load((directory / "config.yaml").read_text(encoding="utf-8")))
 
 
 def fingerprint(config: RunConfig) -> str:
@@ -113,8 +114,8 @@ def _overrides_without_effect(composed: DictConfig, overrides: Sequence[str]) ->
 
 
 def _resumed(composed: DictConfig, overrides: Sequence[str]) -> RunConfig:
-    folder = stored_run_folder(Path(str(composed.resume)))
-    stored = stored_config(folder)
+    directory = stored_run_directory(Path(str(composed.resume)))
+    stored = stored_config(directory)
     _refuse_changes(stored, composed, overrides)
     settings = config_to_plain(stored)
     changed = {_key(override).split(".")[0] for override in overrides}
@@ -123,7 +124,7 @@ def _resumed(composed: DictConfig, overrides: Sequence[str]) -> RunConfig:
     if "logger" in changed:
         settings["logger"] = _changed_logger(settings["logger"], OmegaConf.to_container(composed.logger, resolve=True))
     again = load_config(settings)
-    return replace(again, resume=folder, paths=replace(again.paths, run=final_path(folder)))
+    return replace(again, resume=directory, paths=replace(again.paths, run=final_path(directory)))
 
 
 def _changed_logger(stored: Mapping[str, Any], given: Any) -> dict[str, Any]:
@@ -156,14 +157,14 @@ def _fill_in_pinned(given: dict[str, Any], stored: Mapping[str, Any]) -> None:
             given[split] = stored.get(split)
 
 
-def stored_run_folder(path: Path) -> Path:
-    """The folder of a stored run, given with or without the suffix of a run in progress, or as the link `latest`."""
+def stored_run_directory(path: Path) -> Path:
+    """The directory of a stored run, given with or without the suffix of a run in progress, or as the link `latest`."""
     final = final_path(path.expanduser().resolve())
-    for folder in (final, partial_path(final)):
-        if (folder / "config.yaml").is_file():
-            return folder
-    raise RunFolderError(
-        f"resume: found no config.yaml in {final} nor in {partial_path(final).name}, expected the folder of a run, "
+    for directory in (final, partial_path(final)):
+        if (directory / "config.yaml").is_file():
+            return directory
+    raise RunDirectoryError(
+        f"resume: found no config.yaml in {final} nor in {partial_path(final).name}, expected the directory of a run, "
         "outputs/<experiment>/<run>; without resume a new run begins."
     )
 

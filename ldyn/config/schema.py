@@ -11,12 +11,12 @@ from typing import Annotated, Any, ClassVar, Literal
 from annotated_types import Ge, Gt, MinLen
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from ldyn.answers.pairwise.settings import WinsConfig
+from ldyn.answers.settings import ResponsesConfig
 from ldyn.data.sources import FilesConfig, HubConfig, MicroworldConfig
-from ldyn.decompose.settings import DecompositionConfig
-from ldyn.generation.pairwise.settings import WinsConfig
-from ldyn.generation.settings import ResponsesConfig
 from ldyn.models.settings import PretrainedConfig, TinyConfig
 from ldyn.probes.builder import ProbesConfig
+from ldyn.theory.decompose_settings import DecompositionConfig
 from ldyn.tracking.settings import LoggerConfig
 from ldyn.training.settings import TrainerConfig
 
@@ -26,17 +26,17 @@ def _number_as_text(value: Any) -> Any:
     return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
 
 
-def _fit_for_a_folder(name: str) -> str:
+def _fit_for_a_directory(name: str) -> str:
     if not re.fullmatch(r"\w[\w.+-]*", name):
-        raise ValueError("expected a name for a folder: letters, digits, _ . + and -, and none of . + - in front")
+        raise ValueError("expected a name for a directory: letters, digits, _ . + and -, and none of . + - in front")
     return name
 
 
-Name = Annotated[str, BeforeValidator(_number_as_text), AfterValidator(_fit_for_a_folder)]
+Name = Annotated[str, BeforeValidator(_number_as_text), AfterValidator(_fit_for_a_directory)]
 
 
 @dataclass(frozen=True)
-class FolderConfig:
+class DirectoryConfig:
     """Where things go: all runs, and this one."""
 
     outputs: Path
@@ -44,8 +44,10 @@ class FolderConfig:
 
 
 @dataclass(frozen=True)
-class PathsConfig(FolderConfig):
-    """``cache`` keeps pretrained bases between runs; runs with one ``stages`` share stages (see ``ldyn.sharing``)."""
+class PathsConfig(DirectoryConfig):
+    """``cache`` keeps pretrained bases between runs; runs with one ``stages`` share stages (see
+    ``ldyn.run.stage_cache``).
+    """
 
     cache: Path
     stages: Path | None = None
@@ -76,14 +78,14 @@ class StageConfig:
 
 @dataclass(frozen=True)
 class StudyConfig:
-    """What every study has; each adds settings of its own (``ldyn.studies`` says what a study is)."""
+    """What every study has; each adds settings of its own (``ldyn.run.studies`` says what a study is)."""
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}  # inherited by every dataclass below
 
     name: Name
     run: Name
     seed: Annotated[int, Ge(0)]
-    paths: FolderConfig
+    paths: DirectoryConfig
 
     @property
     def all_seeds(self) -> Sequence[int]:
@@ -121,7 +123,7 @@ class RunConfig:
 class DecomposeSourceConfig(DecompositionConfig):
     """Which updates `ldyn decompose` decomposes, and how.
 
-    run: the folder of a trained run; without it, the first update of the model, data and stages configured here.
+    run: the directory of a trained run; without it, the first update of the model, data and stages configured here.
     stages, steps: the moments, by stage and by updates made before; without them all that the run has kept.
     pairs: ids of the training pairs to update on; without them the batch whose turn it is in the run.
     """

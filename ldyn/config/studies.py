@@ -9,8 +9,8 @@ from typing import Annotated
 from annotated_types import Ge
 
 from ldyn.config.schema import StudyConfig
-from ldyn.dynamics.images import ImagesConfig
-from ldyn.dynamics.toy import ToyConfig
+from ldyn.theory.images import ImagesConfig
+from ldyn.theory.toy import ToyConfig
 
 
 @dataclass(frozen=True)

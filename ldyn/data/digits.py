@@ -27,7 +27,7 @@ class DigitsConfig:
     """Which images.
 
     dataset: "digits" (1,797 images of 8 × 8 pixels, part of scikit-learn) or "mnist" (60,000 of 28 × 28, from the hub).
-    path: a local copy of MNIST to read instead: a folder of parquet files as on the hub, or one written by
+    path: a local copy of MNIST to read instead: a directory of parquet files as on the hub, or one written by
     save_to_disk, with the columns image and label.
     """
 
@@ -87,7 +87,7 @@ def _load(config: DigitsConfig) -> Dataset:
         disable_progress_bars()
     where = Path(config.path).expanduser() if config.path else None
     if where is not None and not where.is_dir():
-        raise DataError(f"{where.absolute()} is not a folder; expected a folder with a copy of MNIST ({MNIST}).")
+        raise DataError(f"{where.absolute()} is not a directory; expected a directory with a copy of MNIST ({MNIST}).")
     try:
         if where is not None and (where / "dataset_dict.json").is_file():
             return load_from_disk(str(where))["train"]

@@ -23,7 +23,7 @@ from ldyn.data.tables import READERS
 from ldyn.errors import DataError
 from ldyn.records import PROBE_FAMILIES, PreferenceData, ProbeExample
 
-FOLDER_STEMS = (("probe_train", "probe_test"), ("train", "test"))
+DIR_STEMS = (("probe_train", "probe_test"), ("train", "test"))
 _SUFFIXES = ", ".join(READERS)
 _NAMES_SHOWN = 5
 
@@ -32,7 +32,7 @@ _NAMES_SHOWN = 5
 class FilesConfig:
     """Where the rows are and how many train.
 
-    path: one file, or a folder with the files probe_train and probe_test, or train and test, of any of the suffixes.
+    path: one file, or a directory with the files probe_train and probe_test, or train and test, of any of the suffixes.
     columns: which column of the user's holds what, {prompt: question, chosen: good} say; not needed where it is called
     as we call it. corpus_paths: further files of prompt and chosen (and rejected) rows for a from-scratch base.
     n_train, selection, n_held_out: see ``ldyn.data.rows.SplitRules``; where there is no test file rows are held out.
@@ -81,8 +81,9 @@ def _sha256(path: Path) -> str:
 def read_probe_examples(path: Path) -> dict[str, list[ProbeExample]]:
     """Split -> the probe examples of its file, to be scored and not trained on: a row needs a prompt and any response.
 
-    ``path`` is a folder as above, or one file, whose split is its name without "probe_". Blank responses are left out,
-    and so are rows without a response. Raises DataError if a file is missing or malformed, or if no example is left.
+    ``path`` is a directory as above, or one file, whose split is its name without "probe_". Blank responses are left
+    out, and so are rows without a response. Raises DataError if a file is missing or malformed, or if no example is
+    left.
     """
     read = read_row_files(probe_files(path))
     examples = {part.split: list(_probe_examples(part.rows)) for part in read}
@@ -112,27 +113,27 @@ def find_files(path: Path) -> tuple[Path, Path | None]:
     """The training file and, if there is one, the test file behind ``dataset.path``."""
     if path.is_file():
         return path, None
-    expected = " or ".join(f"{train}{{{_SUFFIXES}}}" for train, _ in FOLDER_STEMS)
+    expected = " or ".join(f"{train}{{{_SUFFIXES}}}" for train, _ in DIR_STEMS)
     if not path.is_dir():
         raise DataError(
-            f"There is nothing at {path} (looked for {path.absolute()}); expected a file ({_SUFFIXES}) or a folder "
+            f"There is nothing at {path} (looked for {path.absolute()}); expected a file ({_SUFFIXES}) or a directory "
             f"with {expected}; set dataset.path to it."
         )
-    for train, test in FOLDER_STEMS:
+    for train, test in DIR_STEMS:
         if (train_file := _only_file(path, train)) is not None:
             return train_file, _only_file(path, test)
     found = ", ".join(sorted(entry.name for entry in path.iterdir())[:_NAMES_SHOWN]) or "nothing"
     raise DataError(
-        f"The folder {path} holds {found}; expected {expected}; set dataset.path to a folder that has it, or to a file."
+        f"The directory {path} holds {found}; expected {expected}; set dataset.path to one that has it, or to a file."
     )
 
 
-def _only_file(folder: Path, stem: str) -> Path | None:
-    found = [folder / f"{stem}{suffix}" for suffix in READERS if (folder / f"{stem}{suffix}").is_file()]
+def _only_file(directory: Path, stem: str) -> Path | None:
+    found = [directory / f"{stem}{suffix}" for suffix in READERS if (directory / f"{stem}{suffix}").is_file()]
     if len(found) > 1:
         names = " and ".join(file.name for file in found)
         raise DataError(
-            f"The folder {folder} holds {names}; expected one of them; set dataset.path to the one to read."
+            f"The directory {directory} holds {names}; expected one of them; set dataset.path to the one to read."
         )
     return found[0] if found else None
 

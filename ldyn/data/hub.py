@@ -32,9 +32,9 @@ class HubConfig:
 
     name, subset, data_dir, revision: as on the hub. A revision that is no commit is resolved when a run begins, and so
     are the splits (``pinned``): the same run reads the same rows whenever it is taken up again.
-    path: a local copy in the same layout to read instead (a folder of json, jsonl, csv or parquet files, or one written
-    by save_to_disk), or a folder with the paper's probe files, which are then read as dataset=files reads them.
-    layout: see ``ldyn.data.formats``. columns: see FilesConfig.
+    path: a local copy in the same layout to read instead (a directory of json, jsonl, csv or parquet files, or one
+    written by save_to_disk), or a directory with the paper's probe files, which are then read as dataset=files reads
+    them. layout: see ``ldyn.data.formats``. columns: see FilesConfig.
     train_split, test_split: "auto" takes train and test (or what is called alike); without test split (null) questions
     are held out.
     max_rows: at most so many rows of each split are read, the first ones; they are streamed, so that no more of a large

@@ -43,17 +43,17 @@ class HubSet:
         return f"{self.name}{part} (local copy)" if self.path else f"{self.name}{part}@{self.revision or 'main'}"
 
     @property
-    def folder(self) -> Path | None:
+    def directory(self) -> Path | None:
         """The local copy, if there is one."""
         return Path(self.path).expanduser() if self.path else None
 
     def arguments(self) -> dict[str, Any]:
         """What ``datasets`` is asked for."""
-        folder = self.folder
-        if folder is None:
+        directory = self.directory
+        if directory is None:
             return {"path": self.name, "name": self.subset, "data_dir": self.data_dir, "revision": self.revision}
-        has_part = self.data_dir is not None and (folder / self.data_dir).is_dir()
-        return {"path": str(folder), "name": self.subset, "data_dir": self.data_dir if has_part else None}
+        has_part = self.data_dir is not None and (directory / self.data_dir).is_dir()
+        return {"path": str(directory), "name": self.subset, "data_dir": self.data_dir if has_part else None}
 
 
 def pinned_revision(hub_set: HubSet) -> str | None:
@@ -98,7 +98,7 @@ def open_split(
 
     if not sys.stderr.isatty():
         disable_progress_bars()
-    _check_folder(hub_set)
+    _check_directory(hub_set)
     with _explained(hub_set, f"split {split!r} of"):
         if max_rows is not None and hub_set.path is None:
             rows = _first_rows(hub_set, split, max_rows, wanted)
@@ -116,7 +116,7 @@ def open_split(
 def _split_names(hub_set: HubSet) -> list[str]:
     from datasets import get_dataset_split_names, load_from_disk
 
-    _check_folder(hub_set)
+    _check_directory(hub_set)
     arguments = hub_set.arguments()
     with _explained(hub_set, "the splits of"):
         if _is_saved(hub_set):
@@ -136,15 +136,15 @@ def _first_rows(hub_set: HubSet, split: str, number: int, wanted: Callable[[Sequ
     """The first rows, streamed. Those of a commit are kept, so that another run needs no network."""
     from datasets import Dataset, load_from_disk
 
-    folder = _kept_folder(hub_set, split, number)
-    if folder.is_dir():
-        return load_from_disk(str(folder))
+    directory = _kept_directory(hub_set, split, number)
+    if directory.is_dir():
+        return load_from_disk(str(directory))
     rows = Dataset.from_list(list(_streamed(hub_set, split, number, wanted)))
     if is_commit(hub_set.revision):
-        building = folder.with_name(f"{folder.name}.{uuid.uuid4().hex}")
+        building = directory.with_name(f"{directory.name}.{uuid.uuid4().hex}")
         rows.save_to_disk(str(building))
         with suppress(OSError):  # another process was first
-            building.rename(folder)
+            building.rename(directory)
     return rows
 
 
@@ -162,7 +162,7 @@ def _streamed(
         yield row
 
 
-def _kept_folder(hub_set: HubSet, split: str, number: int) -> Path:
+def _kept_directory(hub_set: HubSet, split: str, number: int) -> Path:
     from datasets.config import HF_DATASETS_CACHE
 
     key = hashlib.sha256(repr((hub_set, split, number)).encode()).hexdigest()[:16]
@@ -170,17 +170,17 @@ def _kept_folder(hub_set: HubSet, split: str, number: int) -> Path:
 
 
 def _is_saved(hub_set: HubSet) -> bool:
-    return hub_set.folder is not None and (hub_set.folder / "dataset_dict.json").is_file()
+    return hub_set.directory is not None and (hub_set.directory / "dataset_dict.json").is_file()
 
 
 # --------------------------------------------------------------------------------------------------------------
 # Faults
 
 
-def _check_folder(hub_set: HubSet) -> None:
-    if hub_set.folder is not None and not hub_set.folder.is_dir():
+def _check_directory(hub_set: HubSet) -> None:
+    if hub_set.directory is not None and not hub_set.directory.is_dir():
         raise DataError(
-            f"{hub_set.folder.absolute()} is not a folder; expected a folder with a copy of {hub_set.name}, or with "
+            f"{hub_set.directory.absolute()} is not a directory; expected one with a copy of {hub_set.name}, or with "
             "the paper's probe files; correct dataset.path (for a file of your own rows: dataset=files)."
         )
 

@@ -2,7 +2,7 @@
 
 The unit is a seed: another split, other weights, another order. The influence matrix M has a row for each class c that
 was learned and a column for each class o that was observed: the change of log π(c | x) on held-out images x of class o,
-summed over all steps on images of c (``ldyn.dynamics.images``).
+summed over all steps on images of c (``ldyn.theory.images``).
 """
 
 from __future__ import annotations

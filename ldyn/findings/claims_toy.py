@@ -2,7 +2,7 @@
 
 The unit that is sampled is a random start (n of them, under several seeds). A *condition* is a size V of the softmax, a
 kind of start, a place of y⁻ and a step size; a claim that is made of all conditions is held against the one where it
-fares worst. What theory says of each, and where it does not hold, is derived in ``ldyn.dynamics.squeezing``.
+fares worst. What theory says of each, and where it does not hold, is derived in ``ldyn.theory.squeezing``.
 """
 
 from __future__ import annotations

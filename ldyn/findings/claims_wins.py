@@ -1,6 +1,6 @@
 """E3: do the answers win more often after SFT on chosen *and* rejected (paper, Table 1)?
 
-It rests on the table ``wins`` (columns: ``ldyn.generation.pairwise.wins``): greedy answers of two arms to the same
+It rests on the table ``wins`` (columns: ``ldyn.answers.pairwise.wins``): greedy answers of two arms to the same
 question after equally many epochs of preference training, judged in both orders. As in E1 and E2 the verdict is that
 of the extended arm most alike to the baseline in number of updates, and the others are controls.
 The rule and its thresholds were fixed before any contest was judged.

@@ -25,7 +25,7 @@ from ldyn.findings.parts import Part, joint_verdict
 from ldyn.findings.seed_runs import check_seeds, seed_of
 from ldyn.findings.weighing import Alone, Weighed, weigh
 from ldyn.records import FAILS, HOLDS, INCONCLUSIVE, FindingOverSeeds
-from ldyn.trajectories import Run
+from ldyn.store import Run
 
 LEVEL = 0.05
 
@@ -35,7 +35,7 @@ def findings_over_seeds(groups: Mapping[str, Sequence[Run]]) -> list[FindingOver
 
     groups: experiment -> its runs, which differ in their seed alone; a study (toy, images) is one run. Where several
     experiments measure a claim, the first in the order of ``groups`` speaks for it, whatever the others found.
-    Raises RunFolderError where runs of one experiment differ in more than their seed.
+    Raises RunDirectoryError where runs of one experiment differ in more than their seed.
     """
     for name, runs in groups.items():
         check_seeds(name, runs)

@@ -8,21 +8,21 @@ from typing import Any
 
 import yaml
 
-from ldyn.errors import RunFolderError
-from ldyn.trajectories import Run
+from ldyn.errors import RunDirectoryError
+from ldyn.store import Run
 
 # Settings in which runs of one experiment may differ: the seed, and what has no part in what is measured.
 _OF_ONE_RUN = ("seed", "run", "resume", "paths", "logger", "decompose.run")
 
 
 def seed_of(run: Run) -> str:
-    """In words; a run that has no seed (imported logs) goes by its folder."""
+    """In words; a run that has no seed (imported logs) goes by its directory."""
     seed = run.manifest.get("seed")
     return run.path.name if seed is None else f"seed {seed}"
 
 
 def check_seeds(name: str, runs: Sequence[Run]) -> None:
-    """Raise RunFolderError where the runs of experiment ``name`` are not the same under different seeds.
+    """Raise RunDirectoryError where the runs of experiment ``name`` are not the same under different seeds.
 
     All settings but the seed must be equal, the seeds different, and so must what was measured: equal numbers under
     different seeds mean that the seed reached nothing, or that a run is a copy.
@@ -30,7 +30,7 @@ def check_seeds(name: str, runs: Sequence[Run]) -> None:
     faults = [fault for one, other in combinations(runs, 2) for fault in _faults(one, other)]
     if faults:
         expected = "expected runs that differ in their seed, and in what they measured, but in no other setting"
-        raise RunFolderError(f"{name}: {expected}. Found: {'; '.join(faults)}. Leave out what does not belong.")
+        raise RunDirectoryError(f"{name}: {expected}. Found: {'; '.join(faults)}. Leave out what does not belong.")
 
 
 def by_setting(runs: Sequence[Run]) -> dict[str, list[Run]]:

@@ -1,6 +1,6 @@
-"""Are the stored findings of a run what its trajectories say? Needs the run folder only, and no torch.
+"""Are the stored findings of a run what its trajectories say? Needs the run directory only, and no torch.
 
-Of a folder of runs that differ in their seed, also what they say together (verify_seeds.py).
+Of a directory of runs that differ in their seed, also what they say together (verify_seeds.py).
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from ldyn.errors import RunFolderError
+from ldyn.errors import RunDirectoryError
 from ldyn.findings.claims import find_all
 from ldyn.findings.table import findings_table
 from ldyn.findings.verify_seeds import judge_together, print_over_seeds, runs_in
 from ldyn.records import Finding
-from ldyn.trajectories import Run, read_run
-from ldyn.trajectories.folder import plain
+from ldyn.store import Run, read_run
+from ldyn.store.directory import plain
 
 # Linear algebra libraries may sum in another order, which moves a float64 mean by much less than this.
 RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE = 1e-6, 1e-9
@@ -53,7 +53,7 @@ class Verification:
 def verify(paths: Sequence[Path], as_json: bool) -> int:
     """Compute the findings of each run anew and print them, as tables or as one JSON object on standard output.
 
-    A path may be a folder of runs: each of them is verified, and those that are finished are judged together.
+    A path may be a directory of runs: each of them is verified, and those that are finished are judged together.
     Returns 0 if every run could be read and stores what was found (an unfinished run may store nothing yet), else 1.
     A claim that fails is a result and no error, and so are runs that cannot be judged together.
     """
@@ -82,7 +82,7 @@ def verify_run(path: Path) -> Verification:
     """Compute the findings of one run anew and compare them with those it stores."""
     try:
         run = read_run(path)
-    except RunFolderError as error:
+    except RunDirectoryError as error:
         return Verification(path, "unreadable", "absent", [], [], str(error))
     findings = find_all(run.trajectories, run.stages, run.planned_steps, run.tables)
     return _compare(run, findings)

@@ -22,7 +22,7 @@ from math import isfinite
 
 import numpy as np
 
-from ldyn.errors import RunFolderError
+from ldyn.errors import RunDirectoryError
 from ldyn.findings.measurement import Measurement, contradict, verdict_and_reason
 from ldyn.findings.parts import Part, joint_verdict
 from ldyn.findings.seed_intervals import MIN_SEEDS, interval_of_chosen_over_seeds
@@ -81,7 +81,7 @@ def weigh(name: str, runs: Sequence[Alone]) -> Weighed:
     """Of the claim as the runs of experiment ``name`` measured it; ``runs`` has at least one."""
     studies = [run for run in runs if run.measurement.seeds > 1]
     if studies and len(runs) > 1:
-        raise RunFolderError(f"{name}: a study repeats itself under its own seeds; found {len(runs)}, expected one.")
+        raise RunDirectoryError(f"{name}: a study repeats itself under its own seeds; found {len(runs)}, expected one.")
     return _weigh_study(studies[0].measurement) if studies else _weigh_seeds(runs)
 
 

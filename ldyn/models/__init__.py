@@ -1,1 +1,1 @@
-"""Base models: the tiny one pretrained from scratch, and pretrained ones from the hub or a folder."""
+"""Base models: the tiny one pretrained from scratch, and pretrained ones from the hub or a directory."""

@@ -1,6 +1,6 @@
-"""Folders that are complete or absent: built under a lock, moved into place at once, checked file by file when read.
+"""Directorys that are complete or absent: built under a lock, moved into place at once, checked file by file when read.
 
-A cache entry is a folder with a file of checksums, which is written last. An entry that was damaged later, or that
+A cache entry is a directory with a file of checksums, which is written last. An entry that was damaged later, or that
 something else left incomplete, is noticed, named in a warning and built again.
 """
 
@@ -22,11 +22,11 @@ CHECKSUMS = "checksums.json"
 _log = logging.getLogger(__name__)
 
 
-def cached_folder(entry: Path, build: Callable[[Path], None]) -> bool:
-    """Make sure that ``entry`` exists and is intact; call ``build`` on an empty folder where it is not.
+def cached_directory(entry: Path, build: Callable[[Path], None]) -> bool:
+    """Make sure that ``entry`` exists and is intact; call ``build`` on an empty directory where it is not.
 
     Returns whether it was there already. Two processes that ask for one entry build it once: the second one waits.
-    Raises ModelError when the folder cannot be written.
+    Raises ModelError when the directory cannot be written.
     """
     try:
         entry.parent.mkdir(parents=True, exist_ok=True)
@@ -38,7 +38,7 @@ def cached_folder(entry: Path, build: Callable[[Path], None]) -> bool:
     except OSError as error:
         raise ModelError(
             f"The base model cannot be kept in {entry.parent}: {error}. "
-            "Free some room there, or choose another folder with cache_dir=<folder>."
+            "Free some room there, or choose another directory with cache_dir=<directory>."
         ) from error
 
 

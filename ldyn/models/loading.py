@@ -13,7 +13,7 @@ import torch
 from transformers import AutoTokenizer, GPTNeoXForCausalLM
 
 from ldyn.models.base import BaseModel, fingerprint
-from ldyn.models.cache import cached_folder
+from ldyn.models.cache import cached_directory
 from ldyn.models.pretrained import load_pretrained
 from ldyn.models.pretraining import pretrain
 from ldyn.models.settings import PretrainedConfig, TinyConfig
@@ -34,7 +34,7 @@ def load_base(config: TinyConfig | PretrainedConfig, *, corpus: Sequence[str], s
     if isinstance(config, PretrainedConfig):
         return load_pretrained(config, corpus=corpus, seed=seed)
     entry = cache_dir / "base" / cache_key(config, corpus, seed)
-    from_cache = cached_folder(entry, lambda folder: build_tiny_base(folder, config, corpus, seed))
+    from_cache = cached_directory(entry, lambda directory: build_tiny_base(directory, config, corpus, seed))
     model = GPTNeoXForCausalLM.from_pretrained(entry, dtype=torch.float32, local_files_only=True).eval()
     tokenizer = AutoTokenizer.from_pretrained(entry, local_files_only=True)
     record = json.loads((entry / RECORD).read_text(encoding="utf-8"))
@@ -49,13 +49,13 @@ def cache_key(config: TinyConfig, corpus: Sequence[str], seed: int) -> str:
     return digest.hexdigest()[:16]
 
 
-def build_tiny_base(folder: Path, config: TinyConfig, corpus: Sequence[str], seed: int) -> None:
+def build_tiny_base(directory: Path, config: TinyConfig, corpus: Sequence[str], seed: int) -> None:
     """Make tokenizer and model, pretrain, and write them with a record of what it took."""
     started = time.perf_counter()
     tokenizer = build_tokenizer(config.tokenizer, corpus, config.vocab_size)
     model = build_tiny_model(config, tokenizer, seed)
     loss = pretrain(model, tokenizer, corpus, config, seed)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    model.save_pretrained(directory)
+    tokenizer.save_pretrained(directory)
     record = {"config": asdict(config), "seed": seed, "loss": loss, "seconds": time.perf_counter() - started}
-    (folder / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
+    (directory / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")

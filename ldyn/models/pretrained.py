@@ -1,4 +1,4 @@
-"""Load a pretrained causal language model from the hub or a local folder, or build its architecture untrained."""
+"""Load a pretrained causal language model from the hub or a local directory, or build its architecture untrained."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def ensure_padding(tokenizer: PreTrainedTokenizerBase, name: str) -> None:
 
 
 def _trained_model(config: PretrainedConfig) -> PreTrainedModel:
-    _check_local_folder(config.name_or_path)
+    _check_local_directory(config.name_or_path)
     try:
         return AutoModelForCausalLM.from_pretrained(
             config.name_or_path,
@@ -93,7 +93,7 @@ def _untrained_model(config: PretrainedConfig, seed: int) -> PreTrainedModel:
 
 
 def _own_tokenizer(config: PretrainedConfig) -> PreTrainedTokenizerBase:
-    _check_local_folder(config.name_or_path)
+    _check_local_directory(config.name_or_path)
     try:
         return AutoTokenizer.from_pretrained(
             config.name_or_path, revision=config.revision, trust_remote_code=config.trust_remote_code
@@ -108,25 +108,27 @@ def _tokenizer_of_corpus(config: PretrainedConfig, corpus: Sequence[str]) -> Pre
     return build_tokenizer("word" if config.tokenizer == "word" else "bpe", corpus, limit)
 
 
-def _check_local_folder(name_or_path: str) -> None:
-    """Say what is missing from a local folder before transformers looks for it on the hub."""
-    folder = Path(name_or_path).expanduser()
-    looks_local = name_or_path.startswith((".", "/", "~")) or folder.is_dir()
+def _check_local_directory(name_or_path: str) -> None:
+    """Say what is missing from a local directory before transformers looks for it on the hub."""
+    directory = Path(name_or_path).expanduser()
+    looks_local = name_or_path.startswith((".", "/", "~")) or directory.is_dir()
     if not looks_local:
         return
-    if not folder.is_dir():
-        raise ModelError(f"There is no folder {folder}; give an existing folder or a hub name as model.name_or_path.")
-    if not (folder / "config.json").is_file():
+    if not directory.is_dir():
         raise ModelError(
-            f"{folder} has no config.json, so it is no saved model; "
-            "give the folder that save_pretrained wrote (of a training run: its checkpoint folder)."
+            f"There is no directory {directory}; give an existing directory or a hub name as model.name_or_path."
         )
-    if not any(folder.glob("*.safetensors")):
-        pickled = sorted(file.name for pattern in ("*.bin", "*.pt", "*.pth") for file in folder.glob(pattern))
+    if not (directory / "config.json").is_file():
+        raise ModelError(
+            f"{directory} has no config.json, so it is no saved model; "
+            "give the directory that save_pretrained wrote (of a training run: its checkpoint directory)."
+        )
+    if not any(directory.glob("*.safetensors")):
+        pickled = sorted(file.name for pattern in ("*.bin", "*.pt", "*.pth") for file in directory.glob(pattern))
         found = f"only pickled weights ({', '.join(pickled)}), which can run code" if pickled else "no weights"
         raise ModelError(
-            f"{folder} has {found}; expected *.safetensors. "
-            "Load it where you trust it and write it again with model.save_pretrained(folder)."
+            f"{directory} has {found}; expected *.safetensors. "
+            "Load it where you trust it and write it again with model.save_pretrained(directory)."
         )
 
 
@@ -146,5 +148,5 @@ def _explained(config: PretrainedConfig, part: str, error: Exception) -> ModelEr
     return ModelError(
         f"The {part} of {config.name_or_path} (revision {config.revision}) cannot be loaded: {said} "
         "Check the name and the network (with HF_HUB_OFFLINE=1 it must have been downloaded before; a gated model "
-        "needs `hf auth login`). Without download there are model=tiny, a local folder, and model.random_init=true."
+        "needs `hf auth login`). Without download there are model=tiny, a local directory, and model.random_init=true."
     )

@@ -53,7 +53,7 @@ class TinyConfig:
 
 @dataclass(frozen=True)
 class PretrainedConfig:
-    """A causal language model by its hub name or the path of a local folder; safetensors weights only.
+    """A causal language model by its hub name or the path of a local directory; safetensors weights only.
 
     name_or_path, revision: where it comes from (revision: a branch, tag or commit of the hub).
     dtype: type of the weights; the paper trains in float32. attention: the attention kernel.

@@ -9,23 +9,23 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from ldyn.answers.answer_cache import AnswerCache
+from ldyn.answers.api import ApiModel
+from ldyn.answers.api.budget import Spent
+from ldyn.answers.chats import ChatModel, Progress
 from ldyn.data.sources import data_fingerprint, load_data
 from ldyn.errors import Interrupted
-from ldyn.generation.answer_cache import AnswerCache
-from ldyn.generation.api import ApiModel
-from ldyn.generation.api.budget import Spent
-from ldyn.generation.chats import ChatModel, Progress
-from ldyn.generation.rephrasing.tasks import Templates
-from ldyn.generation.rephrasing.writer import Dropped
-from ldyn.manifest import describe_environment, now
 from ldyn.probe_sets.examples import Examples, check_disjoint, draw_examples
 from ldyn.probe_sets.own_answers import one_respondent, with_own_answers
 from ldyn.probe_sets.plan import BuildPlan
 from ldyn.probe_sets.rephrases import open_rephraser, plan_of, texts_to_write, with_rephrases
+from ldyn.probe_sets.rephrasing.tasks import Templates
+from ldyn.probe_sets.rephrasing.writer import Dropped
 from ldyn.probe_sets.settings import API, MODEL, BuildRequest
 from ldyn.probe_sets.writing import write_dropped, write_examples, write_manifest
 from ldyn.probes.builder import probe_fingerprint
 from ldyn.processes.quiet import quiet_libraries
+from ldyn.run.manifest import describe_environment, now
 
 Progresses = Callable[[str], Progress]
 """What is being made -> who is told how far it is."""

@@ -8,19 +8,19 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
+from ldyn.answers.answer_cache import AnswerCache
+from ldyn.answers.cached_answers import CachedAnswers, PromptRequest
+from ldyn.answers.chats import REFUSED, ChatAnswer, Progress
 from ldyn.data.encoder import Encoder, EncodingConfig
 from ldyn.data.seeding import seeded_random
 from ldyn.errors import ConfigError
-from ldyn.generation.answer_cache import AnswerCache
-from ldyn.generation.cached_answers import CachedAnswers, PromptRequest
-from ldyn.generation.chats import REFUSED, ChatAnswer, Progress
 from ldyn.models.base import fingerprint
 from ldyn.probe_sets.examples import Examples
 from ldyn.probe_sets.settings import OWN_ANSWER, BuildRequest, OwnAnswerConfig
 from ldyn.probes.builder import with_model_answers
 from ldyn.records import ProbeExample
-from ldyn.respondents import Respondent, find_respondents
-from ldyn.scoring import find_device
+from ldyn.run.score_file import find_device
+from ldyn.run.stored_models import Respondent, find_respondents
 
 
 @dataclass(frozen=True)

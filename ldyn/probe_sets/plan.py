@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from ldyn.answers.api.client import Plan
 from ldyn.data.display import visible
-from ldyn.generation.api.client import Plan
-from ldyn.generation.rephrasing.tasks import Writing
 from ldyn.probe_sets.examples import Drawn
 from ldyn.probe_sets.own_answers import lacking
+from ldyn.probe_sets.rephrasing.tasks import Writing
 from ldyn.probe_sets.settings import OWN_ANSWER, BuildRequest
 from ldyn.records import PreferenceData
 

@@ -6,20 +6,20 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from ldyn.answers.answer_cache import AnswerCache
+from ldyn.answers.api import ApiModel
+from ldyn.answers.api.budget import estimate_all
+from ldyn.answers.api.client import Plan, plan_requests
+from ldyn.answers.chats import ChatModel, Progress
+from ldyn.answers.local_chat import LocalChatModel
 from ldyn.data.encoder import normal_response
-from ldyn.generation.answer_cache import AnswerCache
-from ldyn.generation.api import ApiModel
-from ldyn.generation.api.budget import estimate_all
-from ldyn.generation.api.client import Plan, plan_requests
-from ldyn.generation.chats import ChatModel, Progress
-from ldyn.generation.local_chat import LocalChatModel
-from ldyn.generation.rephrasing.tasks import Templates, Writing
-from ldyn.generation.rephrasing.writer import Dropped, write_texts
 from ldyn.probe_sets.examples import Examples
 from ldyn.probe_sets.own_answers import one_respondent
+from ldyn.probe_sets.rephrasing.tasks import Templates, Writing
+from ldyn.probe_sets.rephrasing.writer import Dropped, write_texts
 from ldyn.probe_sets.settings import API, MODEL, NOBODY, BuildRequest
 from ldyn.records import ProbeExample
-from ldyn.scoring import find_device
+from ldyn.run.score_file import find_device
 
 
 @dataclass(frozen=True)

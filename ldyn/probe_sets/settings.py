@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from ldyn.answers.api import ApiConfig
 from ldyn.data.sources import DatasetConfig
 from ldyn.errors import ConfigError, expected_one_of
-from ldyn.generation.api import ApiConfig
-from ldyn.generation.rephrasing.tasks import MOST_TRIES, WRITTEN
+from ldyn.probe_sets.rephrasing.tasks import MOST_TRIES, WRITTEN
 from ldyn.probes.families import FAMILIES
-from ldyn.scoring import Device
+from ldyn.run.score_file import Device
 
 OWN_ANSWER = "chosen_initial"
 MAKEABLE = (OWN_ANSWER, *WRITTEN, *FAMILIES)
@@ -44,7 +44,7 @@ class RephraserConfig:
     """Who writes rephrases and human sentences, and how often it may try.
 
     who: "none", "api" (``endpoint`` says where) or "model:" and a name, as in ``find_respondents``.
-    templates: a folder with prompts of the user's: semantic.txt, format.txt, sentence.txt.
+    templates: a directory with prompts of the user's: semantic.txt, format.txt, sentence.txt.
     """
 
     who: str = NOBODY

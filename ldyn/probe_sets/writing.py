@@ -9,20 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from ldyn.data.encoder import normal_response
-from ldyn.data.files import FOLDER_STEMS
-from ldyn.generation.rephrasing.writer import Dropped
+from ldyn.data.files import DIR_STEMS
 from ldyn.probe_sets.examples import Examples
+from ldyn.probe_sets.rephrasing.writer import Dropped
 from ldyn.records import PROBE_FAMILIES, ProbeExample
-from ldyn.trajectories.files import write_atomically
-from ldyn.trajectories.folder import plain
+from ldyn.store.directory import plain
+from ldyn.store.files import write_atomically
 
-FILES: Mapping[str, str] = {
-    split: f"{stem}.jsonl" for split, stem in zip(("train", "test"), FOLDER_STEMS[0], strict=True)
-}
+FILES: Mapping[str, str] = {split: f"{stem}.jsonl" for split, stem in zip(("train", "test"), DIR_STEMS[0], strict=True)}
 DROPPED_FILE, MANIFEST_FILE = "dropped.jsonl", "manifest.json"
 
 
-def write_examples(examples: Examples, separator: str, folder: Path) -> dict[str, str]:
+def write_examples(examples: Examples, separator: str, directory: Path) -> dict[str, str]:
     """Write a file for each split; returns file name -> sha256. A file of a split that has no example is removed.
 
     The separator is put before every response here, and nowhere else: see ``as_row``.
@@ -30,9 +28,9 @@ def write_examples(examples: Examples, separator: str, folder: Path) -> dict[str
     hashes = {}
     for split, name in FILES.items():
         if split not in examples:
-            (folder / name).unlink(missing_ok=True)
+            (directory / name).unlink(missing_ok=True)
             continue
-        hashes[name] = _write_lines(folder / name, (as_row(one, separator) for one in examples[split]))
+        hashes[name] = _write_lines(directory / name, (as_row(one, separator) for one in examples[split]))
     return hashes
 
 
@@ -47,7 +45,7 @@ def as_row(example: ProbeExample, separator: str) -> dict[str, Any]:
     return {"id": example.example_id, "prompt": messages or example.prompt, **texts}
 
 
-def write_dropped(dropped: Sequence[Dropped], folder: Path) -> None:
+def write_dropped(dropped: Sequence[Dropped], directory: Path) -> None:
     """What was no use, in the words of whoever wrote it."""
     lines = (
         {
@@ -59,12 +57,12 @@ def write_dropped(dropped: Sequence[Dropped], folder: Path) -> None:
         }
         for one in dropped
     )
-    _write_lines(folder / DROPPED_FILE, lines)
+    _write_lines(directory / DROPPED_FILE, lines)
 
 
-def write_manifest(content: Mapping[str, Any], folder: Path) -> None:
+def write_manifest(content: Mapping[str, Any], directory: Path) -> None:
     """How the set came about, as JSON."""
-    write_atomically(folder / MANIFEST_FILE, (json.dumps(plain(content), indent=1, default=str) + "\n").encode())
+    write_atomically(directory / MANIFEST_FILE, (json.dumps(plain(content), indent=1, default=str) + "\n").encode())
 
 
 def _write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> str:

@@ -42,7 +42,8 @@ _FAULTS_SHOWN = 5
 class ProbesConfig:
     """Which probes are observed.
 
-    path: a folder with probe_train.jsonl and probe_test.jsonl, as `ldyn probes` writes them, whose rows are observed in
+    path: a directory with probe_train.jsonl and probe_test.jsonl, as `ldyn probes` writes them, whose rows are
+    observed in
         the place of the data's own; the training pairs stay those of the data.
     n_train, n_test: at most so many probe examples, drawn by the seed from the training pairs and the unseen questions.
     families: the probe keys to observe, or "all": those the data has and those that can be made from it.
@@ -51,7 +52,7 @@ class ProbesConfig:
         a true one ("rebuild") or leave it ("keep"). Counted either way.
     token_budget: tokens in one forward pass of the scorer, or "auto": the rule is in ``ldyn.probes.budget``. It decides
         speed and memory, not the scores; when memory runs out it is halved.
-    per_token: whether to keep log π of each token as well, in ``per_token/`` of the run folder (some hundred MB).
+    per_token: whether to keep log π of each token as well, in ``per_token/`` of the run directory (some hundred MB).
     schedule: when they are scored.
     """
 

@@ -17,7 +17,7 @@ _ROWS_SHOWN = 5
 
 
 def with_probe_files(data: PreferenceData, path: Path) -> PreferenceData:
-    """The data with the probe examples of ``path``, a folder as `ldyn probes` writes it, in the place of its own.
+    """The data with the probe examples of ``path``, a directory as `ldyn probes` writes it, in the place of its own.
 
     A train row belongs to the training pair with its question and gets that pair's id and turns. Raises DataError if a
     file cannot be read, or where a row's question, or its chosen or rejected answer, is not that of a training pair.

@@ -73,7 +73,7 @@ def check_probe_set(
     tokens: TokenCounts = LOWER_BOUND,
     tolerance: float = TOLERANCE,
 ) -> QualityReport:
-    """Check a probe file, or a folder of the paper's layout.
+    """Check a probe file, or a directory of the paper's layout.
 
     training: further rows (prompt, chosen and rejected) that are trained on, or a file of them, to judge by what is
         unseen.

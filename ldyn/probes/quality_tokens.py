@@ -11,7 +11,7 @@ _NO_LIMIT = 10**9
 
 
 def counts_of(name_or_path: str) -> TokenCounts:
-    """Counts by the tokenizer of a hub model or a local folder. Raises ModelError where it cannot be had."""
+    """Counts by the tokenizer of a hub model or a local directory. Raises ModelError where it cannot be had."""
     tokenizer = pretrained_tokenizer(PretrainedConfig(name_or_path), ())
     encoder = Encoder(tokenizer, EncodingConfig(max_prompt_tokens=_NO_LIMIT, max_tokens=2 * _NO_LIMIT))
     return TokenCounts(lambda text: len(encoder.prompt(text)), lambda text: len(encoder.response(text)), exact=True)

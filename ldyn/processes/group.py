@@ -5,7 +5,7 @@ with their keys, so an uneven division loses and doubles nothing. Under DDP, pro
 each forward pass gathers weights from all processes, so they go *in lockstep*: as long as any of them has a batch left,
 the others run one more, too, and drop what it gives.
 
-The process of rank 0 is the *main* one: it alone writes the run folder and speaks to the user.
+The process of rank 0 is the *main* one: it alone writes the run directory and speaks to the user.
 """
 
 from __future__ import annotations

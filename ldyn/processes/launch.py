@@ -1,6 +1,6 @@
 """Starting several processes on this machine, waiting for them, and saying in one error how they ended.
 
-Each process writes how it ended into a folder of the launch. One that fails ends with a code that is not 0, and the
+Each process writes how it ended into a directory of the launch. One that fails ends with a code that is not 0, and the
 agent then ends the others: SIGTERM first, SIGKILL after SECONDS_TO_END. What the one that failed had to say counts,
 not what the others say of having lost it.
 """
@@ -55,18 +55,22 @@ def launch(work: Callable[[Argument], object], argument: Argument, count: int) -
         signals_to_handle=",".join(number.name for number in _OF_THE_AGENT),
         shutdown_timeout=SECONDS_TO_END,
     )
-    with TemporaryDirectory(prefix="ldyn-launch-") as folder, _signals_passed_on() as received, _threads_shared(count):
+    with (
+        TemporaryDirectory(prefix="ldyn-launch-") as directory,
+        _signals_passed_on() as received,
+        _threads_shared(count),
+    ):
         failed: ChildFailedError | None = None
         try:
-            elastic_launch(settings, _run_one)(work, argument, folder)
+            elastic_launch(settings, _run_one)(work, argument, directory)
         except ChildFailedError as error:
             failed = error
-        fault = _fault(_outcomes(Path(folder)), failed, received, count)
+        fault = _fault(_outcomes(Path(directory)), failed, received, count)
     if fault is not None:
         raise fault
 
 
-def _run_one(work: Callable[[Any], object], argument: Any, folder: str) -> None:
+def _run_one(work: Callable[[Any], object], argument: Any, directory: str) -> None:
     """In each process: do the work, and on a failure write what it was and end with its exit code."""
     code = 1
     outcome: LdynError | str = ""
@@ -80,13 +84,13 @@ def _run_one(work: Callable[[Any], object], argument: Any, folder: str) -> None:
         outcome = traceback.format_exc()
     else:
         return
-    Path(folder, f"{os.environ['RANK']}.pickle").write_bytes(pickle.dumps(outcome))
+    Path(directory, f"{os.environ['RANK']}.pickle").write_bytes(pickle.dumps(outcome))
     sys.exit(code)
 
 
-def _outcomes(folder: Path) -> list[LdynError | str]:
+def _outcomes(directory: Path) -> list[LdynError | str]:
     """The errors, or tracebacks, that processes have left, in the order in which they were written."""
-    files = sorted(folder.glob("*.pickle"), key=lambda file: file.stat().st_mtime_ns)
+    files = sorted(directory.glob("*.pickle"), key=lambda file: file.stat().st_mtime_ns)
     return [pickle.loads(file.read_bytes()) for file in files]  # noqa: S301 - our own processes wrote them just now
 
 

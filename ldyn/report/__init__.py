@@ -1,4 +1,4 @@
-"""Figures and pages from run folders: of one run, and of runs side by side. Needs no torch."""
+"""Figures and pages from run directories: of one run, and of runs side by side. Needs no torch."""
 
 from ldyn.report.build import build_report
 from ldyn.report.sweep import compare_sweep, is_sweep

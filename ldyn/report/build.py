@@ -1,4 +1,4 @@
-"""The way from a run folder to its report."""
+"""The way from a run directory to its report."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from ldyn.report.arms import arm_changes
 from ldyn.report.curves import summarise
 from ldyn.report.figures import Material, draw_figures
 from ldyn.report.page import render_page
-from ldyn.trajectories import Run, read_run
-from ldyn.trajectories.files import write_atomically
+from ldyn.store import Run, read_run
+from ldyn.store.files import write_atomically
 
 REPORT_FILE = "report.html"
-FIGURES_FOLDER = "figures"
+FIGURES_DIR = "figures"
 
 
 def build_report(run_path: Path, reference_path: Path | None = None) -> Path:
-    """Writes ``figures/*.png`` and ``report.html`` into the run folder from its files only; returns the page's path.
+    """Writes ``figures/*.png`` and ``report.html`` into the run directory from its files only; returns the page's path.
 
     reference_path: another run, to be laid beside this one in a figure more.
     Works on unfinished runs: what there is is drawn, what is missing is named on the page. Needs no torch.
-    Raises RunFolderError where the folder holds no run or a file of it is broken.
+    Raises RunDirectoryError where the directory holds no run or a file of it is broken.
     """
     run = read_run(run_path)
     reference = _material(read_run(reference_path)) if reference_path else None
     material = _material(run, reference)
-    figures, notes = draw_figures(material, run.path / FIGURES_FOLDER)
+    figures, notes = draw_figures(material, run.path / FIGURES_DIR)
     page = render_page(run, material.curves, material.stages, figures, notes)
     report = run.path / REPORT_FILE
     # A lone surrogate, which JSON can smuggle into a sample, has no UTF-8: it becomes a question mark.

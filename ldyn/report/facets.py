@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ldyn.errors import RunFolderError
+from ldyn.errors import RunDirectoryError
 from ldyn.findings.seed_runs import by_setting, settings_but_seed
-from ldyn.trajectories import Run
-from ldyn.trajectories.sweeps import read_sweep, settings_of, swept_keys
+from ldyn.store import Run
+from ldyn.store.sweeps import read_sweep, settings_of, swept_keys
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Facet:
 def facets_of(path: Path, runs: Sequence[Run]) -> list[Facet]:
     """The runs of the sweep in ``path`` by configuration, in the order of the swept values.
 
-    Raises RunFolderError where the runs are not of one experiment and one world, or two of a facet have one seed.
+    Raises RunDirectoryError where the runs are not of one experiment and one world, or two of a facet have one seed.
     """
     _check_experiment(path, runs)
     _check_world(path, runs)
@@ -47,30 +47,30 @@ def facets_of(path: Path, runs: Sequence[Run]) -> list[Facet]:
 def _check_experiment(path: Path, runs: Sequence[Run]) -> None:
     names = sorted({str(run.manifest["name"]) for run in runs})
     if len(names) > 1:
-        raise RunFolderError(f"{path} holds runs of {', '.join(names)}; runs of one experiment can be compared.")
+        raise RunDirectoryError(f"{path} holds runs of {', '.join(names)}; runs of one experiment can be compared.")
 
 
 def _check_world(path: Path, runs: Sequence[Run]) -> None:
     """Of one world: the same data set settings, and with the same seed the same pairs and probes."""
-    advice = "log-probabilities of other responses cannot be compared: keep runs of one world in a folder"
+    advice = "log-probabilities of other responses cannot be compared: keep runs of one world in a directory"
     settings = [settings_but_seed(run) for run in runs]
     for key in sorted({key for one in settings for key in one if key.startswith("dataset.")}):
         if len({repr(one.get(key)) for one in settings}) > 1:
             found = ", ".join(f"{one.get(key)!r} in {run.path.name}" for one, run in zip(settings, runs, strict=True))
-            raise RunFolderError(f"{path} holds runs of different worlds: {key} is {found}; {advice}.")
+            raise RunDirectoryError(f"{path} holds runs of different worlds: {key} is {found}; {advice}.")
     data: dict[Any, Run] = {}
     for run in runs:
         other = data.setdefault(run.manifest["seed"], run)
         if _data_hash(other) != _data_hash(run):
             found = f"{other.path.name} and {run.path.name} have one seed and dataset, but not the same data"
-            raise RunFolderError(f"{path} holds runs of different worlds: {found}; {advice}.")
+            raise RunDirectoryError(f"{path} holds runs of different worlds: {found}; {advice}.")
 
 
 def _check_seeds(path: Path, facet: Facet) -> None:
     seeds = Counter(f"seed {run.manifest['seed']}" for run in facet.runs)
     if twice := [seed for seed, count in seeds.items() if count > 1]:
         of_facet = f" with {facet.name}" if facet.name else ""
-        raise RunFolderError(
+        raise RunDirectoryError(
             f"{path} holds more than one run of {', '.join(twice)}{of_facet}; keep one run of each seed in it."
         )
 

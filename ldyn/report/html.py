@@ -27,7 +27,7 @@ def page_environment() -> Environment:
 
 
 def source_text(environment: Environment, name: str) -> str:
-    """A file of the templates' folder as it stands, with none of Jinja's marks read."""
+    """A file of the templates' directory as it stands, with none of Jinja's marks read."""
     assert environment.loader is not None
     return environment.loader.get_source(environment, name)[0]
 

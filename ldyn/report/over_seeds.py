@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from ldyn.findings.over_seeds import findings_over_seeds
 from ldyn.findings.seeds_table import CAPTION, alone_text, p_text
 from ldyn.records import FAILS, HOLDS, INCONCLUSIVE, FindingOverSeeds
-from ldyn.trajectories import Run
+from ldyn.store import Run
 
 _MARKS = {HOLDS: "✓", FAILS: "✗", INCONCLUSIVE: "?"}
 
@@ -18,7 +18,7 @@ def over_seeds_lines(settings: Mapping[str, Sequence[Run]]) -> list[str]:
     for setting, group in settings.items():
         name = str(group[0].manifest.get("name", ""))
         lines += ["", *([f"### {setting}", ""] if setting else []), *_table(findings_over_seeds({name: group}))]
-    return [*lines, "", f"{CAPTION}. The reasons: `ldyn verify` of this folder."]
+    return [*lines, "", f"{CAPTION}. The reasons: `ldyn verify` of this directory."]
 
 
 def _table(findings: Sequence[FindingOverSeeds]) -> list[str]:

@@ -17,7 +17,7 @@ from ldyn.report.sections.numbers import change_tables
 from ldyn.report.sections.samples import sample_section
 from ldyn.report.sections.settings import reproduce, settings_tables, stage_settings, what_ran
 from ldyn.report.sections.wins import win_tables
-from ldyn.trajectories import Run
+from ldyn.store import Run
 
 _SCRIPTS = ("chart_scale.js", "chart_draw.js", "chart_controls.js")
 

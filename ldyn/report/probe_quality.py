@@ -14,17 +14,19 @@ from ldyn.report.figures.gallery import figure_settings
 from ldyn.report.figures.lengths import length_histograms
 from ldyn.report.html import content_policy, data_url, page_environment, source_text
 from ldyn.report.sections.text import number
-from ldyn.trajectories.files import write_atomically
+from ldyn.store.files import write_atomically
 
 REPORT_FILE = "report.html"
 FINDINGS_FILE = "quality.json"
 
 
-def write_quality_report(report: QualityReport, folder: Path) -> Path:
-    """Write ``report.html``, ``lengths_<split>.png`` and ``quality.json`` into ``folder``; returns the page's path."""
-    figures = [(split, _write_histograms(report, split, folder)) for split in _splits(report)]
-    page = folder / REPORT_FILE
-    write_atomically(folder / FINDINGS_FILE, (json.dumps(as_object(report), indent=1) + "\n").encode())
+def write_quality_report(report: QualityReport, directory: Path) -> Path:
+    """Write ``report.html``, ``lengths_<split>.png`` and ``quality.json`` into ``directory``; returns the page's
+    path.
+    """
+    figures = [(split, _write_histograms(report, split, directory)) for split in _splits(report)]
+    page = directory / REPORT_FILE
+    write_atomically(directory / FINDINGS_FILE, (json.dumps(as_object(report), indent=1) + "\n").encode())
     write_atomically(page, _page(report, figures).encode("utf-8", errors="replace"))
     return page
 
@@ -33,11 +35,11 @@ def _splits(report: QualityReport) -> list[str]:
     return list(dict.fromkeys(one.split for one in report.lengths))
 
 
-def _write_histograms(report: QualityReport, split: str, folder: Path) -> Path:
+def _write_histograms(report: QualityReport, split: str, directory: Path) -> Path:
     picture = BytesIO()
     with figure_settings():
         length_histograms(report.lengths, split).savefig(picture, format="png", metadata={"Software": None})
-    path = folder / f"lengths_{split}.png"
+    path = directory / f"lengths_{split}.png"
     write_atomically(path, picture.getvalue())
     return path
 

@@ -1,6 +1,6 @@
 """The runs of a sweep side by side: findings and arms, for each combination of the swept values over its seeds.
 
-Reads run folders only and needs no torch. Writes ``arms.png`` and ``comparison.md`` beside the runs.
+Reads run directories only and needs no torch. Writes ``arms.png`` and ``comparison.md`` beside the runs.
 """
 
 from __future__ import annotations
@@ -9,36 +9,36 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from ldyn.errors import RunFolderError
+from ldyn.errors import RunDirectoryError
 from ldyn.report.facets import Facet, facets_of
 from ldyn.report.facets_table import MARKS, facets_table, finding_cell
 from ldyn.report.over_seeds import over_seeds_lines
 from ldyn.report.sweep_arms import arms_lines
 from ldyn.report.wins_over_seeds import wins_over_seeds
-from ldyn.trajectories import PARTIAL_SUFFIX, Run, read_run
-from ldyn.trajectories.files import write_atomically
-from ldyn.trajectories.sweep_states import job_states, unfinished_lines
-from ldyn.trajectories.sweeps import SWEEP_FILE, run_folders
+from ldyn.store import PARTIAL_SUFFIX, Run, read_run
+from ldyn.store.files import write_atomically
+from ldyn.store.sweep_states import job_states, unfinished_lines
+from ldyn.store.sweeps import SWEEP_FILE, run_directories
 
 COMPARISON_FILE = "comparison.md"
 
 
 def is_sweep(path: Path) -> bool:
     """Whether ``path`` is no run itself but holds runs, or the plan of some."""
-    return not (path / "manifest.json").exists() and bool(run_folders(path) or (path / SWEEP_FILE).exists())
+    return not (path / "manifest.json").exists() and bool(run_directories(path) or (path / SWEEP_FILE).exists())
 
 
 def compare_sweep(path: Path) -> Path:
     """Compare the finished runs in ``path``; returns the path of the page that was written.
 
-    Jobs that have not finished are listed with their errors, and the command that goes on. Raises RunFolderError where
-    the runs cannot be compared (``ldyn.report.facets``), or fewer than two of them have finished.
+    Jobs that have not finished are listed with their errors, and the command that goes on. Raises RunDirectoryError
+    where the runs cannot be compared (``ldyn.report.facets``), or fewer than two of them have finished.
     """
     unfinished = unfinished_lines(path, job_states(path))
-    runs = [read_run(folder) for folder in run_folders(path) if not folder.name.endswith(PARTIAL_SUFFIX)]
+    runs = [read_run(directory) for directory in run_directories(path) if not directory.name.endswith(PARTIAL_SUFFIX)]
     if len(runs) < 2:
         few = f"{path} holds {len(runs)} finished runs, expected at least 2 to compare."
-        raise RunFolderError("\n".join([few, *unfinished]))
+        raise RunDirectoryError("\n".join([few, *unfinished]))
     facets = facets_of(path, runs)
     lines = [f"# {runs[0].manifest['name']}: {len(runs)} runs", "", *_findings(facets), ""]
     lines += [*over_seeds_lines({facet.name: facet.runs for facet in facets}), *arms_lines(facets, path)]

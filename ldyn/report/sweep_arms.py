@@ -14,14 +14,16 @@ from ldyn.report.facets import Facet
 from ldyn.report.figures.arms import draw_arms
 from ldyn.report.figures.gallery import write_drawing
 from ldyn.report.style import FIGURE_RC
-from ldyn.trajectories import Run
+from ldyn.store import Run
 
 FIGURE_FILE = "arms.png"
 _HEADINGS = ("y⁺", "y⁻", "others", "greedy mass", "margin y⁺ − y⁻")
 
 
-def arms_lines(facets: Sequence[Facet], folder: Path) -> list[str]:
-    """The section of the page, after drawing ``arms.png`` in ``folder``; empty where there are no arms to compare."""
+def arms_lines(facets: Sequence[Facet], directory: Path) -> list[str]:
+    """The section of the page, after drawing ``arms.png`` in ``directory``; empty where there are no arms to
+    compare.
+    """
     over_seeds = any(len(facet.runs) > 1 for facet in facets)
     summary = _by_arm([_summary(facet, over_seeds=over_seeds) for facet in facets])
     if summary.empty:
@@ -29,7 +31,7 @@ def arms_lines(facets: Sequence[Facet], folder: Path) -> list[str]:
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(FIGURE_RC)  # type: ignore[arg-type]  # stubs list every key
-        write_drawing(draw_arms(summary, "seeds" if over_seeds else "probe examples"), folder / FIGURE_FILE)
+        write_drawing(draw_arms(summary, "seeds" if over_seeds else "probe examples"), directory / FIGURE_FILE)
     answers = pd.concat([_answers(facet.runs).rename(index=_row_name(facet)) for facet in facets])
     return ["", "## Arms", "", f"![arms]({FIGURE_FILE})", "", *_table(summary, answers), "", _note(facets)]
 

@@ -1,6 +1,6 @@
 """Whose answers win, as rates: of one run over its questions, or of several runs over their seeds.
 
-From the table ``wins`` of a run (columns: ``ldyn.generation.pairwise.wins``). A tie is half a win. Of one run the
+From the table ``wins`` of a run (columns: ``ldyn.answers.pairwise.wins``). A tie is half a win. Of one run the
 interval is Wilson's over questions, too wide rather than too narrow with ties; over seeds it is Student's t.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from ldyn.generation.pairwise.statistics import wilson
+from ldyn.answers.pairwise.statistics import wilson
 from ldyn.numerics.student_t import student_t_quantile
 
 KEYS = ["judge", "arm", "baseline", "split", "epoch"]

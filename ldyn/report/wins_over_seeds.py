@@ -9,13 +9,13 @@ from ldyn.report.figures.gallery import figure_settings, write_drawing
 from ldyn.report.figures.wins import draw_wins
 from ldyn.report.sections.wins import WinCell, WinTable, tables_of
 from ldyn.report.wins import rates_over_seeds
-from ldyn.trajectories import Run
+from ldyn.store import Run
 
 FIGURE_FILE = "wins.png"
 
 
-def wins_over_seeds(runs: Sequence[Run], folder: Path) -> list[str]:
-    """Lines of a page; the figure is written into ``folder``. Nothing where a run let no answers compete."""
+def wins_over_seeds(runs: Sequence[Run], directory: Path) -> list[str]:
+    """Lines of a page; the figure is written into ``directory``. Nothing where a run let no answers compete."""
     tables = {run.path.name: run.tables["wins"] for run in runs if "wins" in run.tables}
     if len(tables) < len(runs):
         return []
@@ -24,7 +24,7 @@ def wins_over_seeds(runs: Sequence[Run], folder: Path) -> list[str]:
     with figure_settings():
         drawing = draw_wins(rates[rates["judge"] == rates["judge"].iloc[0]], "seeds")
         if not isinstance(drawing, str):
-            write_drawing(drawing, folder / FIGURE_FILE)
+            write_drawing(drawing, directory / FIGURE_FILE)
             lines += [f"![win rates]({FIGURE_FILE})", ""]
     for table in tables_of(rates, runs[0].stages, runs[0].manifest["stages"]):
         lines += _table(table)

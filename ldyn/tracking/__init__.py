@@ -14,10 +14,10 @@ from ldyn.tracking.settings import LoggerConfig
 __all__ = ["LoggerConfig", "Observer", "StagePast", "make_observer"]
 
 
-def make_observer(logger: LoggerConfig, folder: Path, named: NamedRun) -> Observer:
+def make_observer(logger: LoggerConfig, directory: Path, named: NamedRun) -> Observer:
     """The observers of a run as one: the console, and the tracker that ``logger`` asks for.
 
-    ``folder`` is the run's, already holding config.yaml and manifest.json. Never raises for a tracker.
+    ``directory`` is the run's, already holding config.yaml and manifest.json. Never raises for a tracker.
     """
 
     def console() -> Observer:
@@ -32,12 +32,12 @@ def make_observer(logger: LoggerConfig, folder: Path, named: NamedRun) -> Observ
     def wandb() -> Observer:
         from ldyn.tracking.wandb_tracker import WandbTracker
 
-        return WandbTracker(logger, folder, named)
+        return WandbTracker(logger, directory, named)
 
     def tensorboard() -> Observer:
         from ldyn.tracking.tensorboard_tracker import TensorboardTracker
 
-        return TensorboardTracker(folder)
+        return TensorboardTracker(directory)
 
     trackers: dict[str, dict[str, Callable[[], Observer]]] = {
         "wandb": {"wandb": wandb} if logger.mode != "disabled" else {},

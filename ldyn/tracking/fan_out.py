@@ -56,7 +56,7 @@ class FanOut:
         except Exception as error:  # noqa: BLE001 - whatever a tracker raises, hours of training are worth more
             failed = self._observers.pop(name, None)
             _logger.warning(
-                "%s stopped following this run (%s: %s); the run goes on, and its folder has everything.",
+                "%s stopped following this run (%s: %s); the run goes on, and its directory has everything.",
                 name,
                 type(error).__name__,
                 " ".join(str(error).split())[:300],

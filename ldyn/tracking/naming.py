@@ -20,7 +20,9 @@ class NamedRun(Protocol):
 
 
 def wandb_names(logger: LoggerConfig, named: NamedRun) -> dict[str, str]:
-    """Group, name and job type: of a sweep its folder and what differs, of a single run the experiment and the run."""
+    """Group, name and job type: of a sweep its directory and what differs, of a single run the experiment and the
+    run.
+    """
     name = logger.run_name or f"{named.name}/{named.run}"
     shown = name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
     return {"group": logger.group or named.name, "name": shown, "job_type": named.name}

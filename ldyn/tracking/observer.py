@@ -50,7 +50,7 @@ class Observer(Protocol):
         """The stage has made its last update and its last probes are scored."""
 
     def run_finished(self, findings: Sequence[Finding], figures: Sequence[Path], report: Path | None) -> None:
-        """The results are there. Files must be closed on return: the run folder gets its final name after this."""
+        """The results are there. Files must be closed on return: the run directory gets its final name after this."""
 
     def close(self) -> None:
         """The run has ended, well or not; called once, also after an error, and if this observer itself failed."""

@@ -1,4 +1,4 @@
-"""Which tracker a run reports to, beside the console and its own folder."""
+"""Which tracker a run reports to, beside the console and its own directory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class LoggerConfig:
 
     All but ``kind`` is for wandb only. Offline needs neither network nor account; for "online" the key comes from
     `wandb login` or WANDB_API_KEY, never from a config.
-    ``group`` and ``run_name``: what the run is filed under; without them the name of the sweep's folder and what
+    ``group`` and ``run_name``: what the run is filed under; without them the name of the sweep's directory and what
     differs between its jobs, or of a single run the experiment and the run.
     """
 

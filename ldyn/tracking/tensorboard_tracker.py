@@ -20,11 +20,11 @@ class TensorboardTracker:
     The past of a resumed run is told again, so what an earlier process wrote is replaced: no step is drawn twice.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, directory: Path):
         from torch.utils.tensorboard import SummaryWriter  # here, as this package must import without torch
 
-        shutil.rmtree(folder / "tensorboard", ignore_errors=True)
-        self._writer = SummaryWriter(str(folder / "tensorboard"), flush_secs=_SECONDS_BETWEEN_WRITES)
+        shutil.rmtree(directory / "tensorboard", ignore_errors=True)
+        self._writer = SummaryWriter(str(directory / "tensorboard"), flush_secs=_SECONDS_BETWEEN_WRITES)
         self._charts = Charts()
 
     def stage_recalled(self, stage: StageInfo, total_steps: int, past: StagePast) -> None:

@@ -11,9 +11,9 @@ def keep_to_itself() -> list[str]:
     return _set_where_unset({"WANDB_SILENT": "true", "WANDB_ERROR_REPORTING": "false"})
 
 
-def keep_files_in(folder: Path) -> list[str]:
+def keep_files_in(directory: Path) -> list[str]:
     """Say where wandb keeps staging files and caches (else the user's home); returns the variables that were set."""
-    return _set_where_unset(dict.fromkeys(("WANDB_DATA_DIR", "WANDB_CACHE_DIR"), str(folder.resolve())))
+    return _set_where_unset(dict.fromkeys(("WANDB_DATA_DIR", "WANDB_CACHE_DIR"), str(directory.resolve())))
 
 
 def unset(variables: list[str]) -> None:

@@ -1,9 +1,9 @@
 """Weights & Biases: curves of every probe and metric, then findings, figures, report, settings and manifest.
 
-Offline by default: the files lie in ``wandb`` beside the run folder, as those of all runs of a sweep do, and go up
-later by `wandb sync`. Not in the run folder: what waits to be uploaded is known by its path, and that folder is renamed
-when the run is finished. Nothing of the machine, the console or the code is recorded; the key stays in the user's
-environment.
+Offline by default: the files lie in ``wandb`` beside the run directory, as those of all runs of a sweep do, and go up
+later by `wandb sync`. Not in the run directory: what waits to be uploaded is known by its path, and that directory is
+renamed when the run is finished. Nothing of the machine, the console or the code is recorded; the key stays in the
+user's environment.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ class WandbTracker:
     is told again: after a resume, what wandb has already is left out, and what a killed process lost is made good.
     """
 
-    def __init__(self, logger: LoggerConfig, folder: Path, named: NamedRun):
-        self._folder, self._charts = folder, Charts()
+    def __init__(self, logger: LoggerConfig, directory: Path, named: NamedRun):
+        self._directory, self._charts = directory, Charts()
         self._first_steps: dict[str, int] = {}  # stage -> wandb's step of its step 0
         self._next_step, self._is_open = 0, True
-        self._variables = [*keep_to_itself(), *keep_files_in(folder.parent / "wandb")]
-        self._run = _begin(logger, folder, named)
+        self._variables = [*keep_to_itself(), *keep_files_in(directory.parent / "wandb")]
+        self._run = _begin(logger, directory, named)
         self._known_steps = self._run.starting_step
 
     def stage_recalled(self, stage: StageInfo, total_steps: int, past: StagePast) -> None:
@@ -80,9 +80,9 @@ class WandbTracker:
         for finding in findings:
             values = {name: getattr(finding, name) for name in ("verdict", "estimate", "ci_low", "ci_high")}
             self._run.summary.update({f"finding/{finding.id}/{name}": value for name, value in values.items()})
-        manifest = json.loads((self._folder / "manifest.json").read_text(encoding="utf-8"))
+        manifest = json.loads((self._directory / "manifest.json").read_text(encoding="utf-8"))
         self._run.config.update({"manifest": manifest}, allow_val_change=True)
-        for path in (*(self._folder / name for name in _ATTACHED), *([report] if report else [])):
+        for path in (*(self._directory / name for name in _ATTACHED), *([report] if report else [])):
             self._attach(path)
         self._finish(exit_code=0)
 
@@ -102,7 +102,7 @@ class WandbTracker:
             self._run.log({f"{stage}/step": step, **values}, step=overall)
 
     def _attach(self, path: Path) -> None:
-        """Copy a file into the wandb run; a link, which wandb would make, breaks when the run folder is renamed."""
+        """Copy a file into the wandb run; a link, which wandb would make, breaks when the run directory is renamed."""
         copy = shutil.copy(path, self._run.dir)
         self._run.save(copy, base_path=self._run.dir, policy="now")
 
@@ -113,25 +113,27 @@ class WandbTracker:
             self._run.finish(exit_code=exit_code)
 
 
-def _begin(logger: LoggerConfig, folder: Path, named: NamedRun) -> wandb.Run:
-    """The wandb run of this run folder, the same after a resume; recorded offline where the server is out of reach."""
-    identity = folder / IDENTITY_FILE
+def _begin(logger: LoggerConfig, directory: Path, named: NamedRun) -> wandb.Run:
+    """The wandb run of this run directory, the same after a resume; recorded offline where the server is out of
+    reach.
+    """
+    identity = directory / IDENTITY_FILE
     known = json.loads(identity.read_text(encoding="utf-8"))["id"] if identity.exists() else None
     names: dict[str, Any] = {"project": logger.project, "entity": logger.entity, **wandb_names(logger, named)}
     chosen: dict[str, Any] = {
         "id": known,
         "tags": list(logger.tags),
-        "config": _settings(folder),
+        "config": _settings(directory),
         "settings": _quiet_settings(),
     }
     # Offline, a file starts anew and has all of the run in it; with `resume` its steps would be counted on.
     resume: Literal["allow"] | None = "allow" if known and logger.mode == "online" else None
     try:
-        run = wandb.init(mode=logger.mode, dir=folder.parent, resume=resume, **names, **chosen)
+        run = wandb.init(mode=logger.mode, dir=directory.parent, resume=resume, **names, **chosen)
     except Exception as error:
         if logger.mode != "online":
             raise
-        run = wandb.init(mode="offline", dir=folder.parent, **names, **chosen)
+        run = wandb.init(mode="offline", dir=directory.parent, **names, **chosen)
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
         _logger.warning("wandb could not go online (%s); it records offline. Later: wandb sync %s", reason, _home(run))
     _drop_superseded(_home(run), run.id)
@@ -151,7 +153,7 @@ def _drop_superseded(home: Path, run_id: str) -> None:
 
 
 def _home(run: wandb.Run) -> Path:
-    """The folder of a wandb run; its ``dir`` are the files in it."""
+    """The directory of a wandb run; its ``dir`` are the files in it."""
     return Path(run.dir).parent
 
 
@@ -170,6 +172,6 @@ def _quiet_settings() -> wandb.Settings:
     )
 
 
-def _settings(folder: Path) -> dict[str, Any]:
-    """The run's configuration as stored in its folder."""
-    return dict(yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")))
+def _settings(directory: Path) -> dict[str, Any]:
+    """The run's configuration as stored in its directory."""
+    return dict(yaml.safe_load((directory / "config.yaml").read_text(encoding="utf-8")))

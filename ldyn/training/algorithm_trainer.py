@@ -32,7 +32,7 @@ from ldyn.processes.group import (
 from ldyn.training.adapters import has_adapters, merged
 from ldyn.training.arguments import common_arguments
 from ldyn.training.batches import Batch, Collate, StageBatches, StageLoader
-from ldyn.training.checkpoints import checkpoint_written, final_folder, save_final
+from ldyn.training.checkpoints import checkpoint_written, final_directory, save_final
 from ldyn.training.residuals import summaries
 from ldyn.training.settings import TrainerConfig
 
@@ -56,7 +56,7 @@ class AlgorithmTrainer(SFTTrainer):
         callbacks: Sequence[TrainerCallback],
     ) -> None:
         self.algorithm, self.parameters, self.policy = algorithm, parameters, model
-        self._rows, self._folder = rows, output_dir
+        self._rows, self._directory = rows, output_dir
         self._bad_loss: float | None = None
         # Of the part that is being computed: how many of its rows count, and its weight; of the update: all its rows.
         self._part_rows: int | None = None
@@ -167,15 +167,15 @@ class AlgorithmTrainer(SFTTrainer):
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         """As the Trainer; no process goes on before the main one has written all of it."""
-        with checkpoint_written(self._folder / f"checkpoint-{self.state.global_step}"):
+        with checkpoint_written(self._directory / f"checkpoint-{self.state.global_step}"):
             super()._save_checkpoint(model, trial)
         wait_for_all()
 
     def save_final(self, tokenizer: PreTrainedTokenizerBase) -> Path:
-        """Save the last weights of the stage, adapters merged, and return their folder; every process must call."""
+        """Save the last weights of the stage, adapters merged, and return their directory; every process must call."""
         weights = self.accelerator.get_state_dict(self.model) if self.is_fsdp_enabled else None
-        in_main(lambda: save_final(merged(self.policy), weights, tokenizer, self._folder))
-        return final_folder(self._folder)
+        in_main(lambda: save_final(merged(self.policy), weights, tokenizer, self._directory))
+        return final_directory(self._directory)
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
-        """No model card: the run folder's manifest says what was trained."""
+        """No model card: the run directory's manifest says what was trained."""

@@ -1,6 +1,6 @@
-"""Where a stage keeps its weights: ``checkpoint-<step>`` folders to resume from, and ``final`` when it is done.
+"""Where a stage keeps its weights: ``checkpoint-<step>`` directories to resume from, and ``final`` when it is done.
 
-``snapshot-<step>`` folders are checkpoints that stay, where the settings ask for them.
+``snapshot-<step>`` directories are checkpoints that stay, where the settings ask for them.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
-from ldyn.errors import RunFolderError
+from ldyn.errors import RunDirectoryError
 from ldyn.models.base import BaseModel
-from ldyn.trajectories.files import explained
+from ldyn.store.files import explained
 
 
-def last_complete_checkpoint(stage_folder: Path) -> tuple[Path, int] | None:
+def last_complete_checkpoint(stage_directory: Path) -> tuple[Path, int] | None:
     """The newest checkpoint that was written to its end, and its step; None where there is none."""
-    steps = [(step_of(folder), folder) for folder in stage_folder.glob("checkpoint-*")]
-    complete = [(step, folder) for step, folder in steps if step is not None]
+    steps = [(step_of(directory), directory) for directory in stage_directory.glob("checkpoint-*")]
+    complete = [(step, directory) for step, directory in steps if step is not None]
     if not complete:
         return None
-    step, folder = max(complete)
-    return folder, step
+    step, directory = max(complete)
+    return directory, step
 
 
 def step_of(checkpoint: Path) -> int | None:
@@ -45,7 +45,7 @@ def step_of(checkpoint: Path) -> int | None:
 
 def keep_snapshot(checkpoint: Path, step: int) -> None:
     """Keep a checkpoint for good: a second name for each of its files, or a copy where the file system has no links."""
-    target = snapshot_folder(checkpoint.parent, step)
+    target = snapshot_directory(checkpoint.parent, step)
     partial = target.with_suffix(".partial")
     for leftover in (partial, target):  # of a run that was killed here, and went on from an earlier checkpoint
         shutil.rmtree(leftover, ignore_errors=True)
@@ -60,47 +60,47 @@ def _link_or_copy(source: str, target: str) -> None:
         shutil.copy2(source, target)
 
 
-def snapshot_folder(stage_folder: Path, step: int) -> Path:
+def snapshot_directory(stage_directory: Path, step: int) -> Path:
     """Where the snapshot after ``step`` updates is, or would be."""
-    return stage_folder / f"snapshot-{step}"
+    return stage_directory / f"snapshot-{step}"
 
 
-def snapshot_steps(stage_folder: Path) -> list[int]:
+def snapshot_steps(stage_directory: Path) -> list[int]:
     """The steps of which a stage has kept a snapshot, ascending."""
-    names = (folder.name.removeprefix("snapshot-") for folder in stage_folder.glob("snapshot-*"))
+    names = (directory.name.removeprefix("snapshot-") for directory in stage_directory.glob("snapshot-*"))
     return sorted(int(name) for name in names if name.isdecimal())
 
 
-def final_folder(stage_folder: Path) -> Path:
-    """Where a finished stage's weights lie; the folder exists only once they are complete."""
-    return stage_folder / "final"
+def final_directory(stage_directory: Path) -> Path:
+    """Where a finished stage's weights lie; the directory exists only once they are complete."""
+    return stage_directory / "final"
 
 
 def save_final(
     model: PreTrainedModel,
     weights: dict[str, Tensor] | None,
     tokenizer: PreTrainedTokenizerBase,
-    stage_folder: Path,
+    stage_directory: Path,
 ) -> Path:
     """Save the stage's last weights, published by a rename; then drop the checkpoints that are no longer needed.
 
     ``weights``: those of ``model`` by name, where the model itself holds only a part of them.
     """
-    target = final_folder(stage_folder)
+    target = final_directory(stage_directory)
     partial = target.with_suffix(".partial")
     with checkpoint_written(partial):
         shutil.rmtree(partial, ignore_errors=True)
         model.save_pretrained(partial, state_dict=weights)
         tokenizer.save_pretrained(partial)
         partial.rename(target)
-    for folder in stage_folder.glob("checkpoint-*"):
-        shutil.rmtree(folder)
+    for directory in stage_directory.glob("checkpoint-*"):
+        shutil.rmtree(directory)
     return target
 
 
-def adopt_final(final: Path, stage_folder: Path) -> None:
+def adopt_final(final: Path, stage_directory: Path) -> None:
     """Take over the last weights of another run's stage: a second name for its files, published by a rename."""
-    target = final_folder(stage_folder)
+    target = final_directory(stage_directory)
     partial = target.with_suffix(".partial")
     with checkpoint_written(partial):
         shutil.rmtree(partial, ignore_errors=True)
@@ -109,23 +109,23 @@ def adopt_final(final: Path, stage_folder: Path) -> None:
 
 
 @contextmanager
-def checkpoint_written(folder: Path) -> Iterator[None]:
-    """Turn whatever says that ``folder`` cannot be written into a RunFolderError that says what to do next."""
+def checkpoint_written(directory: Path) -> Iterator[None]:
+    """Turn whatever says that ``directory`` cannot be written into a RunDirectoryError that says what to do next."""
     try:
-        with explained(folder):
+        with explained(directory):
             yield
     except (SafetensorError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "PytorchStreamWriter" not in str(error):
             raise
-        free = shutil.disk_usage(next(parent for parent in folder.parents if parent.exists())).free // 2**20
-        raise RunFolderError(
-            f"Could not write the weights in {folder} ({free} MiB are free): {str(error).splitlines()[0]}. Free some "
-            "space, then go on with the run by resume=<its folder>: what was scored before is safe in it."
+        free = shutil.disk_usage(next(parent for parent in directory.parents if parent.exists())).free // 2**20
+        raise RunDirectoryError(
+            f"Cannot write weights to {directory} ({free} MiB are free): {str(error).splitlines()[0]}. Free some "
+            "space, then go on with the run by resume=<its directory>: what was scored before is safe in it."
         ) from error
 
 
-def start_weights(stage: str, base: BaseModel, stage_folder: Callable[[str], Path]) -> PreTrainedModel:
-    """A model of its own with the last weights of ``stage``, or of the base ("base"); stage_folder: where one is."""
+def start_weights(stage: str, base: BaseModel, stage_directory: Callable[[str], Path]) -> PreTrainedModel:
+    """A model of its own with the last weights of ``stage``, or of the base ("base"); stage_directory: where one is."""
     if stage == "base":
         return copy.deepcopy(base.model)
-    return AutoModelForCausalLM.from_pretrained(final_folder(stage_folder(stage)), dtype=base.model.dtype)
+    return AutoModelForCausalLM.from_pretrained(final_directory(stage_directory(stage)), dtype=base.model.dtype)

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 from ldyn.errors import TrainingError
 from ldyn.records import EncodedPair
-from ldyn.trajectories.files import write_atomically
+from ldyn.store.files import write_atomically
 
 if TYPE_CHECKING:
     from ldyn.training.stage import StagePlan
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 FILE = "stage.json"
 
 
-def claim_folder(folder: Path, identity: Mapping[str, Any], *, resumed: bool) -> None:
+def claim_directory(directory: Path, identity: Mapping[str, Any], *, resumed: bool) -> None:
     """Write the identity of a stage that begins; of one that is resumed, refuse to go on from another stage's.
 
     Raises TrainingError that names each difference.
     """
-    file = folder / FILE
+    file = directory / FILE
     if resumed and file.exists():
         before = json.loads(file.read_text(encoding="utf-8"))
         if differences := list(_differences(before, identity)):
             raise TrainingError(
-                f"The checkpoints in {folder} belong to another configuration:\n"
+                f"The checkpoints in {directory} belong to another configuration:\n"
                 + "\n".join(f"  - {line}" for line in differences)
                 + "\nGo on with what they were made with, or start a new run."
             )

@@ -68,15 +68,15 @@ def take_step(
 
     ``model`` has the weights from which the stage starts, which are its reference if it needs one; afterwards it has
     those of the snapshot. ``planned_steps``: of the whole stage, for losses that change as it goes. ``in_order``: the
-    batch is the one whose turn it is in the stage, else the first of ``pairs``. ``scratch``: a folder for the trainer's
-    own files. Raises TrainingError for a loss or gradient that is not finite, and for a snapshot whose optimizer state
-    does not fit.
+    batch is the one whose turn it is in the stage, else the first of ``pairs``. ``scratch``: a directory for the
+    trainer's own files. Raises TrainingError for a loss or gradient that is not finite, and for a snapshot whose
+    optimizer state does not fit.
     """
     step = _check_snapshot(snapshot, plan) if snapshot else 0
     watch = _StepWatch(StepTaken(step), model)
     one_more = replace(plan.trainer, max_steps=max(planned_steps, step + 1), epochs=None, snapshots=None)
     watched = replace(plan, trainer=one_more, algorithm=watch.loss_of(plan.algorithm))
-    trainer = make_trainer(watched, model, tokenizer, pairs, folder=scratch, seed=seed)
+    trainer = make_trainer(watched, model, tokenizer, pairs, directory=scratch, seed=seed)
     trainer.args.save_strategy = SaveStrategy.NO  # the Trainer would save after the last step
     trainer.args.ignore_data_skip = not in_order
     trainer.training_step = watch.inputs_of(trainer.training_step)  # type: ignore[method-assign]

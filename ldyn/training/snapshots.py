@@ -9,18 +9,18 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from ldyn.models.base import BaseModel
 from ldyn.training.adapters import merged, with_stored_adapters
-from ldyn.training.checkpoints import snapshot_folder, start_weights
+from ldyn.training.checkpoints import snapshot_directory, start_weights
 from ldyn.training.stage import StagePlan
 
 
 def snapshot_weights(
-    plan: StagePlan, step: int, base: BaseModel, stage_folder: Callable[[str], Path]
+    plan: StagePlan, step: int, base: BaseModel, stage_directory: Callable[[str], Path]
 ) -> PreTrainedModel:
     """A model of its own with the weights of the stage after ``step`` updates, of which it has kept a snapshot.
 
     A snapshot of adapters holds these alone; they are laid on the weights that the stage started from.
     """
-    folder = snapshot_folder(stage_folder(plan.info.name), step)
+    directory = snapshot_directory(stage_directory(plan.info.name), step)
     if plan.trainer.lora is None:
-        return AutoModelForCausalLM.from_pretrained(folder, dtype=base.model.dtype)
-    return merged(with_stored_adapters(start_weights(plan.info.start, base, stage_folder), folder))
+        return AutoModelForCausalLM.from_pretrained(directory, dtype=base.model.dtype)
+    return merged(with_stored_adapters(start_weights(plan.info.start, base, stage_directory), directory))

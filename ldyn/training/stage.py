@@ -27,7 +27,7 @@ from ldyn.records import EncodedPair, Moment, StageInfo
 from ldyn.training.adapters import with_adapters
 from ldyn.training.algorithm_trainer import AlgorithmTrainer
 from ldyn.training.checkpoints import keep_snapshot, last_complete_checkpoint
-from ldyn.training.identity import claim_folder, stage_identity
+from ldyn.training.identity import claim_directory, stage_identity
 from ldyn.training.interrupts import StopRequest
 from ldyn.training.reference import check_vocabulary, reference_logps
 from ldyn.training.rows import pairwise_rows, pointwise_rows
@@ -165,22 +165,22 @@ def train_stage(
     tokenizer: PreTrainedTokenizerBase,
     pairs: Sequence[EncodedPair],
     *,
-    folder: Path,
+    directory: Path,
     seed: int,
     probe_steps: Collection[int],
     observe: StageObservers,
     stop: StopRequest,
 ) -> Path:
-    """Train ``model`` in place and return the folder of its final weights; every process of the run must call.
+    """Train ``model`` in place and return the directory of its final weights; every process of the run must call.
 
-    Goes on from the last complete checkpoint in ``folder`` if there is one. Raises ``Interrupted`` after saving a
+    Goes on from the last complete checkpoint in ``directory`` if there is one. Raises ``Interrupted`` after saving a
     checkpoint when a stop was asked for, ``TrainingError`` on a loss that is not finite or a checkpoint of another
-    stage, ``RunFolderError`` where a checkpoint cannot be written.
+    stage, ``RunDirectoryError`` where a checkpoint cannot be written.
     """
-    checkpoint = from_main(lambda: last_complete_checkpoint(folder))
+    checkpoint = from_main(lambda: last_complete_checkpoint(directory))
     identity = stage_identity(plan, model, pairs, seed)
-    in_main(lambda: claim_folder(folder, identity, resumed=checkpoint is not None))
-    trainer = make_trainer(plan, model, tokenizer, pairs, folder=folder, seed=seed)
+    in_main(lambda: claim_directory(directory, identity, resumed=checkpoint is not None))
+    trainer = make_trainer(plan, model, tokenizer, pairs, directory=directory, seed=seed)
     trainer.add_callback(StageCallback(observe, probe_steps, _snapshot_steps(plan, len(pairs)), stop))
     stop.graceful = True
     try:
@@ -205,7 +205,7 @@ def make_trainer(
     tokenizer: PreTrainedTokenizerBase,
     pairs: Sequence[EncodedPair],
     *,
-    folder: Path,
+    directory: Path,
     seed: int,
 ) -> AlgorithmTrainer:
     """The trainer for the plan's kind of loss."""
@@ -227,7 +227,7 @@ def make_trainer(
         model=model,
         tokenizer=tokenizer,
         rows=rows,
-        output_dir=folder,
+        output_dir=directory,
         seed=seed,
         callbacks=[],
     )

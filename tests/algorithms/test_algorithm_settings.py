@@ -85,7 +85,7 @@ def losses_of_a_user(tmp_path, monkeypatch):
     registry._registered.pop("of_a_user", None)
 
 
-def test_a_module_of_the_current_folder_registers_its_loss(losses_of_a_user):
+def test_a_module_of_the_current_directory_registers_its_loss(losses_of_a_user):
     before = list(sys.path)
     assert algorithm_faults(losses_of_a_user) == []
     assert sys.path == before

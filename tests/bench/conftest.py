@@ -44,7 +44,7 @@ def examples() -> list[EncodedProbeExample]:
 
 
 @pytest.fixture
-def probe_folder(tmp_path: Path) -> Path:
+def probe_directory(tmp_path: Path) -> Path:
     """Probe files as the paper's, of a few short rows."""
     for split, first in (("train", 0), ("test", 6)):
         rows = [

@@ -12,9 +12,9 @@ from ldyn.bench.settings import TrainBenchConfig
 from ldyn.bench.training import ReadyTrainer, TrainedOnce, TrainingMeasurements, TrainingTask
 from ldyn.bench.training_methods import TRAINING_METHODS
 from ldyn.bench.training_table import training_notes, training_object, training_table
-from ldyn.cli import main
-from ldyn.commands.configs import config_folder
-from ldyn.config import load_train_bench_config
+from ldyn.cli.main import main
+from ldyn.config.groups import config_directory
+from ldyn.config.loading import load_train_bench_config
 from ldyn.errors import ConfigError
 
 SMALL = [
@@ -25,7 +25,7 @@ SMALL = [
 
 
 def config(cache: Path, *overrides: str) -> TrainBenchConfig:
-    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+    with initialize_config_dir(str(config_directory()), version_base="1.3"):
         return load_train_bench_config(compose("bench_train", [*SMALL, f"cache={cache}", *overrides]))
 
 

@@ -92,7 +92,7 @@ def tokenizer(request: pytest.FixtureRequest, tokenizers: dict[str, PreTrainedTo
 
 @pytest.fixture
 def write_rows(tmp_path: Path) -> Callable[[str, Sequence[Any]], Path]:
-    """Writes rows (objects, or lines as they are) to a file of the test's folder and returns its path."""
+    """Writes rows (objects, or lines as they are) to a file of the test's directory and returns its path."""
 
     def write(name: str, rows: Sequence[Any]) -> Path:
         path = tmp_path / name
@@ -106,8 +106,8 @@ def write_rows(tmp_path: Path) -> Callable[[str, Sequence[Any]], Path]:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of real text, which is not part of the repository; tests that need it are skipped without it."""
-    folder = Path(os.environ.get("LDYN_SHARED", Path(__file__).parents[2].parent / "shared")) / "data"
-    if not (folder / "hh_helpful" / "probe_train.jsonl").is_file():
-        pytest.skip(f"no real text at {folder}: set LDYN_SHARED to the folder that holds data/hh_helpful")
-    return folder
+    """The directory of real text, which is not part of the repository; tests that need it are skipped without it."""
+    directory = Path(os.environ.get("LDYN_SHARED", Path(__file__).parents[2].parent / "shared")) / "data"
+    if not (directory / "hh_helpful" / "probe_train.jsonl").is_file():
+        pytest.skip(f"no real text at {directory}: set LDYN_SHARED to the directory that holds data/hh_helpful")
+    return directory

@@ -16,7 +16,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 class StandIn(ThreadingHTTPServer):
-    """Serves folders as data sets by their names ("owner/set"); ``sent`` counts the bytes of each set's files."""
+    """Serves directories as data sets by their names ("owner/set"); ``sent`` counts the bytes of each set's files."""
 
     def __init__(self, sets: Mapping[str, Path]):
         super().__init__(("127.0.0.1", 0), Handler)
@@ -50,30 +50,30 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = unquote(urlparse(self.path).path)
         kind, owner, name, *rest = path.removeprefix("/api").strip("/").split("/")
-        folder = self.server.sets.get(f"{owner}/{name}")
-        if kind != "datasets" or folder is None:
+        directory = self.server.sets.get(f"{owner}/{name}")
+        if kind != "datasets" or directory is None:
             self._say({"error": "Repository not found"}, 404, {"X-Error-Code": "RepoNotFound"})
         elif rest[:1] == ["resolve"]:
-            self._file(f"{owner}/{name}", folder.joinpath(*rest[2:]))
+            self._file(f"{owner}/{name}", directory.joinpath(*rest[2:]))
         elif rest[:1] == ["tree"]:
-            self._tree(folder, folder.joinpath(*rest[2:]))
+            self._tree(directory, directory.joinpath(*rest[2:]))
         else:
-            self._say(self._description(f"{owner}/{name}", folder))
+            self._say(self._description(f"{owner}/{name}", directory))
 
-    def _description(self, name: str, folder: Path) -> dict[str, Any]:
-        files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    def _description(self, name: str, directory: Path) -> dict[str, Any]:
+        files = sorted(path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file())
         siblings = [{"rfilename": path} for path in files]
         return {"id": name, "sha": COMMIT, "private": False, "gated": False, "tags": [], "siblings": siblings}
 
-    def _tree(self, folder: Path, under: Path) -> None:
+    def _tree(self, directory: Path, under: Path) -> None:
         if under.is_dir():
-            self._say([self._entry(path, folder) for path in sorted(under.iterdir())])
+            self._say([self._entry(path, directory) for path in sorted(under.iterdir())])
         else:
             self._say({"error": "not found"}, 404, {"X-Error-Code": "EntryNotFound"})
 
-    def _entry(self, path: Path, folder: Path) -> dict[str, Any]:
+    def _entry(self, path: Path, directory: Path) -> dict[str, Any]:
         kind, size = ("directory", 0) if path.is_dir() else ("file", path.stat().st_size)
-        return {"type": kind, "path": path.relative_to(folder).as_posix(), "size": size, "oid": "0" * 40}
+        return {"type": kind, "path": path.relative_to(directory).as_posix(), "size": size, "oid": "0" * 40}
 
     def _file(self, name: str, path: Path) -> None:
         if not path.is_file():

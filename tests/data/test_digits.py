@@ -58,8 +58,8 @@ def test_what_is_not_mnist_is_refused(rows: Dataset, said: str, tmp_path: Path) 
         load_digit_images(DigitsConfig("mnist", str(tmp_path)))
 
 
-def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="nowhere is not a folder; expected a folder with a copy of MNIST"):
+def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="nowhere is not a directory; expected a directory with a copy of MNIST"):
         load_digit_images(DigitsConfig("mnist", str(tmp_path / "nowhere")))
 
 

@@ -31,9 +31,9 @@ def saved(tmp_path_factory) -> str:
     )
     backend.train_from_iterator(["Who is Ada? She is a baker."] * 9, trainer)
     backend.add_special_tokens([AddedToken(token, special=True) for token in ("<|im_start|>", "<|im_end|>")])
-    folder = tmp_path_factory.mktemp("tokenizer")
-    PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<|endoftext|>").save_pretrained(folder)
-    return str(folder)
+    directory = tmp_path_factory.mktemp("tokenizer")
+    PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<|endoftext|>").save_pretrained(directory)
+    return str(directory)
 
 
 @pytest.fixture

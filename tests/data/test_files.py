@@ -28,7 +28,7 @@ def error_of(path, **settings):
 # What is read
 
 
-def test_a_folder_with_both_files(tmp_path, write_rows):
+def test_a_directory_with_both_files(tmp_path, write_rows):
     write_rows("probe_train.jsonl", [row(0), row(1, irr_hum="A cat.")])
     write_rows("probe_test.jsonl", [row(2)])
     data = load(tmp_path)
@@ -172,7 +172,7 @@ def test_the_corpus_holds_questions_of_pairs_and_answers_of_other_rows_only(tmp_
 def test_missing_paths_say_what_was_looked_for(tmp_path, write_rows):
     suffixes = ".jsonl, .json, .csv, .tsv, .parquet"
     layouts = f"probe_train{{{suffixes}}} or train{{{suffixes}}}"
-    assert f"expected a file ({suffixes}) or a folder with {layouts}" in error_of(tmp_path / "nowhere")
+    assert f"expected a file ({suffixes}) or a directory with {layouts}" in error_of(tmp_path / "nowhere")
     write_rows("rows.xlsx", ["a"])
     assert f"holds rows.xlsx; expected {layouts}" in error_of(tmp_path)
     assert f"is a .xlsx; expected one of {suffixes}; convert it (a spreadsheet" in error_of(tmp_path / "rows.xlsx")

@@ -42,8 +42,8 @@ def messages(number):
 
 @pytest.fixture
 def hh_copy(tmp_path) -> Path:
-    folder = tmp_path / "hh" / "helpful-base"
-    folder.mkdir(parents=True)
+    directory = tmp_path / "hh" / "helpful-base"
+    directory.mkdir(parents=True)
     parted = {
         "chosen": "\n\nHuman: a\n\nAssistant: b\n\nHuman: c\n\nAssistant: d",
         "rejected": "\n\nHuman: a\n\nAssistant: x",
@@ -53,19 +53,19 @@ def hh_copy(tmp_path) -> Path:
         "test": [*map(dialogue, range(18, 26))],
     }
     for split, members in rows.items():
-        with gzip.open(folder / f"{split}.jsonl.gz", "wt") as file:
+        with gzip.open(directory / f"{split}.jsonl.gz", "wt") as file:
             file.writelines(json.dumps(row) + "\n" for row in members)
-    return folder.parent
+    return directory.parent
 
 
 @pytest.fixture
 def ultrafeedback_copy(tmp_path) -> Path:
-    folder = tmp_path / "ultrafeedback" / "data"
-    folder.mkdir(parents=True)
+    directory = tmp_path / "ultrafeedback" / "data"
+    directory.mkdir(parents=True)
     for split, numbers in {"train_prefs": range(20), "test_prefs": range(20, 26), "train_sft": range(2)}.items():
         rows = datasets.Dataset.from_list([messages(number) for number in numbers])
-        rows.to_parquet(folder / f"{split}-00000-of-00001.parquet")
-    return folder.parent
+        rows.to_parquet(directory / f"{split}-00000-of-00001.parquet")
+    return directory.parent
 
 
 def load(config, path, seed=0):
@@ -100,7 +100,7 @@ def test_hh(hh_copy):
     }
 
 
-def test_hh_from_the_folder_of_the_subset_itself(hh_copy):
+def test_hh_from_the_directory_of_the_subset_itself(hh_copy):
     assert load(HH, hh_copy / "helpful-base") == load(HH, hh_copy)
 
 
@@ -127,7 +127,7 @@ def test_the_seed_draws_the_pairs(hh_copy):
     assert load(HH, hh_copy, seed=1).pairs != load(HH, hh_copy).pairs
 
 
-def test_a_folder_with_the_papers_probe_files(tmp_path, write_rows):
+def test_a_directory_with_the_papers_probe_files(tmp_path, write_rows):
     rows = [{"prompt": f"q{number}", "chosen": "yes", "rejected": "no", "irr_hum": "A cat."} for number in range(3)]
     write_rows("probe_train.jsonl", rows)
     assert load(HH, tmp_path) == load_files(FilesConfig(str(tmp_path), n_train=8), 0)
@@ -162,6 +162,6 @@ def test_the_wrong_layout(ultrafeedback_copy):
     assert "train.dropped_not_text: 20" in message
 
 
-def test_a_path_that_is_no_folder(tmp_path, write_rows):
-    assert "is not a folder" in error_of(replace(HH, path=str(tmp_path / "nowhere")))
+def test_a_path_that_is_no_directory(tmp_path, write_rows):
+    assert "is not a directory" in error_of(replace(HH, path=str(tmp_path / "nowhere")))
     assert "dataset=files" in error_of(replace(HH, path=str(write_rows("rows.jsonl", ["{}"]))))

@@ -50,23 +50,23 @@ def conversation(number: int) -> dict:
 @pytest.fixture
 def small_set(tmp_path) -> Path:
     """As many are: a Parquet file for each split, conversations."""
-    folder = tmp_path / "small" / "data"
-    folder.mkdir(parents=True)
+    directory = tmp_path / "small" / "data"
+    directory.mkdir(parents=True)
     for split, numbers in (("train_prefs", range(40)), ("test_prefs", range(40, 46))):
         rows = datasets.Dataset.from_list([conversation(number) for number in numbers])
-        rows.to_parquet(folder / f"{split}-00000-of-00001.parquet")
-    return folder.parent
+        rows.to_parquet(directory / f"{split}-00000-of-00001.parquet")
+    return directory.parent
 
 
 @pytest.fixture
 def large_set(tmp_path) -> Path:
     """60 MB of JSON lines, with columns of other names."""
-    folder = tmp_path / "large"
-    folder.mkdir()
+    directory = tmp_path / "large"
+    directory.mkdir()
     rows = ({"question": f"q {number}", "good": "yes", "bad": "no", "filler": "x" * 50_000} for number in range(1200))
-    with (folder / "train.jsonl").open("w") as file:
+    with (directory / "train.jsonl").open("w") as file:
         file.writelines(json.dumps(row) + "\n" for row in rows)
-    return folder
+    return directory
 
 
 def test_sets_of_the_hub_by_their_names(small_set, large_set, tmp_path):

@@ -37,7 +37,7 @@ def test_the_yaml_files_say_every_setting_of_their_config(name, kind):
 def test_load_data_calls_the_loader_of_the_source(write_rows):
     path = write_rows("rows.jsonl", [{"prompt": "q", "chosen": "yes", "rejected": "no"}])
     assert len(load_data(FilesConfig(str(path)), 0).pairs) == 1
-    with pytest.raises(DataError, match="is not a folder"):
+    with pytest.raises(DataError, match="is not a directory"):
         load_data(HubConfig("a/b", "dialogue", "train", "test", path=str(path)), 0)
 
 

@@ -12,16 +12,16 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from ldyn.dynamics.toy import ToyConfig, toy_table
-from ldyn.errors import RunFolderError
+from ldyn.errors import RunDirectoryError
 from ldyn.findings.claims import CLAIMS
 from ldyn.findings.measurement import Measurement
 from ldyn.findings.over_seeds import adjusted_p_values, findings_over_seeds
 from ldyn.findings.seed_runs import by_setting
 from ldyn.records import FAILS, HOLDS, INCONCLUSIVE, FindingOverSeeds
 from ldyn.report.over_seeds import over_seeds_lines
-from ldyn.trajectories import Run
-from ldyn.trajectories.folder import plain
+from ldyn.store import Run
+from ldyn.store.directory import plain
+from ldyn.theory.toy import ToyConfig, toy_table
 
 WORDS = ("random_permute", "random_nonhum")
 MakeRun = Callable[..., Run]
@@ -143,7 +143,7 @@ def test_the_first_experiment_that_measures_a_claim_speaks_for_it(make: MakeRun)
 
 def test_runs_that_differ_in_more_than_their_seed_are_refused(make: MakeRun) -> None:
     runs = [make(0, -4, -9, beta=0.1), make(1, -5, -10, beta=0.5)]
-    with pytest.raises(RunFolderError, match=r"run0 and run1 differ in beta \(0.1, 0.5\)"):
+    with pytest.raises(RunDirectoryError, match=r"run0 and run1 differ in beta \(0.1, 0.5\)"):
         findings_over_seeds({"exp": runs})
     assert {name: len(group) for name, group in by_setting(runs).items()} == {"beta=0.1": 1, "beta=0.5": 1}
     assert list(by_setting([make(0, -4, -9), make(1, -5, -10)])) == [""]
@@ -151,10 +151,10 @@ def test_runs_that_differ_in_more_than_their_seed_are_refused(make: MakeRun) -> 
 
 def test_one_seed_twice_and_copies_are_refused(make: MakeRun) -> None:
     run = make(0, -4, -9)
-    with pytest.raises(RunFolderError, match="run0 and run0 both have seed 0"):
+    with pytest.raises(RunDirectoryError, match="run0 and run0 both have seed 0"):
         findings_over_seeds({"exp": [run, run]})
     copy = replace(run, path=Path("copy"), manifest={**run.manifest, "seed": 1})
-    with pytest.raises(RunFolderError, match="run0 and copy measured the same numbers"):
+    with pytest.raises(RunDirectoryError, match="run0 and copy measured the same numbers"):
         findings_over_seeds({"exp": [run, copy]})
 
 

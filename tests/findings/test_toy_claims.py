@@ -7,9 +7,9 @@ from itertools import product
 import pandas as pd
 import pytest
 
-from ldyn.dynamics.toy import ToyConfig, toy_table
 from ldyn.findings import find_all
 from ldyn.records import FAILS, HOLDS, INCONCLUSIVE, TRAJECTORY_COLUMNS, Finding
+from ldyn.theory.toy import ToyConfig, toy_table
 
 CLAIMS = ("T1", "T2", "T3", "T4", "T5")
 NONE = pd.DataFrame(columns=list(TRAJECTORY_COLUMNS))

@@ -12,7 +12,7 @@ import pytest
 
 from ldyn.findings import find_all
 from ldyn.records import HOLDS, INCONCLUSIVE, Finding, StageInfo
-from ldyn.trajectories.schema import MEASURES
+from ldyn.store.schema import MEASURES
 
 FALLING, RISING = [-10.0, -12.0, -15.0], [-15.0, -12.0, -9.0]
 

@@ -1,4 +1,4 @@
-"""`verify` on run folders: what is stored is recomputed from the trajectories, without torch."""
+"""`verify` on run directories: what is stored is recomputed from the trajectories, without torch."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ import pytest
 from ldyn.findings import find_all
 from ldyn.findings.verify import differences, verify
 from ldyn.records import Moment, ProbeScore
-from ldyn.trajectories import RunFolder, TrajectoryStore
+from ldyn.store import RunDirectory, TrajectoryStore
 
 
 @pytest.fixture
-def unfinished(tmp_path: Path, build: Any, four_stages: Any) -> RunFolder:
+def unfinished(tmp_path: Path, build: Any, four_stages: Any) -> RunDirectory:
     """A run whose SFT raised y⁺; merged, with its findings stored, but not yet published."""
     return a_run(tmp_path / "first", build(examples=20).add(four_stages[0], "chosen", [-20, -15, -10]))
 
 
-def a_run(path: Path, run: Any, seed: int = 0) -> RunFolder:
-    folder = RunFolder.create(path)
+def a_run(path: Path, run: Any, seed: int = 0) -> RunDirectory:
+    directory = RunDirectory.create(path)
     manifest = {"schema_version": 1, "status": "running", "name": "exp", "seed": seed, "stages": run.stages}
-    folder.write_json("manifest.json", manifest)
-    store = TrajectoryStore(folder.path)
+    directory.write_json("manifest.json", manifest)
+    store = TrajectoryStore(directory.path)
     for step, rows in run.table.groupby("step"):
         names = ProbeScore.__dataclass_fields__
         scores = [ProbeScore(**{name: row[name] for name in names}) for row in rows.to_dict("records")]
         store.append(Moment("sft", "sft_sum", int(step), 8 * int(step), 0.0), scores)
     store.publish()
-    folder.write_json("findings.json", find_all(run.table, run.stages))
-    return folder
+    directory.write_json("findings.json", find_all(run.table, run.stages))
+    return directory
 
 
 def reported(paths: list[Path], capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, Any]]:
@@ -43,7 +43,7 @@ def reported(paths: list[Path], capsys: pytest.CaptureFixture[str]) -> tuple[int
 
 
 def test_findings_that_are_what_the_trajectories_say_are_confirmed(
-    unfinished: RunFolder, capsys: pytest.CaptureFixture[str]
+    unfinished: RunDirectory, capsys: pytest.CaptureFixture[str]
 ) -> None:
     published = unfinished.publish()
     code, report = reported([published.parent / "latest"], capsys)
@@ -55,7 +55,7 @@ def test_findings_that_are_what_the_trajectories_say_are_confirmed(
     assert "The stored findings are what the trajectories say." in text
 
 
-def test_an_altered_verdict_is_found(unfinished: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_altered_verdict_is_found(unfinished: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:
     path = unfinished.path / "findings.json"
     path.write_text(path.read_text().replace('"holds"', '"fails"'))
     code, report = reported([unfinished.path], capsys)
@@ -66,7 +66,7 @@ def test_an_altered_verdict_is_found(unfinished: RunFolder, capsys: pytest.Captu
 
 
 def test_findings_removed_from_a_finished_run_are_missed(
-    unfinished: RunFolder, capsys: pytest.CaptureFixture[str]
+    unfinished: RunDirectory, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (unfinished.path / "findings.json").unlink()
     code, report = reported([unfinished.path], capsys)
@@ -76,31 +76,31 @@ def test_findings_removed_from_a_finished_run_are_missed(
 
 
 def test_an_unreadable_run_does_not_hide_the_others(
-    unfinished: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    unfinished: RunDirectory, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, report = reported([tmp_path / "nowhere", unfinished.path], capsys)
     assert code == 1
-    assert "There is no run folder" in report["runs"][0]["error"]
+    assert "There is no run directory" in report["runs"][0]["error"]
     assert report["runs"][1]["stored"] == "same"
     assert verify([tmp_path / "nowhere"], as_json=False) == 1
-    assert "There is no run folder" in capsys.readouterr().out
+    assert "There is no run directory" in capsys.readouterr().out
 
 
 def test_a_run_that_has_measured_nothing_yet_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = RunFolder.create(tmp_path / "first")
-    folder.write_json("manifest.json", {"schema_version": 1, "status": "running", "stages": []})
-    assert verify([folder.path], as_json=False) == 0
+    directory = RunDirectory.create(tmp_path / "first")
+    directory.write_json("manifest.json", {"schema_version": 1, "status": "running", "stages": []})
+    assert verify([directory.path], as_json=False) == 0
     assert "no claim can be tested on what was measured so far" in capsys.readouterr().out
 
 
-def test_a_folder_of_runs_is_judged_run_by_run_and_over_seeds(
+def test_a_directory_of_runs_is_judged_run_by_run_and_over_seeds(
     tmp_path: Path, build: Any, four_stages: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for seed in range(4):
         run = build(examples=20).add(four_stages[0], "chosen", [-20, -15, -10 + seed])
-        folder = a_run(tmp_path / str(seed), run, seed)
+        directory = a_run(tmp_path / str(seed), run, seed)
         if seed < 3:
-            folder.publish()
+            directory.publish()
     code, report = reported([tmp_path], capsys)
     assert (code, len(report["runs"]), report["agrees"]) == (0, 4, True)
     [together] = report["over_seeds"]
@@ -114,7 +114,7 @@ def test_a_folder_of_runs_is_judged_run_by_run_and_over_seeds(
 
 
 def test_runs_of_one_seed_are_verified_though_they_cannot_be_judged_together(
-    unfinished: RunFolder, tmp_path: Path, build: Any, four_stages: Any, capsys: pytest.CaptureFixture[str]
+    unfinished: RunDirectory, tmp_path: Path, build: Any, four_stages: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     unfinished.publish()
     a_run(tmp_path / "second", build(examples=20).add(four_stages[0], "chosen", [-20, -15, -12])).publish()
@@ -141,7 +141,7 @@ def test_every_kind_of_difference_is_named(build: Any, four_stages: Any) -> None
     assert len(differences([absent], [s1])) == 1
 
 
-def test_verifying_needs_no_torch(unfinished: RunFolder) -> None:
+def test_verifying_needs_no_torch(unfinished: RunDirectory) -> None:
     code = (
         "import sys; sys.modules['torch'] = None\n"  # makes every import of torch raise ImportError
         "from pathlib import Path; from ldyn.findings.verify import verify\n"

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ldyn.errors import RunFolderError
+from ldyn.errors import RunDirectoryError
 from ldyn.findings.intervals import Interval
 from ldyn.findings.measurement import Measurement
 from ldyn.findings.parts import MEANS_ONLY, Part
@@ -152,5 +152,5 @@ def test_a_study_keeps_its_own_interval() -> None:
     weighed = weigh("toy", [alone(0, part(2.0), seeds=5)])
     assert (weighed.seeds, weighed.alone, weighed.has_intervals) == (5, None, True)
     assert list(weigh("toy", [alone(0, part(2.0), seeds=2)]).left_open) == ["2 seeds can be counted and 3 are needed"]
-    with pytest.raises(RunFolderError, match="found 2, expected one"):
+    with pytest.raises(RunDirectoryError, match="found 2, expected one"):
         weigh("toy", [alone(n, part(2.0), seeds=5) for n in range(2)])

@@ -1,4 +1,4 @@
-"""Pretrained models from a folder, untrained architectures, and what is said when neither can be had."""
+"""Pretrained models from a directory, untrained architectures, and what is said when neither can be had."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TINY_NEOX = {
     "intermediate_size": 32,
     "vocab_size": 600,
 }
-YAML_FOLDER = Path(__file__).resolve().parents[2] / "configs" / "model"
+YAML_DIR = Path(__file__).resolve().parents[2] / "configs" / "model"
 
 
 def load(config: PretrainedConfig, corpus=(), seed=0):
@@ -40,7 +40,7 @@ def saved(tmp_path, corpus) -> Path:
     return tmp_path
 
 
-def test_a_saved_folder_is_loaded_as_it_was(saved):
+def test_a_saved_directory_is_loaded_as_it_was(saved):
     base = load(PretrainedConfig(str(saved)))
     expected = GPTNeoXForCausalLM.from_pretrained(saved)
     assert torch.equal(base.model.lm_head.weight, expected.lm_head.weight)
@@ -49,23 +49,23 @@ def test_a_saved_folder_is_loaded_as_it_was(saved):
     assert load(PretrainedConfig(str(saved), dtype="bfloat16")).model.dtype == torch.bfloat16
 
 
-def test_no_such_folder(tmp_path):
-    with pytest.raises(ModelError, match="There is no folder"):
+def test_no_such_directory(tmp_path):
+    with pytest.raises(ModelError, match="There is no directory"):
         load(PretrainedConfig(str(tmp_path / "absent")))
 
 
-def test_a_folder_without_a_model(tmp_path):
+def test_a_directory_without_a_model(tmp_path):
     with pytest.raises(ModelError, match=r"no config.json.*save_pretrained"):
         load(PretrainedConfig(str(tmp_path)))
 
 
-def test_a_folder_without_weights(saved):
+def test_a_directory_without_weights(saved):
     (saved / "model.safetensors").unlink()
     with pytest.raises(ModelError, match=r"has no weights; expected \*.safetensors"):
         load(PretrainedConfig(str(saved)))
 
 
-def test_a_folder_with_pickled_weights_only(saved):
+def test_a_directory_with_pickled_weights_only(saved):
     (saved / "model.safetensors").unlink()
     torch.save({}, saved / "pytorch_model.bin")
     with pytest.raises(ModelError, match=r"only pickled weights \(pytorch_model.bin\)"):
@@ -165,7 +165,7 @@ PUBLISHED_SIZES = {
 
 
 def test_every_yaml_of_a_named_model_is_checked_below():
-    settings = {file.stem: yaml.safe_load(file.read_text()) for file in YAML_FOLDER.glob("*.yaml")}
+    settings = {file.stem: yaml.safe_load(file.read_text()) for file in YAML_DIR.glob("*.yaml")}
     pretrained = {name: one["name_or_path"] for name, one in settings.items() if one["kind"] == "pretrained"}
     assert {name for name, model in pretrained.items() if model != "???"} == set(PUBLISHED_SIZES)
 
@@ -173,7 +173,7 @@ def test_every_yaml_of_a_named_model_is_checked_below():
 @pytest.mark.parametrize("name", PUBLISHED_SIZES)
 def test_configured_architectures_are_the_published_ones(name):
     """On the meta device: shapes only, no memory."""
-    config = PretrainedConfig(**yaml.safe_load((YAML_FOLDER / f"{name}.yaml").read_text()))
+    config = PretrainedConfig(**yaml.safe_load((YAML_DIR / f"{name}.yaml").read_text()))
     dimensions = dict(config.architecture)
     architecture = AutoConfig.for_model(dimensions.pop("model_type"), **dimensions)
     with torch.device("meta"):

@@ -29,7 +29,7 @@ def tokenizer(corpus):
 
 
 def entry_of(cache: Path) -> Path:
-    (entry,) = (folder for folder in (cache / "base").iterdir() if folder.is_dir())
+    (entry,) = (directory for directory in (cache / "base").iterdir() if directory.is_dir())
     return entry
 
 
@@ -68,8 +68,8 @@ def test_learning_rate_warms_up_and_then_follows_a_cosine():
 
 def test_the_configured_tiny_base_is_the_default_one():
     """``TinyConfig()`` in a notebook is what ``model=tiny`` is on the command line."""
-    folder = Path(__file__).resolve().parents[2] / "configs" / "model"
-    assert TinyConfig(**yaml.safe_load((folder / "tiny.yaml").read_text())) == TinyConfig()
+    directory = Path(__file__).resolve().parents[2] / "configs" / "model"
+    assert TinyConfig(**yaml.safe_load((directory / "tiny.yaml").read_text())) == TinyConfig()
 
 
 @pytest.mark.parametrize("misfit", [{"heads": 3}, {"max_positions": 40}])
@@ -195,8 +195,8 @@ class TestCache:
         assert sorted(from_cache for from_cache, _ in told) == [False, True]
         assert len({print_ for _, print_ in told}) == 1
 
-    def test_a_folder_that_cannot_be_written(self, tiny_config, corpus, tmp_path):
-        (tmp_path / "base").write_text("a file stands where the folder should be")
+    def test_a_directory_that_cannot_be_written(self, tiny_config, corpus, tmp_path):
+        (tmp_path / "base").write_text("a file stands where the directory should be")
         with pytest.raises(ModelError, match="cache_dir"):
             load(tiny_config, corpus, tmp_path)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 sys.path.append(str(Path(__file__).parent))  # writer.py and stand_in.py belong to no package
-sys.path.append(str(Path(__file__).parents[1] / "generation"))
+sys.path.append(str(Path(__file__).parents[1] / "answers"))
 
 from stand_in import StandIn
 from writer import pair, write_rows, writes_well
@@ -31,7 +31,7 @@ def pairs(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def build(pairs: Path, tmp_path: Path) -> list[str]:
-    """`ldyn probes` on 8 of 20 training pairs and 4 of 10 unseen questions, with a cache and a folder of its own."""
+    """`ldyn probes` on 8 of 20 training pairs and 4 of 10 unseen questions, with a cache and a directory of its own."""
     data = ["dataset=files", f"dataset.path={pairs}", "dataset.n_held_out=10"]
     places = ["--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache")]
     return ["probes", *data, "--n-train", "8", "--n-test", "4", *places]
@@ -55,14 +55,14 @@ def by_api(stand_in: StandIn) -> list[str]:
 @pytest.fixture(scope="session")
 def instruction_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Random weights and a chat template; it answers, in nonsense."""
-    folder = tmp_path_factory.mktemp("models") / "tiny"
+    directory = tmp_path_factory.mktemp("models") / "tiny"
     tokenizer = build_tokenizer("bpe", [text for number in range(30) for text in pair(number).values()], 500)
     tokenizer.add_special_tokens({"additional_special_tokens": ["<|user|>", "<|assistant|>"]})
     tokenizer.chat_template = TEMPLATE
     config = TinyConfig(hidden_size=16, layers=1, heads=2, max_positions=4096, sequence_length=16)
-    build_tiny_model(config, tokenizer, 0).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+    build_tiny_model(config, tokenizer, 0).save_pretrained(directory)
+    tokenizer.save_pretrained(directory)
+    return directory
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,7 @@ from stand_in import Reply, StandIn, failed, said
 from transformers import PreTrainedTokenizerFast
 from writer import pair, read_rows, write_rows, writes_well, written
 
-from ldyn.cli import main
+from ldyn.cli.main import main
 from ldyn.probes.quality import check_probe_set
 from ldyn.records import PROBE_FAMILIES
 
@@ -25,12 +25,12 @@ ALL_BUT_OWN = {*PROBE_FAMILIES} - {"chosen_initial", "chosen_selfr"}
 REPHRASES = 5 * 12  # probes × examples
 
 
-def rows_of(folder: Path) -> dict[str, list[dict[str, str]]]:
-    return {split: read_rows(folder / f"probe_{split}.jsonl") for split in ("train", "test")}
+def rows_of(directory: Path) -> dict[str, list[dict[str, str]]]:
+    return {split: read_rows(directory / f"probe_{split}.jsonl") for split in ("train", "test")}
 
 
-def manifest_of(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+def manifest_of(directory: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
     return found
 
 
@@ -250,8 +250,8 @@ def test_hostile_text_stays_text(
     assert rows_of(tmp_path / "out")["train"][0]["chosen"].endswith(f"{hostile}.")
 
 
-def test_real_text(shared_folder: Path, by_api: list[str], stand_in: StandIn, tmp_path: Path) -> None:
-    rows = read_rows(shared_folder / "data" / "hh_helpful" / "probe_test.jsonl")
+def test_real_text(shared_directory: Path, by_api: list[str], stand_in: StandIn, tmp_path: Path) -> None:
+    rows = read_rows(shared_directory / "data" / "hh_helpful" / "probe_test.jsonl")
     file = write_rows(tmp_path / "hh.jsonl", [{k: row[k] for k in ("prompt", "chosen", "rejected")} for row in rows])
     words = ["probes", "dataset=files", f"dataset.path={file}", "dataset.n_held_out=150", "--n-train", "30"]
     places = ["--n-test", "15", "--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache")]
@@ -272,8 +272,8 @@ def test_real_text(shared_folder: Path, by_api: list[str], stand_in: StandIn, tm
         (["DATA", "--probe", "chosen_initial"], "expected --initial-model WHO"),
         (["DATA", "--rephraser", "gpt-4o"], "found 'gpt-4o', expected none, api or model:NAME"),
         (["DATA", "--rephraser", "api"], "--model: found none"),
-        (["DATA", "--rephraser", "model:./nowhere"], "There is no folder nowhere"),
-        (["DATA", "--initial-model", "./nowhere"], "There is no folder nowhere"),
+        (["DATA", "--rephraser", "model:./nowhere"], "There is no directory nowhere"),
+        (["DATA", "--initial-model", "./nowhere"], "There is no directory nowhere"),
         (["DATA", "--rephraser", "model:./nowhere", "--templates", "TMP"], "semantic.txt cannot be read"),
     ],
 )
@@ -292,15 +292,15 @@ def test_what_cannot_be_built_is_said_in_words(
 def test_templates_of_the_users_own(
     build: list[str], by_api: list[str], stand_in: StandIn, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = tmp_path / "templates"
-    folder.mkdir()
+    directory = tmp_path / "templates"
+    directory.mkdir()
     for name in ("semantic", "format", "sentence"):
-        (folder / f"{name}.txt").write_text(f"Mine: {name} {{response}} {{words}}", encoding="utf-8")
+        (directory / f"{name}.txt").write_text(f"Mine: {name} {{response}} {{words}}", encoding="utf-8")
     stand_in.behaviour = lambda body: said(body["messages"][0]["content"].partition(" ")[2] + ", and so on.")
-    assert main([*build, *by_api, "--templates", str(folder), "--tries", "1"]) == 0
+    assert main([*build, *by_api, "--templates", str(directory), "--tries", "1"]) == 0
     assert all(body["messages"][0]["content"].startswith("Mine: ") for body in stand_in.bodies)
-    (folder / "format.txt").write_text("nothing to fill in", encoding="utf-8")
-    assert main([*build, *by_api, "--templates", str(folder), "--overwrite"]) == 1
+    (directory / "format.txt").write_text("nothing to fill in", encoding="utf-8")
+    assert main([*build, *by_api, "--templates", str(directory), "--overwrite"]) == 1
     assert "lacks {response}" in capsys.readouterr().err
 
 
@@ -355,7 +355,7 @@ def test_conversations_stay_conversations(
     asked = stand_in.bodies[0]["messages"][0]["content"]
     assert "Human: What should I know" in asked  # a rephraser reads it as plain text
 
-    from ldyn.commands.dataset_words import dataset_config
+    from ldyn.cli.dataset_words import dataset_config
     from ldyn.data.sources import load_data
     from ldyn.probes.builder import ProbesConfig, build_probes
 

@@ -7,13 +7,13 @@ from random import Random
 
 import pytest
 
+from ldyn.answers.api.budget import estimate
+from ldyn.answers.chats import REFUSED, ChatAnswer, ChatRequest
 from ldyn.errors import DataError
-from ldyn.generation.api.budget import estimate
-from ldyn.generation.chats import REFUSED, ChatAnswer, ChatRequest
-from ldyn.generation.rephrasing.reading import text_of
-from ldyn.generation.rephrasing.tasks import Templates, Writing
-from ldyn.generation.rephrasing.writer import write_texts
 from ldyn.probe_sets.examples import check_disjoint
+from ldyn.probe_sets.rephrasing.reading import text_of
+from ldyn.probe_sets.rephrasing.tasks import Templates, Writing
+from ldyn.probe_sets.rephrasing.writer import write_texts
 from ldyn.probes.dealing import deal_answers
 from ldyn.records import PreferencePair, ProbeExample
 

@@ -1,9 +1,9 @@
 """One process of several that score together: run by test_scorer_processes.py, once for each rank.
 
-    python score_as_rank.py RANK FOLDER
+    python score_as_rank.py RANK DIR
 
-Reads FOLDER/task.pt (a model for each number of processes, and examples), meets the others by files in FOLDER, writes
-FOLDER/RANK.pt: number of processes -> task -> what the scorer returned, or the error that it raised, in words.
+Reads DIR/task.pt (a model for each number of processes, and examples), meets the others by files in DIR, writes
+DIR/RANK.pt: number of processes -> task -> what the scorer returned, or the error that it raised, in words.
 """
 
 from __future__ import annotations
@@ -67,19 +67,19 @@ def score_with_little_memory(model: Any, examples: list[Any]) -> Any:
         engine.batch_stats = original
 
 
-def main(rank: int, folder: Path) -> None:
+def main(rank: int, directory: Path) -> None:
     torch.set_num_threads(1)
-    task = torch.load(folder / "task.pt", weights_only=False)
+    task = torch.load(directory / "task.pt", weights_only=False)
     results = {}
     for world_size in (2, 3):
         if rank < world_size:
-            store = f"file://{folder}/meeting{world_size}"
+            store = f"file://{directory}/meeting{world_size}"
             distributed.init_process_group(
                 "gloo", init_method=store, rank=rank, world_size=world_size, timeout=timedelta(seconds=60)
             )
             results[world_size] = run_tasks(task["model"][world_size], task["examples"])
             distributed.destroy_process_group()
-    torch.save(results, folder / f"{rank}.pt")
+    torch.save(results, directory / f"{rank}.pt")
 
 
 if __name__ == "__main__":

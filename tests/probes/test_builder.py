@@ -250,10 +250,10 @@ def test_the_papers_files(shared_data):
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    folder = Path(os.environ.get("LDYN_SHARED", Path(__file__).parents[2].parent / "shared")) / "data"
-    if not (folder / "hh_helpful" / "probe_train.jsonl").is_file():
-        pytest.skip(f"no real text at {folder}: set LDYN_SHARED to the folder that holds data/hh_helpful")
-    return folder
+    directory = Path(os.environ.get("LDYN_SHARED", Path(__file__).parents[2].parent / "shared")) / "data"
+    if not (directory / "hh_helpful" / "probe_train.jsonl").is_file():
+        pytest.skip(f"no real text at {directory}: set LDYN_SHARED to the directory that holds data/hh_helpful")
+    return directory
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -304,8 +304,8 @@ def test_a_schedule_by_epochs_has_no_distance_in_steps():
 
 @pytest.mark.parametrize("name", ["default", "log", "few"])
 def test_the_yaml_files_fit_the_config(name):
-    folder = Path(__file__).parents[2] / "configs" / "probes"
-    default, settings = (yaml.safe_load((folder / f"{file}.yaml").read_text()) for file in ("default", name))
+    directory = Path(__file__).parents[2] / "configs" / "probes"
+    default, settings = (yaml.safe_load((directory / f"{file}.yaml").read_text()) for file in ("default", name))
     settings.pop("defaults", None)
     assert set(default) == {field.name for field in fields(ProbesConfig)}
     assert set(settings) <= set(default)

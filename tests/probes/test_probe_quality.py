@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ldyn.cli import main
+from ldyn.cli.main import main
 from ldyn.errors import DataError
 from ldyn.models.tokenizers import build_tokenizer
 from ldyn.probes.quality import QualityReport, check_probe_set
@@ -211,9 +211,9 @@ def test_a_tokenizer_counts_exactly(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert found["tokens"] == "exact"
 
 
-def test_the_papers_own_files(shared_folder: Path) -> None:
+def test_the_papers_own_files(shared_directory: Path) -> None:
     """PAPER's list of mistakes: 376 of 500 self-rephrases with markup, GPT rephrases without the leading space."""
-    report = check_probe_set(shared_folder / "data" / "hh_helpful")
+    report = check_probe_set(shared_directory / "data" / "hh_helpful")
     counts = {(one.split, check.name, one.probe, one.what): one.count for check, one in report.findings}
     assert report.rows == {"train": 500, "test": 500}
     assert counts["train", "leftover markup", "chosen_selfr", "the marker @@@"] == 376
@@ -277,7 +277,7 @@ def test_rows_without_a_response_are_refused(tmp_path: Path) -> None:
 def test_it_needs_no_torch(tmp_path: Path) -> None:
     file = write(tmp_path / "mine.jsonl", clean_rows("mine"))
     code = (
-        "import sys; from ldyn.cli import main; "
+        "import sys; from ldyn.cli.main import main; "
         f"code = main(['probes', '--check', {str(file)!r}, '--out', {str(tmp_path / 'out')!r}]); "
         "assert not {'torch', 'transformers', 'datasets'} & set(sys.modules); sys.exit(code)"
     )

@@ -28,11 +28,11 @@ def results(
     tiny_model: Models, examples: Examples, tmp_path_factory: pytest.TempPathFactory, ranks: Ranks
 ) -> dict[tuple[int, int], Any]:
     """(number of processes, rank) -> task -> what the process got."""
-    folder = tmp_path_factory.mktemp("ranks")
+    directory = tmp_path_factory.mktemp("ranks")
     models = {world_size: tiny_model("gpt_neox") for world_size in (2, 3)}
-    torch.save({"model": models, "examples": examples}, folder / "task.pt")
-    ranks(SCRIPT, 3, folder)
-    of_ranks = [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(3)]
+    torch.save({"model": models, "examples": examples}, directory / "task.pt")
+    ranks(SCRIPT, 3, directory)
+    of_ranks = [torch.load(directory / f"{rank}.pt", weights_only=False) for rank in range(3)]
     return {(world_size, rank): of_ranks[rank][world_size] for world_size, rank in RANKS}
 
 

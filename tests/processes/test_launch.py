@@ -5,14 +5,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from ldyn.config import load_config
-from ldyn.errors import ConfigError, Interrupted, LostProcess, RunFolderError, TrainingError
+from ldyn.config.loading import load_config
+from ldyn.errors import ConfigError, Interrupted, LostProcess, RunDirectoryError, TrainingError
 from ldyn.processes.launch import _fault, launch
 from ldyn.processes.launcher import usable_cores
 
 STOPPED = Interrupted(15, "Stopped by SIGTERM.")
 LOST = LostProcess("Process 0 of 2 lost another one.")
-FULL = RunFolderError("No room on the disk.")
+FULL = RunDirectoryError("No room on the disk.")
 
 
 def failed(rank: int, exitcode: int):

@@ -1,4 +1,4 @@
-"""A synthetic run folder in the contract's file format, with curves shaped like those of a real run."""
+"""A synthetic run directory in the contract's file format, with curves shaped like those of a real run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 
 from ldyn.records import PROBE_FAMILIES, TRAJECTORY_COLUMNS
 from ldyn.report import build_report
-from ldyn.trajectories.schema import SCHEMA, table_of_log, to_bytes
+from ldyn.store.schema import SCHEMA, table_of_log, to_bytes
 
 BOTH_ANSWERS = ["chosen", "rejected"]
 SFT = {
@@ -189,25 +189,27 @@ dataset:
 """
 
 
-def write_run(folder: Path, stages: Sequence[dict[str, Any]] = SQUEEZE, **changes: Any) -> Path:
-    """Writes a run folder; ``changes`` replace manifest, config, findings, samples or trajectories, None leaves out."""
+def write_run(directory: Path, stages: Sequence[dict[str, Any]] = SQUEEZE, **changes: Any) -> Path:
+    """Writes a run directory; ``changes`` replace manifest, config, findings, samples or trajectories, None leaves
+    out.
+    """
     parts: dict[str, Any] = {
         "manifest": manifest(stages), "config": CONFIG, "findings": FINDINGS, "samples": samples(stages),
         "trajectories": None, **changes,
     }  # fmt: skip
     table = trajectories(stages) if parts["trajectories"] is None else parts["trajectories"]
-    folder.mkdir(parents=True)
+    directory.mkdir(parents=True)
     scored = pa.Table.from_pandas(table, schema=SCHEMA, preserve_index=False)
-    (folder / "trajectories.parquet").write_bytes(to_bytes(scored))
-    (folder / "train_log.parquet").write_bytes(to_bytes(train_log(stages)))
-    (folder / "manifest.json").write_text(json.dumps(parts["manifest"]), encoding="utf-8")
-    (folder / "config.yaml").write_text(parts["config"], encoding="utf-8")
+    (directory / "trajectories.parquet").write_bytes(to_bytes(scored))
+    (directory / "train_log.parquet").write_bytes(to_bytes(train_log(stages)))
+    (directory / "manifest.json").write_text(json.dumps(parts["manifest"]), encoding="utf-8")
+    (directory / "config.yaml").write_text(parts["config"], encoding="utf-8")
     if parts["findings"] is not None:
-        (folder / "findings.json").write_text(json.dumps(parts["findings"]), encoding="utf-8")
+        (directory / "findings.json").write_text(json.dumps(parts["findings"]), encoding="utf-8")
     if parts["samples"] is not None:
         lines = "".join(json.dumps(row) + "\n" for row in parts["samples"])
-        (folder / "samples.jsonl").write_text(lines, encoding="utf-8")
-    return folder
+        (directory / "samples.jsonl").write_text(lines, encoding="utf-8")
+    return directory
 
 
 @dataclass(frozen=True)

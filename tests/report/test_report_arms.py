@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ldyn.errors import RunFolderError
+from ldyn.errors import RunDirectoryError
 from ldyn.records import TRAJECTORY_COLUMNS, StageInfo
 from ldyn.report import compare_sweep, is_sweep
 from ldyn.report.arms import arm_changes, summarise_arms
-from ldyn.trajectories import RunFolder
+from ldyn.store import RunDirectory
 
 VIEW = ("chosen", "rejected")
 STAGES = (
@@ -71,13 +71,13 @@ def test_an_arm_that_has_not_ended_is_left_out():
 
 
 def write_run(path: Path, seed: int, name: str = "arms") -> None:
-    folder = RunFolder.create(path)
+    directory = RunDirectory.create(path)
     stages = [{field: getattr(stage, field) for field in StageInfo.__slots__} | {"steps": 9} for stage in STAGES]
     manifest = {"schema_version": 1, "name": name, "seed": seed, "stages": stages, "seconds": {"sft": 1.0}}
-    folder.write_json("manifest.json", manifest | {"peak_memory_mib": 1, "status": "finished"})
-    folder.write_json("findings.json", [])
-    folder.write_table("trajectories", trajectories(float(seed)))
-    folder.publish()
+    directory.write_json("manifest.json", manifest | {"peak_memory_mib": 1, "status": "finished"})
+    directory.write_json("findings.json", [])
+    directory.write_table("trajectories", trajectories(float(seed)))
+    directory.publish()
 
 
 def test_runs_of_several_seeds_are_compared(tmp_path):
@@ -94,11 +94,11 @@ def test_runs_of_several_seeds_are_compared(tmp_path):
 
 def test_runs_that_cannot_be_compared(tmp_path):
     write_run(tmp_path / "0", 0)
-    with pytest.raises(RunFolderError, match="1 finished runs, expected at least 2"):
+    with pytest.raises(RunDirectoryError, match="1 finished runs, expected at least 2"):
         compare_sweep(tmp_path)
     write_run(tmp_path / "1", 0)
-    with pytest.raises(RunFolderError, match="more than one run of seed 0"):
+    with pytest.raises(RunDirectoryError, match="more than one run of seed 0"):
         compare_sweep(tmp_path)
     write_run(tmp_path / "2", 1, name="other")
-    with pytest.raises(RunFolderError, match="runs of arms, other"):
+    with pytest.raises(RunDirectoryError, match="runs of arms, other"):
         compare_sweep(tmp_path)

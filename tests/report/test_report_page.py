@@ -69,9 +69,9 @@ def hostile_page(synthetic: Any, tmp_path_factory: pytest.TempPathFactory) -> Pa
     ]
     findings = [{**row, "claim": HOSTILE, "unit": HOSTILE, "verdict": HOSTILE} for row in synthetic.findings]
     config = f"model: {json.dumps(HOSTILE)}\n"
-    folder = tmp_path_factory.mktemp("hostile") / "run"
+    directory = tmp_path_factory.mktemp("hostile") / "run"
     parts = {"manifest": manifest, "samples": samples, "findings": findings, "config": config, "trajectories": table}
-    report = build_report(synthetic.write(folder, **parts))
+    report = build_report(synthetic.write(directory, **parts))
     return Page(report.read_text(encoding="utf-8"))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ldyn.errors import RunFolderError
+from ldyn.errors import RunDirectoryError
 from ldyn.records import StageInfo
 from ldyn.report import build_report
 from ldyn.report.curves import summarise
@@ -72,5 +72,5 @@ def test_the_report_has_the_figure_and_leaves_the_reference_alone(synthetic: Any
     ours, theirs = (synthetic.write(tmp_path / name, trajectories=table) for name in ("ours", "theirs"))
     assert "figures/reference_overlay.png" in build_report(ours, theirs).read_text()
     assert not (theirs / "figures").exists()
-    with pytest.raises(RunFolderError, match="There is no run folder"):
+    with pytest.raises(RunDirectoryError, match="There is no run directory"):
         build_report(ours, tmp_path / "nowhere")

@@ -5,12 +5,12 @@ import re
 
 import pytest
 
-from ldyn.errors import RunFolderError
+from ldyn.errors import RunDirectoryError
 from ldyn.findings import CLAIMS
 from ldyn.findings.over_seeds import findings_over_seeds
 from ldyn.report import build_report
 from ldyn.report.results import write_results
-from ldyn.trajectories import read_run
+from ldyn.store import read_run
 
 HOSTILE = "<script>alert(1)</script> | **bold**"
 
@@ -24,7 +24,7 @@ def job(name: str, status: str = "finished", **changes):
         "name": name,
         "part": part,
         "arguments": arguments,
-        "folder": name,
+        "directory": name,
         "status": status,
         **made,
         **times,
@@ -35,21 +35,21 @@ def job(name: str, status: str = "finished", **changes):
 @pytest.fixture(scope="module")
 def reproduction(tmp_path_factory, synthetic):
     """Three seeds of one experiment, one run that failed, and imported logs."""
-    folder = tmp_path_factory.mktemp("reproduce") / "tiny"
+    directory = tmp_path_factory.mktemp("reproduce") / "tiny"
     jobs = [job(f"decompose/seed-{seed}") for seed in range(3)]
     jobs += [job("on_policy/seed-0", "failed", error="out of luck"), job("logs/theirs")]
     for number, one in enumerate(entry for entry in jobs if entry["status"] == "finished"):
         manifest = {**synthetic.manifest(synthetic.squeeze), "seed": number, "notes": [HOSTILE]}
         table = synthetic.trajectories(synthetic.squeeze, n_examples=12, evaluations=4, seed=number)
-        synthetic.write(folder / one["folder"], manifest=manifest, trajectories=table)
-    build_report(folder / "decompose" / "seed-0")
+        synthetic.write(directory / one["directory"], manifest=manifest, trajectories=table)
+    build_report(directory / "decompose" / "seed-0")
     state = {
         "scale": "tiny", "seeds": [0, 1, 2], "at_a_time": 2, "wall_seconds": 300.0, "command": "ldyn reproduce",
         "versions": {"torch": "2.13.0"}, "git": {"commit": "0123456789abcdef", "dirty": False},
         "machine": {"platform": "Linux"}, "parts": ["decompose", "on_policy"], "jobs": jobs,
     }  # fmt: skip
-    (folder / "reproduction.json").write_text(json.dumps(state))
-    return folder
+    (directory / "reproduction.json").write_text(json.dumps(state))
+    return directory
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +96,6 @@ def test_time_and_command_are_told(page):
     assert "| decompose/seed-0 | base, warm | – | 1.5 | 1.0 |" in text
 
 
-def test_another_folder_is_refused(tmp_path):
-    with pytest.raises(RunFolderError, match="ldyn reproduce"):
+def test_another_directory_is_refused(tmp_path):
+    with pytest.raises(RunDirectoryError, match="ldyn reproduce"):
         write_results(tmp_path, tmp_path)

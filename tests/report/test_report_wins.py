@@ -17,8 +17,8 @@ from ldyn.report.figures.wins import draw_wins
 from ldyn.report.sections.wins import tables_of
 from ldyn.report.wins import rates_over_seeds, win_rates
 from ldyn.report.wins_over_seeds import wins_over_seeds
-from ldyn.trajectories import read_run
-from ldyn.trajectories.schema import METADATA, to_bytes
+from ldyn.store import read_run
+from ldyn.store.schema import METADATA, to_bytes
 
 CHOSEN, BOTH = ("chosen",), ("chosen", "rejected")
 STAGES = [
@@ -94,10 +94,10 @@ def test_more_arms_than_there_is_room_for_are_left_to_the_table():
     assert "it has room for 4 arms and there are 5" in str(draw_wins(win_rates(many), "questions"))
 
 
-def write_wins(synthetic: Any, folder: Path, rate: int, **manifest: Any) -> Path:
+def write_wins(synthetic: Any, directory: Path, rate: int, **manifest: Any) -> Path:
     """A run with both arms and contests on two splits; ``rate`` of 10 are won at the end."""
     small = synthetic.trajectories(synthetic.extend, ("chosen", "rejected"), 3, 2, ("train",))
-    run = synthetic.write(folder, synthetic.extend, trajectories=small)
+    run = synthetic.write(directory, synthetic.extend, trajectories=small)
     if manifest:
         stored = json.loads((run / "manifest.json").read_text())
         (run / "manifest.json").write_text(json.dumps({**stored, **manifest}))

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from ldyn.errors import RunFolderError
+from ldyn.errors import RunDirectoryError
 from ldyn.report import compare_sweep, is_sweep
-from ldyn.trajectories import RunFolder
-from ldyn.trajectories.sweeps import Sweep, SweepJob, write_sweep
+from ldyn.store import RunDirectory
+from ldyn.store.sweeps import Sweep, SweepJob, write_sweep
 
 from .test_report_arms import STAGES, trajectories
 
@@ -23,10 +23,10 @@ FINDING = {
 
 
 def write_run(path: Path, seed: int, beta: float, *, pairs: int = 32, data: str = "", status: str = "finished") -> None:
-    folder = RunFolder.create(path)
+    directory = RunDirectory.create(path)
     stages = [{field: getattr(stage, field) for field in type(stage).__slots__} | {"steps": 9} for stage in STAGES]
     settings = {"name": "arms", "run": path.name, "seed": seed, "dataset": {"source": "microworld", "pairs": pairs}}
-    folder.write_text("config.yaml", yaml.safe_dump(settings | {"stages": {"dpo": {"algorithm": {"beta": beta}}}}))
+    directory.write_text("config.yaml", yaml.safe_dump(settings | {"stages": {"dpo": {"algorithm": {"beta": beta}}}}))
     manifest: dict[str, Any] = {
         "schema_version": 1,
         "name": "arms",
@@ -36,13 +36,13 @@ def write_run(path: Path, seed: int, beta: float, *, pairs: int = 32, data: str 
     }
     manifest |= {"peak_memory_mib": 1, "status": status, "hashes": {"data": data or f"of seed {seed}"}}
     if status != "finished":
-        folder.write_json("manifest.json", manifest | {"error": "TrainingError: the loss is nan"})
-        folder.free()
+        directory.write_json("manifest.json", manifest | {"error": "TrainingError: the loss is nan"})
+        directory.free()
         return
-    folder.write_json("manifest.json", manifest)
-    folder.write_json("findings.json", [FINDING | {"estimate": -10 * beta - seed}])
-    folder.write_table("trajectories", trajectories(float(seed) + 100 * beta))
-    folder.publish()
+    directory.write_json("manifest.json", manifest)
+    directory.write_json("findings.json", [FINDING | {"estimate": -10 * beta - seed}])
+    directory.write_table("trajectories", trajectories(float(seed) + 100 * beta))
+    directory.publish()
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_jobs_that_have_not_finished_are_listed_with_the_command_that_goes_on(sw
 def test_a_sweep_without_finished_runs_says_what_became_of_them(tmp_path: Path) -> None:
     write_run(tmp_path / "0", 0, 0.1, status="interrupted")
     assert is_sweep(tmp_path)
-    with pytest.raises(RunFolderError, match="0 finished runs, expected at least 2") as caught:
+    with pytest.raises(RunDirectoryError, match="0 finished runs, expected at least 2") as caught:
         compare_sweep(tmp_path)
     assert f"ldyn train resume={tmp_path / '0.partial'}" in str(caught.value)
 
@@ -112,17 +112,17 @@ def test_a_sweep_without_finished_runs_says_what_became_of_them(tmp_path: Path) 
 def test_runs_of_different_worlds_are_refused(tmp_path: Path, other: dict[str, Any], said: str) -> None:
     write_run(tmp_path / "0", 0, 0.1)
     write_run(tmp_path / "1", 0, 0.2, **other)
-    with pytest.raises(RunFolderError, match=said):
+    with pytest.raises(RunDirectoryError, match=said):
         compare_sweep(tmp_path)
 
 
 def test_two_runs_of_one_seed_are_refused_in_their_facet(swept: Path) -> None:
     write_run(swept / "6", 1, 0.2)
-    with pytest.raises(RunFolderError, match=r"more than one run of seed 1 with .*beta=0\.2"):
+    with pytest.raises(RunDirectoryError, match=r"more than one run of seed 1 with .*beta=0\.2"):
         compare_sweep(swept)
 
 
 def test_a_record_that_cannot_be_read_is_named(swept: Path) -> None:
     (swept / "sweep.json").write_text(json.dumps({"jobs": 1}))
-    with pytest.raises(RunFolderError, match=r"sweep\.json cannot be read"):
+    with pytest.raises(RunDirectoryError, match=r"sweep\.json cannot be read"):
         compare_sweep(swept)

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from ldyn.config import RunConfig, load_config
+from ldyn.config.loading import load_config
+from ldyn.config.schema import RunConfig
 
 FEW_PROBES = (
     "probes.families=[chosen,rejected,irr_train,irr_test]"  # not those that the model writes, which take longer
@@ -15,7 +16,7 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 
 @pytest.fixture(scope="session")
 def outputs(tmp_path_factory) -> Path:
-    """One folder for the runs of all tests here, so that the tiny base is pretrained once for each seed."""
+    """One directory for the runs of all tests here, so that the tiny base is pretrained once for each seed."""
     return tmp_path_factory.mktemp("outputs")
 
 

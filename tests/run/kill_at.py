@@ -11,7 +11,7 @@ import os
 import sys
 from pathlib import Path
 
-from ldyn.cli import main
+from ldyn.cli.main import main
 
 WHEN = tuple(os.environ["KILL_AT"].split())
 OF_SEVERAL = len(WHEN) > 4
@@ -29,9 +29,9 @@ def prepare() -> None:
     """Put the signal where it belongs."""
     from transformers import Trainer
 
-    from ldyn import stages
     from ldyn.probes import engine
-    from ldyn.session import Session, SilentSession
+    from ldyn.run import stages
+    from ldyn.run.session import Session, SilentSession
 
     def after_scoring(record_scores):
         def record(self, at, *measured):
@@ -53,8 +53,8 @@ def prepare() -> None:
 
     save_rng_state = Trainer._save_rng_state
 
-    def save_half(self, folder):
-        save_rng_state(self, folder)
+    def save_half(self, directory):
+        save_rng_state(self, directory)
         if is_here("saving", Path(self.args.output_dir).name, self.state.global_step):
             signal_at_that_moment()
 

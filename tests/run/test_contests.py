@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from ldyn.config import RunConfig, load_config
-from ldyn.contests import check_judges
+from ldyn.answers.pairwise.answers import read_answers
+from ldyn.config.loading import load_config
+from ldyn.config.schema import RunConfig
 from ldyn.errors import ApiError, ConfigError, DataError
-from ldyn.generation.pairwise.answers import read_answers
-from ldyn.run import run
-from ldyn.trajectories import Run, read_run
+from ldyn.run.run import run
+from ldyn.run.wins import check_judges
+from ldyn.store import Run, read_run
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 SMALL = (
@@ -35,10 +36,10 @@ def composed(*overrides: str) -> RunConfig:
 def finished(outputs) -> Run:
     """Judged by the oracle, and beside it by a judge of our own that likes long answers."""
     own = "wins.judges=[oracle,builtins:longest]"
-    folders = (f"paths.outputs={outputs}", f"paths.cache={outputs}/cache", "run=wins")
+    directories = (f"paths.outputs={outputs}", f"paths.cache={outputs}/cache", "run=wins")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("builtins.longest", lambda _id, answers, _prompt: [len(one) for one in answers], raising=False)
-        return read_run(run(composed(*SMALL, *folders, own)))
+        return read_run(run(composed(*SMALL, *directories, own)))
 
 
 def test_arms_compete_at_their_start_their_snapshots_and_their_end(finished):

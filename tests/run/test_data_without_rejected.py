@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from ldyn.config import load_config
+from ldyn.config.loading import load_config
 from ldyn.errors import DataError
-from ldyn.run import run
+from ldyn.run.run import run
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 

@@ -10,12 +10,12 @@ import pytest
 import yaml
 from safetensors.torch import load_file
 
-from ldyn.cli import main
-from ldyn.config import load_config
-from ldyn.errors import RunFolderError
+from ldyn.cli.main import main
+from ldyn.config.loading import load_config
+from ldyn.errors import RunDirectoryError
 from ldyn.records import FINDING_FIELDS, TRAJECTORY_COLUMNS
-from ldyn.run import run
-from ldyn.trajectories import read_run, read_token_summaries, read_tokens
+from ldyn.run.run import run
+from ldyn.store import read_run, read_token_summaries, read_tokens
 
 CONTRACT = ("config.yaml", "manifest.json", "trajectories.parquet", "train_log.parquet", "findings.json")
 CONTRACT += ("report.html", "samples.jsonl", "figures", "checkpoints")
@@ -28,8 +28,8 @@ def first(smoke) -> Path:
     return run(smoke("first", "report=true", EVERY_PROBE))
 
 
-def final_weights(folder: Path, stage: str) -> dict:
-    return load_file(folder / "checkpoints" / stage / "final" / "model.safetensors")
+def final_weights(directory: Path, stage: str) -> dict:
+    return load_file(directory / "checkpoints" / stage / "final" / "model.safetensors")
 
 
 def same_weights(one: dict, other: dict) -> bool:
@@ -83,8 +83,8 @@ def test_how_often_probes_are_scored_does_not_change_the_weights(first, smoke):
 
 
 @pytest.mark.usefixtures("first")
-def test_a_second_run_into_the_same_folder_is_refused(smoke):
-    with pytest.raises(RunFolderError, match="never overwritten"):
+def test_a_second_run_into_the_same_directory_is_refused(smoke):
+    with pytest.raises(RunDirectoryError, match="never overwritten"):
         run(smoke("first"))
 
 
@@ -169,15 +169,15 @@ def test_sigterm_saves_says_how_to_go_on_and_exits_with_143(words, outputs, fork
 
 def test_on_policy_rounds_train_on_answers_of_the_weights_they_start_from(smoke):
     arms = ["+stages.dpo.rounds=2", "+stages.dpo.responses={sampled: [rejected]}"]
-    folder = run(smoke("spin", *arms))
-    finished = read_run(folder)
+    directory = run(smoke("spin", *arms))
+    finished = read_run(directory)
     assert [(stage.name, stage.start, stage.sampled) for stage in finished.stages] == [
         ("sft", "base", ()),
         ("dpo_1", "sft", ("rejected",)),
         ("dpo_2", "dpo_1", ("rejected",)),
     ]
     rounds = [
-        [json.loads(line) for line in (folder / f"checkpoints/dpo_{number}/pairs.jsonl").read_text().splitlines()]
+        [json.loads(line) for line in (directory / f"checkpoints/dpo_{number}/pairs.jsonl").read_text().splitlines()]
         for number in (1, 2)
     ]
     assert [row["pair_id"] for row in rounds[0]] == [row["pair_id"] for row in rounds[1]]

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from ldyn.errors import RunFolderError
-from ldyn.run import run
+from ldyn.errors import RunDirectoryError
+from ldyn.run.run import run
 
 HOSTILE = "<script>alert(1)</script> \x1b[31mred</s>"
 
@@ -46,21 +46,21 @@ def test_a_run_of_a_csv_and_its_resumption(write, smoke, monkeypatch):
         "report=true",
     )
     with monkeypatch.context() as stopping:
-        stopping.setattr("ldyn.run.run_stage", _stop)
+        stopping.setattr("ldyn.run.run.run_stage", _stop)
         with pytest.raises(KeyboardInterrupt):
             run(config)
 
     write("Why not?")
     resumed = replace(config, resume=config.paths.run.with_name("csv.partial"))
-    with pytest.raises(RunFolderError, match="are not those that this run began with"):
+    with pytest.raises(RunDirectoryError, match="are not those that this run began with"):
         run(resumed)
 
     write("Why?")
-    folder = run(resumed)
-    manifest = json.loads((folder / "manifest.json").read_text())
+    directory = run(resumed)
+    manifest = json.loads((directory / "manifest.json").read_text())
     assert manifest["hashes"]["data_version"].startswith("mine.csv sha256:")
     assert (manifest["counts"]["train.rows_read"], manifest["counts"]["test.held_out"]) == (41, 4)
-    page = (folder / "report.html").read_text()
+    page = (directory / "report.html").read_text()
     assert "<script>alert(1)" not in page
     assert "\x1b" not in page
 

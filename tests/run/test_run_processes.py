@@ -10,10 +10,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from ldyn.cli import main
+from ldyn.cli.main import main
 from ldyn.processes.launcher import usable_cores
-from ldyn.run import run
-from ldyn.trajectories import read_run
+from ldyn.run.run import run
+from ldyn.store import read_run
 
 KILL_AT = Path(__file__).with_name("kill_at.py")
 SETTINGS = (
@@ -28,8 +28,8 @@ KEYS = ["stage", "algorithm", "step", "examples_seen", "epoch", "split", "exampl
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(usable_cores() < 2, reason="two processes need two cores")]
 
 
-def status(folder: Path) -> tuple[str, str]:
-    manifest = json.loads((folder / "manifest.json").read_text())
+def status(directory: Path) -> tuple[str, str]:
+    manifest = json.loads((directory / "manifest.json").read_text())
     return manifest["status"], manifest.get("error", "")
 
 

@@ -6,15 +6,15 @@ import shutil
 import pandas as pd
 import pytest
 
-from ldyn.run import run
-from ldyn.trajectories import read_run
+from ldyn.run.run import run
+from ldyn.store import read_run
 
 
 @pytest.fixture(scope="module")
 def shared(smoke, outputs):
     """A run into an exchange of its own, beside which others are laid."""
-    folder = outputs / "stages"
-    return lambda name, *overrides: read_run(run(smoke(name, f"paths.stages={folder}", *overrides)))
+    directory = outputs / "stages"
+    return lambda name, *overrides: read_run(run(smoke(name, f"paths.stages={directory}", *overrides)))
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +63,9 @@ def test_a_run_with_snapshots_makes_its_own(shared):
 
 
 def test_a_run_that_has_gone_is_not_missed(smoke, outputs):
-    folder = outputs / "stages_of_one_that_goes"
-    gone = run(smoke("gone", f"paths.stages={folder}"))
+    directory = outputs / "stages_of_one_that_goes"
+    gone = run(smoke("gone", f"paths.stages={directory}"))
     shutil.rmtree(gone)
-    for entry in folder.glob("*.json"):
+    for entry in directory.glob("*.json"):
         assert json.loads(entry.read_text())["run"].endswith("gone")
-    assert taken_from(read_run(run(smoke("after", f"paths.stages={folder}")))) == {}
+    assert taken_from(read_run(run(smoke("after", f"paths.stages={directory}")))) == {}

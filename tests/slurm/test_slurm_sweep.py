@@ -13,8 +13,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from ldyn.cli import main
-from ldyn.trajectories import read_run
+from ldyn.cli.main import main
+from ldyn.store import read_run
 
 pytestmark = pytest.mark.slurm
 
@@ -27,12 +27,12 @@ PATIENCE = 1500  # seconds; a bound for a busy machine, not what it takes
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that holds the sweep of uninterrupted runs, made without SLURM: plain/0, plain/1, plain/2."""
+    """A directory that holds the sweep of uninterrupted runs, made without SLURM: plain/0, plain/1, plain/2."""
     if shutil.which("sbatch") is None or subprocess.run(["sinfo"], capture_output=True, check=False).returncode:
         pytest.skip("no SLURM answers here; `make test-slurm` starts one")
-    folder = tmp_path_factory.mktemp("slurm")
-    subprocess.run([*LDYN, *SWEEP, "hydra.sweep.dir=plain"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
-    return folder
+    directory = tmp_path_factory.mktemp("slurm")
+    subprocess.run([*LDYN, *SWEEP, "hydra.sweep.dir=plain"], cwd=directory, check=True, stdout=subprocess.DEVNULL)
+    return directory
 
 
 @pytest.fixture(scope="module")
@@ -42,17 +42,17 @@ def sweep(work: Path) -> Path:
         waiting = subprocess.Popen(
             [*LDYN, *SWEEP, *ON_SLURM, "hydra.sweep.dir=sweep"], cwd=work, stdout=log, stderr=log
         )
-    folder = work / "sweep"
-    first = halted_in_training(folder / "0.partial")
-    halted_in_training(folder / "1.partial")
-    [array] = {path.name.partition("_")[0] for path in (folder / ".submitit").glob("*_0")}
+    directory = work / "sweep"
+    first = halted_in_training(directory / "0.partial")
+    halted_in_training(directory / "1.partial")
+    [array] = {path.name.partition("_")[0] for path in (directory / ".submitit").glob("*_0")}
     subprocess.run(["scancel", "--signal=USR2", f"{array}_0"], check=False)
     os.kill(first, signal.SIGCONT)
     # SLURM's own SIGCONT wakes the other one, together with the SIGTERM of its pre-emption.
     subprocess.run(["sbatch", "--partition=high", "--exclusive", "--output=/dev/null", "--wrap=sleep 1"], check=True)
     code = waiting.wait(timeout=PATIENCE)
     assert code == 0, (work / "slurm.log").read_text()
-    return folder
+    return directory
 
 
 def halted_in_training(run: Path) -> int:

@@ -14,21 +14,21 @@ from ldyn.tracking.naming import wandb_names
 from ldyn.tracking.settings import LoggerConfig
 
 
-def offline_runs(folder: Path) -> dict[str, RecordedRun]:
+def offline_runs(directory: Path) -> dict[str, RecordedRun]:
     """Run name -> what was recorded of it; each is recorded once."""
-    runs = [recorded_run(found) for found in folder.glob("wandb/offline-run-*")]
+    runs = [recorded_run(found) for found in directory.glob("wandb/offline-run-*")]
     assert len({run.about.display_name for run in runs}) == len(runs)
     return {run.about.display_name: run for run in runs}
 
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the runs ``one``, whole, and ``two``, interrupted and resumed; a key is in the environment."""
-    folder = tmp_path_factory.mktemp("wandb")
+    """A directory with the runs ``one``, whole, and ``two``, interrupted and resumed; a key is in the environment."""
+    directory = tmp_path_factory.mktemp("wandb")
     chapters = ("interrupted:two", "resumed:two", "whole:one")
-    said = tell(folder, *chapters, logger={"group": "sweep"}, WANDB_API_KEY=KEY)
+    said = tell(directory, *chapters, logger={"group": "sweep"}, WANDB_API_KEY=KEY)
     assert "wandb" not in said
-    return folder
+    return directory
 
 
 def test_a_run_has_its_group_name_and_settings(work: Path) -> None:
@@ -75,7 +75,7 @@ def test_each_stage_is_drawn_over_its_own_steps_and_axes_are_no_charts(work: Pat
 
 def test_findings_are_a_table_and_can_be_sorted_by(work: Path) -> None:
     run = offline_runs(work)["squeeze/one"]
-    content = json.loads((run.folder / "files" / run.summary["findings/path"]).read_text(encoding="utf-8"))
+    content = json.loads((run.directory / "files" / run.summary["findings/path"]).read_text(encoding="utf-8"))
     [row] = [dict(zip(content["columns"], row, strict=True)) for row in content["data"]]
     assert (row["id"], row["verdict"], row["estimate"]) == ("D3", "holds", 1.5)
     assert (run.summary["finding/D3/verdict"], run.summary["finding/D3/estimate"]) == ("holds", 1.5)
@@ -90,15 +90,15 @@ def test_what_will_be_uploaded_is_where_it_is_looked_for(work: Path, name: str) 
     assert {Path(path).parent.as_posix() for path in run.files} == {
         ".", "media/html", "media/images/figures", "media/table",
     }  # fmt: skip
-    assert all((run.folder / "files" / path).is_file() for path in run.files)
+    assert all((run.directory / "files" / path).is_file() for path in run.files)
     assert all(path.is_file() for path in run.artifact_paths)
     assert len(run.artifact_paths) == 1
-    assert not any(path.is_symlink() for path in (run.folder / "files").rglob("*"))
-    page = run.folder / "files" / next(path for path in run.files if path.startswith("media/html/"))
+    assert not any(path.is_symlink() for path in (run.directory / "files").rglob("*"))
+    page = run.directory / "files" / next(path for path in run.files if path.startswith("media/html/"))
     assert page.read_text(encoding="utf-8") == "<p>report</p>"
 
 
-def test_the_run_folder_says_where_its_record_is(work: Path) -> None:
+def test_the_run_directory_says_where_its_record_is(work: Path) -> None:
     about = json.loads((work / "one" / "wandb.json").read_text(encoding="utf-8"))
     assert (about["group"], about["name"], about["project"]) == ("sweep", "squeeze/one", "ldyn")
     assert recorded_run(work / "one" / about["files"]).about.run_id == about["id"]
@@ -115,7 +115,7 @@ def test_no_secret_and_nothing_of_the_machine_is_recorded(work: Path) -> None:
     for run in offline_runs(work).values():
         assert (run.about.host, run.about.git.commit) == ("", "")
         for name in ("wandb-metadata.json", "requirements.txt", "output.log"):
-            assert not (run.folder / "files" / name).exists()
+            assert not (run.directory / "files" / name).exists()
 
 
 @pytest.mark.parametrize("resumed", ["20250102_000000-abc", "20250101_000000-abc-1"])

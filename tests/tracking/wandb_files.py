@@ -37,7 +37,7 @@ def environment(home: Path, **variables: str) -> dict[str, str]:
 class RecordedRun:
     """A run as a .wandb file has it: rows of history, and the rest as it was last."""
 
-    folder: Path
+    directory: Path
     about: Any = None
     history: list[dict[str, Any]] = field(default_factory=list)
     summary: dict[str, Any] = field(default_factory=dict)
@@ -55,12 +55,12 @@ class RecordedRun:
         return dict(points)
 
 
-def recorded_run(folder: Path) -> RecordedRun:
-    """Read the one .wandb file in a wandb run's folder."""
+def recorded_run(directory: Path) -> RecordedRun:
+    """Read the one .wandb file in a wandb run's directory."""
     from wandb.proto.wandb_internal_pb2 import Record
 
-    [path] = folder.glob("*.wandb")
-    run = RecordedRun(folder)
+    [path] = directory.glob("*.wandb")
+    run = RecordedRun(directory)
     for data in _records(path):
         record = Record()
         record.ParseFromString(data)

@@ -1,7 +1,7 @@
-"""`python wandb_story.py LOGGER PART:FOLDER ...`: tells a tracker of small runs in two stages, sft and dpo.
+"""`python wandb_story.py LOGGER PART:DIR ...`: tells a tracker of small runs in two stages, sft and dpo.
 
 LOGGER: settings as JSON. PART: "whole"; "interrupted" after step 3 of dpo; "resumed" from the checkpoint at its step 2.
-The folder of a finished run gets its final name before the tracker is closed, as that of a real run does.
+The directory of a finished run gets its final name before the tracker is closed, as that of a real run does.
 """
 
 from __future__ import annotations
@@ -43,19 +43,19 @@ def tell(observer: Observer, stage: str, told: StagePast) -> None:
     told.tell(observer.probes_scored, partial(observer.step_logged, stage))
 
 
-def fill(folder: Path) -> list[Path]:
-    (folder / "figures").mkdir(parents=True, exist_ok=True)
-    (folder / "config.yaml").write_text("seed: 3\nname: squeeze\nmodel: {layers: 2}\n")
-    (folder / "manifest.json").write_text('{"status": "finished", "hashes": {"data": "ab12"}}')
-    (folder / "report.html").write_text("<p>report</p>")
-    matplotlib.image.imsave(folder / "figures" / "panel.png", np.zeros((4, 4, 3)))
-    return [folder / "figures" / "panel.png"]
+def fill(directory: Path) -> list[Path]:
+    (directory / "figures").mkdir(parents=True, exist_ok=True)
+    (directory / "config.yaml").write_text("seed: 3\nname: squeeze\nmodel: {layers: 2}\n")
+    (directory / "manifest.json").write_text('{"status": "finished", "hashes": {"data": "ab12"}}')
+    (directory / "report.html").write_text("<p>report</p>")
+    matplotlib.image.imsave(directory / "figures" / "panel.png", np.zeros((4, 4, 3)))
+    return [directory / "figures" / "panel.png"]
 
 
 def main(final: Path, logger: LoggerConfig, part: str) -> None:
-    folder = final.with_name(final.name + ".partial")
-    figures = fill(folder)
-    observer = make_observer(logger, folder, SimpleNamespace(name="squeeze", run=final.name))
+    directory = final.with_name(final.name + ".partial")
+    figures = fill(directory)
+    observer = make_observer(logger, directory, SimpleNamespace(name="squeeze", run=final.name))
     if part == "resumed":
         observer.stage_recalled(SFT, STEPS["sft"], past("sft", STEPS["sft"]))
         observer.stage_recalled(STAGE, STEPS["dpo"], past("dpo", 2))
@@ -68,8 +68,8 @@ def main(final: Path, logger: LoggerConfig, part: str) -> None:
     tell(observer, "dpo", past("dpo", last, first))
     if part != "interrupted":
         observer.stage_finished(STAGE)
-        observer.run_finished([FINDING], figures, folder / "report.html")
-        folder.rename(final)
+        observer.run_finished([FINDING], figures, directory / "report.html")
+        directory.rename(final)
     observer.close()
 
 
@@ -77,5 +77,5 @@ if __name__ == "__main__":
     for limit in ("_SECONDS_TO_CONNECT", "_SECONDS_TO_FINISH"):  # shorter where waiting is of no use
         setattr(wandb_tracker, limit, int(os.environ.get(limit, getattr(wandb_tracker, limit))))
     for chapter in sys.argv[2:]:
-        part, _, folder = chapter.partition(":")
-        main(Path(folder), LoggerConfig(**json.loads(sys.argv[1])), part)
+        part, _, directory = chapter.partition(":")
+        main(Path(directory), LoggerConfig(**json.loads(sys.argv[1])), part)

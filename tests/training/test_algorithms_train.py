@@ -10,13 +10,13 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 
-from ldyn.commands.configs import config_folder
-from ldyn.config import load_config
-from ldyn.stages import stage_plans
+from ldyn.config.groups import config_directory
+from ldyn.config.loading import load_config
+from ldyn.run.stages import stage_plans
 from ldyn.training.settings import TrainerConfig
 from ldyn.training.stage import StagePlan, make_trainer
 
-OPTIONS = sorted(path.stem for path in (config_folder() / "algorithm").glob("*.yaml"))
+OPTIONS = sorted(path.stem for path in (config_directory() / "algorithm").glob("*.yaml"))
 PAIRWISE = [option for option in OPTIONS if not option.startswith("sft")]
 CONFIG = TrainerConfig(learning_rate=3e-3, max_steps=6, batch_size=13)  # all pairs in each step: the loss must fall
 STATISTICS = ("mean", "p10", "p50", "p90")
@@ -24,7 +24,7 @@ STATISTICS = ("mean", "p10", "p50", "p90")
 
 def plan_for(*overrides: str, stage: int = -1, config: TrainerConfig = CONFIG) -> StagePlan:
     """A stage of the smoke experiment (SFT, then a pairwise loss), with another length."""
-    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+    with initialize_config_dir(str(config_directory()), version_base="1.3"):
         plan = stage_plans(load_config(compose("train", ["+exp=smoke", *overrides])))[stage]
     return dataclasses.replace(plan, trainer=config)
 
@@ -35,15 +35,15 @@ def plans() -> dict[str, StagePlan]:
     stages = [f"+algorithm@stages.{option}.algorithm={option}" for option in PAIRWISE]
     rest = "{view: [chosen,rejected], start: sft, trainer: {max_steps: 2}}"
     more = [f"++stages.{option}={rest}" for option in PAIRWISE]
-    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+    with initialize_config_dir(str(config_directory()), version_base="1.3"):
         pairwise = stage_plans(load_config(compose("train", ["+exp=smoke", *stages, *more])))[1:]
     sft = {option: plan_for(f"algorithm@sft={option}", stage=0) for option in OPTIONS if option not in PAIRWISE}
     return {plan.info.name: plan for plan in pairwise} | sft
 
 
-def log_of(plan: StagePlan, model, tokenizer, pairs, folder: Path) -> list[dict[str, float]]:
+def log_of(plan: StagePlan, model, tokenizer, pairs, directory: Path) -> list[dict[str, float]]:
     """Train and return the rows of the log."""
-    trainer = make_trainer(plan, model, tokenizer, pairs, folder=folder, seed=0)
+    trainer = make_trainer(plan, model, tokenizer, pairs, directory=directory, seed=0)
     trainer.train()
     return [{key: float(value) for key, value in row.items()} for row in trainer.state.log_history if "loss" in row]
 

@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError
 
 from ldyn.algorithms import ALGORITHMS, algorithm_parameters
-from ldyn.errors import Interrupted, RunFolderError, TrainingError
+from ldyn.errors import Interrupted, RunDirectoryError, TrainingError
 from ldyn.records import StageInfo
 from ldyn.training import interrupts
 from ldyn.training.checkpoints import last_complete_checkpoint
@@ -24,14 +24,14 @@ CONFIG = TrainerConfig(learning_rate=1e-3, max_steps=5, batch_size=4, checkpoint
 PLAN = StagePlan(StageInfo("sft", "sft", "pointwise", ("chosen",), "base"), SFT, algorithm_parameters({"name": "sft"}), CONFIG)  # fmt: skip # noqa: E501
 
 
-def train(model, tokenizer, pairs, folder, plan=PLAN, probe=lambda model, step: None, seed=0):
+def train(model, tokenizer, pairs, directory, plan=PLAN, probe=lambda model, step: None, seed=0):
     observe = StageObservers(probe, lambda step, row: None, lambda: None)
     return train_stage(
         plan,
         model,
         tokenizer,
         pairs,
-        folder=folder,
+        directory=directory,
         seed=seed,
         probe_steps=range(10),
         observe=observe,
@@ -78,7 +78,7 @@ def test_a_full_disk_keeps_the_checkpoint_before(
 
     owner = transformers.PreTrainedModel if isinstance(function[0], str) else function[0]
     probe, free_some_room = fail_from(3, monkeypatch, (owner, function[1]), error)
-    with pytest.raises(RunFolderError, match=r"checkpoint-4.*MiB are free.*ree some s?.*space"):
+    with pytest.raises(RunDirectoryError, match=r"checkpoint-4.*MiB are free.*ree some s?.*space"):
         train(make_model(), tokenizer, pairs, tmp_path / "full", probe=probe)
     assert last_complete_checkpoint(tmp_path / "full")[1] == 2
     free_some_room()
@@ -96,7 +96,7 @@ class TestIdentity:
     @pytest.fixture
     def cut(self, make_model, tokenizer, pairs, tmp_path, monkeypatch):
         probe, undo = fail_from(3, monkeypatch, (torch, "save"), OSError(errno.ENOSPC, NO_ROOM))
-        with pytest.raises(RunFolderError):
+        with pytest.raises(RunDirectoryError):
             train(make_model(), tokenizer, pairs, tmp_path, probe=probe)
         undo()
         return tmp_path

@@ -28,8 +28,8 @@ def plan_for(name: str, **settings) -> StagePlan:
     return StagePlan(info, algorithm, algorithm_parameters({"name": name}), dataclasses.replace(PLAIN, **settings))
 
 
-def trained(name, model, tokenizer, pairs, folder, stop_at=None, **settings):
-    """Losses by step, and the folder of the final weights."""
+def trained(name, model, tokenizer, pairs, directory, stop_at=None, **settings):
+    """Losses by step, and the directory of the final weights."""
     losses, stop = [], StopRequest()
 
     def probe(model, step):
@@ -40,7 +40,7 @@ def trained(name, model, tokenizer, pairs, folder, stop_at=None, **settings):
         model,
         tokenizer,
         pairs,
-        folder=folder,
+        directory=directory,
         seed=0,
         probe_steps=range(10),
         observe=StageObservers(probe, lambda step, row: losses.append(row["loss"]), lambda: None),
@@ -106,7 +106,7 @@ class TestLora:
     def test_the_merged_model_is_the_one_that_was_trained(self, make_model, tokenizer, pairs, tmp_path):
         """W + alpha / rank · B A, by hand from the adapters of the last checkpoint."""
         plan = plan_for("sft", lora=LORA, learning_rate=1e-2)
-        trainer = make_trainer(plan, make_model(), tokenizer, pairs, folder=tmp_path, seed=0)
+        trainer = make_trainer(plan, make_model(), tokenizer, pairs, directory=tmp_path, seed=0)
         trainer.train()
         adapters = load_file(tmp_path / "checkpoint-4" / "adapter_model.safetensors")
         layer = "gpt_neox.layers.1.attention.query_key_value"
@@ -130,7 +130,8 @@ class TestLora:
     def test_adapters_are_drawn_by_the_seed(self, make_model, tokenizer, pairs, tmp_path):
         plan = plan_for("sft", lora=LORA)
         one, same, other = (
-            make_trainer(plan, make_model(), tokenizer, pairs, folder=tmp_path, seed=seed).model for seed in (0, 0, 1)
+            make_trainer(plan, make_model(), tokenizer, pairs, directory=tmp_path, seed=seed).model
+            for seed in (0, 0, 1)
         )
         drawn = [
             [value for name, value in model.state_dict().items() if "lora_A" in name] for model in (one, same, other)
@@ -149,5 +150,5 @@ class TestLora:
 def test_dropout_is_off(tokenizer, pairs, tmp_path):
     model = GPT2LMHeadModel(GPT2Config(vocab_size=40, n_embd=16, n_head=2, n_layer=1, n_positions=32))
     assert any(module.p > 0 for module in model.modules() if isinstance(module, torch.nn.Dropout))
-    trainer = make_trainer(plan_for("sft"), model, tokenizer, pairs, folder=tmp_path, seed=0)
+    trainer = make_trainer(plan_for("sft"), model, tokenizer, pairs, directory=tmp_path, seed=0)
     assert all(module.p == 0 for module in trainer.model.modules() if isinstance(module, torch.nn.Dropout))

@@ -31,7 +31,7 @@ BLOCKS = dict(re.findall(r"^```(\w+)\n(.*?)^```$", SECTION, flags=re.DOTALL | re
 
 @pytest.fixture
 def settings(tmp_path, monkeypatch):
-    """The algorithm block of the README's YAML, in a folder with its module."""
+    """The algorithm block of the README's YAML, in a directory with its module."""
     monkeypatch.chdir(tmp_path)
     Path(BLOCKS["python"].split("\n")[0].lstrip("# ")).write_text(BLOCKS["python"], encoding="utf-8")
     block = yaml.safe_load(BLOCKS["yaml"])
@@ -50,7 +50,7 @@ def test_the_loss_trains(settings, make_model, tokenizer, pairs, tmp_path):
     algorithm, parameters = algorithm_of(settings), algorithm_parameters(settings)
     info = StageInfo("mine", algorithm.name, algorithm.kind, ("chosen", "rejected"), "base")
     plan = StagePlan(info, algorithm, parameters, TrainerConfig(learning_rate=1e-3, max_steps=2, batch_size=13))
-    trainer = make_trainer(plan, make_model(), tokenizer, pairs, folder=tmp_path, seed=0)
+    trainer = make_trainer(plan, make_model(), tokenizer, pairs, directory=tmp_path, seed=0)
     trainer.train()
     first, second = (row for row in trainer.state.log_history if "loss" in row)
     assert second["loss"] < first["loss"]

@@ -78,7 +78,7 @@ def test_a_damaged_file_is_made_again(content, make_model, tokenizer, pairs, tmp
 
 
 def test_a_cache_that_cannot_be_written_costs_only_the_cache(make_model, tokenizer, pairs, tmp_path, caplog):
-    (tmp_path / "reference").write_text("a file where a folder should be")
+    (tmp_path / "reference").write_text("a file where a directory should be")
     with caplog.at_level(logging.WARNING):
         assert computed(make_model(), tokenizer, pairs, tmp_path).shape == (13, 2)
     assert "cannot be kept" in caplog.text

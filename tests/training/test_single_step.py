@@ -15,7 +15,7 @@ from ldyn.algorithms import ALGORITHMS
 from ldyn.errors import TrainingError
 from ldyn.probes.schedule import ScheduleConfig
 from ldyn.records import StageInfo
-from ldyn.training.checkpoints import snapshot_folder, snapshot_steps
+from ldyn.training.checkpoints import snapshot_directory, snapshot_steps
 from ldyn.training.interrupts import StopRequest
 from ldyn.training.settings import TrainerConfig
 from ldyn.training.single_step import take_step
@@ -37,9 +37,9 @@ def plan(algorithm: str = "dpo", **settings) -> StagePlan:
 
 @pytest.fixture(scope="module")
 def train(tokenizer, pairs):
-    """``train(plan, model, folder)`` to its end."""
+    """``train(plan, model, directory)`` to its end."""
 
-    def run(stage: StagePlan, model: PreTrainedModel, folder: Path) -> None:
+    def run(stage: StagePlan, model: PreTrainedModel, directory: Path) -> None:
         observe = StageObservers(lambda *_: None, lambda *_: None, lambda: None)
         with StopRequest() as stop:
             train_stage(
@@ -47,7 +47,7 @@ def train(tokenizer, pairs):
                 model,
                 tokenizer,
                 pairs,
-                folder=folder,
+                directory=directory,
                 seed=7,
                 probe_steps=(),
                 observe=observe,
@@ -59,21 +59,21 @@ def train(tokenizer, pairs):
 
 @pytest.fixture(scope="module")
 def finished(train, make_model, tmp_path_factory) -> tuple[Path, PreTrainedModel]:
-    """The folder of a stage of DPO and its last weights; a run that was killed had been writing a snapshot of it."""
-    folder, model = tmp_path_factory.mktemp("finished"), make_model()
-    (folder / "snapshot-2.partial").mkdir()
-    (folder / "snapshot-2").mkdir()
-    train(plan(), model, folder)
-    return folder, model
+    """The directory of a stage of DPO and its last weights; a run that was killed had been writing a snapshot of it."""
+    directory, model = tmp_path_factory.mktemp("finished"), make_model()
+    (directory / "snapshot-2.partial").mkdir()
+    (directory / "snapshot-2").mkdir()
+    train(plan(), model, directory)
+    return directory, model
 
 
-def step(stage: StagePlan, model: PreTrainedModel, tokenizer, pairs, folder: Path, snapshot: Path | None, **options):
+def step(stage: StagePlan, model: PreTrainedModel, tokenizer, pairs, directory: Path, snapshot: Path | None, **options):
     return take_step(
         stage,
         model,
         tokenizer,
         pairs,
-        scratch=folder / "scratch",
+        scratch=directory / "scratch",
         seed=7,
         snapshot=snapshot,
         planned_steps=5,
@@ -92,16 +92,19 @@ def weights(model: PreTrainedModel) -> dict[str, torch.Tensor]:
 def test_a_step_from_a_snapshot_is_the_step_that_the_stage_took(
     settings, train, make_model, tokenizer, pairs, tmp_path
 ):
-    stage, folder = plan(**settings), tmp_path / "s"
-    train(stage, make_model(), folder)
-    assert snapshot_steps(folder) == [1, 2, 3, 4, 5]
+    stage, directory = plan(**settings), tmp_path / "s"
+    train(stage, make_model(), directory)
+    assert snapshot_steps(directory) == [1, 2, 3, 4, 5]
     after = {
-        number: weights(AutoModelForCausalLM.from_pretrained(snapshot_folder(folder, number))) for number in range(1, 6)
+        number: weights(AutoModelForCausalLM.from_pretrained(snapshot_directory(directory, number)))
+        for number in range(1, 6)
     }
     after[0] = weights(make_model())
     for number in (0, 1, 3, 4):
         model = make_model()
-        taken = step(stage, model, tokenizer, pairs, tmp_path, snapshot_folder(folder, number) if number else None)
+        taken = step(
+            stage, model, tokenizer, pairs, tmp_path, snapshot_directory(directory, number) if number else None
+        )
         assert taken.step == number
         assert taken.learning_rate == pytest.approx(1e-3 * min(1, number / 3))
         assert 1 <= len(taken.micro_batches) <= stage.trainer.gradient_accumulation  # fewer at an epoch's end
@@ -122,7 +125,7 @@ def test_snapshots_do_not_change_the_training(finished, train, make_model, tmp_p
 
 def test_a_step_on_pairs_of_ones_own_choice(finished, make_model, tokenizer, pairs, tmp_path):
     """The next batch of the stage is another one; the optimizer's state and the reference are those of the run."""
-    snapshot = snapshot_folder(finished[0], 4)
+    snapshot = snapshot_directory(finished[0], 4)
     taken = step(plan(), make_model(), tokenizer, pairs[5:7], tmp_path, snapshot, in_order=False)
     inputs = taken.micro_batches[0].inputs
     trained = {
@@ -135,11 +138,11 @@ def test_a_step_on_pairs_of_ones_own_choice(finished, make_model, tokenizer, pai
 def test_state_of_another_optimizer_is_refused(finished, make_model, tokenizer, pairs, tmp_path):
     other = plan(optimizer="rmsprop")
     with pytest.raises(TrainingError, match=r"holds exp_avg, exp_avg_sq, expected square_avg, as rmsprop keeps it"):
-        step(other, make_model(), tokenizer, pairs, tmp_path, snapshot_folder(finished[0], 2))
+        step(other, make_model(), tokenizer, pairs, tmp_path, snapshot_directory(finished[0], 2))
 
 
 def test_an_incomplete_snapshot_is_refused(finished, make_model, tokenizer, pairs, tmp_path):
-    snapshot = shutil.copytree(snapshot_folder(finished[0], 2), tmp_path / "snapshot-2")
+    snapshot = shutil.copytree(snapshot_directory(finished[0], 2), tmp_path / "snapshot-2")
     (snapshot / "optimizer.pt").unlink()
     with pytest.raises(TrainingError, match=r"no complete snapshot, expected optimizer\.pt"):
         step(plan(), make_model(), tokenizer, pairs, tmp_path, snapshot)
@@ -164,6 +167,6 @@ def test_a_gradient_that_is_not_finite_is_refused(make_model, tokenizer, pairs, 
 
 
 def test_a_killed_run_replaces_the_snapshot_it_was_writing(finished):
-    folder, _ = finished
-    assert json.loads((folder / "snapshot-2" / "trainer_state.json").read_text())["global_step"] == 2
-    assert not list(folder.glob("*.partial"))
+    directory, _ = finished
+    assert json.loads((directory / "snapshot-2" / "trainer_state.json").read_text())["global_step"] == 2
+    assert not list(directory.glob("*.partial"))

@@ -34,7 +34,7 @@ def test_a_snapshot_is_the_model_after_so_many_updates(lora, make_model, tokeniz
         model.train(was_training)
 
     train_stage(
-        plan, make_model(), tokenizer, pairs, folder=tmp_path / "dpo", seed=0, probe_steps=(0, 2, 6, 8),
+        plan, make_model(), tokenizer, pairs, directory=tmp_path / "dpo", seed=0, probe_steps=(0, 2, 6, 8),
         observe=StageObservers(probe, lambda *_: None, lambda: None), stop=StopRequest(),
     )  # fmt: skip
     assert snapshot_steps(tmp_path / "dpo") == [2, 6, 8]

@@ -44,13 +44,13 @@ class Record:
         self.losses.append((step, metrics["loss"]))
 
 
-def train(plan, model, tokenizer, pairs, folder, *, probe_steps=(), observe=None, stop=None):
+def train(plan, model, tokenizer, pairs, directory, *, probe_steps=(), observe=None, stop=None):
     return train_stage(
         plan,
         model,
         tokenizer,
         pairs,
-        folder=folder,
+        directory=directory,
         seed=0,
         probe_steps=probe_steps,
         observe=observe or Record().observers(),
@@ -64,12 +64,12 @@ def weights(model) -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def quiet(make_model, tokenizer, pairs, tmp_path_factory):
-    """``quiet(name)``: the model, the record and the final folder of a stage that is never probed; trained once."""
+    """``quiet(name)``: the model, the record and the final directory of a stage that is never probed; trained once."""
 
     def trained(name):
         model, record = make_model(), Record()
-        folder = tmp_path_factory.mktemp(name)
-        return model, record, train(plan_for(name), model, tokenizer, pairs, folder, observe=record.observers())
+        directory = tmp_path_factory.mktemp(name)
+        return model, record, train(plan_for(name), model, tokenizer, pairs, directory, observe=record.observers())
 
     return cache(trained)
 
@@ -141,7 +141,7 @@ def test_final_weights_reload_bit_identically(quiet):
 def test_token_mean_sft_is_trls_own_loss(accumulation, make_model, tokenizer, pairs, tmp_path):
     config = TrainerConfig(learning_rate=1e-3, max_steps=4, batch_size=6, gradient_accumulation=accumulation)
     ours = make_trainer(
-        plan_for("sft_token_mean", config=config), make_model(), tokenizer, pairs[:12], folder=tmp_path, seed=0
+        plan_for("sft_token_mean", config=config), make_model(), tokenizer, pairs[:12], directory=tmp_path, seed=0
     )
     arguments = SFTConfig(**common_arguments(config, tmp_path, 0), dataset_kwargs={"skip_prepare_dataset": True})
     theirs = SFTTrainer(make_model(), args=arguments, train_dataset=ours.train_dataset, processing_class=tokenizer)
@@ -152,7 +152,7 @@ def test_token_mean_sft_is_trls_own_loss(accumulation, make_model, tokenizer, pa
 
 
 def test_dpo_is_trls_own_loss(make_model, tokenizer, pairs, tmp_path):
-    ours = make_trainer(plan_for("dpo"), make_model(), tokenizer, pairs, folder=tmp_path, seed=0)
+    ours = make_trainer(plan_for("dpo"), make_model(), tokenizer, pairs, directory=tmp_path, seed=0)
 
     class Tokenised(DPOTrainer):
         def _prepare_dataset(self, dataset, *args, **kwargs):
@@ -177,7 +177,9 @@ def _losses(trainer) -> list[float]:
 
 def test_the_seed_reaches_the_data_order(make_model, tokenizer, pairs, tmp_path):
     def first_losses(seed):
-        trainer = make_trainer(plan_for("sft"), make_model(), tokenizer, pairs, folder=tmp_path / str(seed), seed=seed)
+        trainer = make_trainer(
+            plan_for("sft"), make_model(), tokenizer, pairs, directory=tmp_path / str(seed), seed=seed
+        )
         trainer.train()
         return _losses(trainer)
 
@@ -187,7 +189,7 @@ def test_the_seed_reaches_the_data_order(make_model, tokenizer, pairs, tmp_path)
 
 def test_summed_sft_has_the_gradient_of_minus_logp(make_model, tokenizer, pairs, tmp_path):
     model = make_model()
-    trainer = make_trainer(plan_for("sft"), model, tokenizer, pairs[:2], folder=tmp_path, seed=0)
+    trainer = make_trainer(plan_for("sft"), model, tokenizer, pairs[:2], directory=tmp_path, seed=0)
     batch = trainer.data_collator([trainer.train_dataset[i] for i in range(2)])
     loss = trainer.compute_loss(model, batch)
     by_hand = []
@@ -221,6 +223,6 @@ def test_moments_count_examples_exactly():
 def test_a_fractional_number_of_epochs_gives_the_trainers_number_of_steps(make_model, tokenizer, pairs, tmp_path):
     config = TrainerConfig(learning_rate=1e-3, epochs=1.5, batch_size=4)
     plan = plan_for("sft", config=config)
-    trainer = make_trainer(plan, make_model(), tokenizer, pairs, folder=tmp_path, seed=0)
+    trainer = make_trainer(plan, make_model(), tokenizer, pairs, directory=tmp_path, seed=0)
     trainer.train()
     assert trainer.state.global_step == StageLength.of(plan, len(pairs)).total_steps

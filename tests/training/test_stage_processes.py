@@ -14,26 +14,26 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
+def directory(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("ranks")
 
 
 @pytest.fixture(scope="module")
-def alone(folder, make_model, tokenizer, pairs):
+def alone(directory, make_model, tokenizer, pairs):
     """name -> the same training in this process, without accumulation."""
     spec = importlib.util.spec_from_file_location(SCRIPT.stem, SCRIPT)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    torch.save({"model": make_model(), "tokenizer": tokenizer, "pairs": pairs}, folder / "task.pt")
-    tasks = module.Tasks(folder, 0)
+    torch.save({"model": make_model(), "tokenizer": tokenizer, "pairs": pairs}, directory / "task.pt")
+    tasks = module.Tasks(directory, 0)
     return {name: tasks.train(name, f"alone_{name}", num_processes=1) for name in DDP}
 
 
 @pytest.fixture(scope="module")
-def results(alone, folder, ranks):
+def results(alone, directory, ranks):
     """For each rank, task -> what it gave."""
-    ranks(SCRIPT, 2, folder)
-    return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(2)]
+    ranks(SCRIPT, 2, directory)
+    return [torch.load(directory / f"{rank}.pt", weights_only=False) for rank in range(2)]
 
 
 def weights(result) -> torch.Tensor:
@@ -95,5 +95,5 @@ def test_in_the_end_the_main_process_trains_alone(alone, results):
     assert torch.equal(weights(results[0]["main alone"]), weights(alone["dpo"]))
 
 
-def test_nothing_is_left_of_the_stage_that_could_not_go_on(results, folder):
-    assert not (folder / "bad" / "final").exists()
+def test_nothing_is_left_of_the_stage_that_could_not_go_on(results, directory):
+    assert not (directory / "bad" / "final").exists()

@@ -1,9 +1,9 @@
 """One process of two that train together: run by test_stage_processes.py, once for each rank.
 
-    python train_as_rank.py RANK FOLDER
+    python train_as_rank.py RANK DIR
 
-Reads FOLDER/task.pt (model, tokenizer, pairs), meets the other by files in FOLDER, does every task, and writes
-FOLDER/RANK.pt: task -> what it gave, or the error in words.
+Reads DIR/task.pt (model, tokenizer, pairs), meets the other by files in DIR, does every task, and writes
+DIR/RANK.pt: task -> what it gave, or the error in words.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ def plan_for(name: str, config: TrainerConfig) -> StagePlan:
 class Tasks:
     """What is trained, each time from the same start."""
 
-    def __init__(self, folder: Path, rank: int):
-        self.folder, self.rank = folder, rank
-        self.task = torch.load(folder / "task.pt", weights_only=False)
+    def __init__(self, directory: Path, rank: int):
+        self.directory, self.rank = directory, rank
+        self.task = torch.load(directory / "task.pt", weights_only=False)
 
     def model(self) -> Any:
         model = self.task["model"]
@@ -56,7 +56,7 @@ class Tasks:
         return copy
 
     def train(self, name: str, where: str, model: Any = None, stop_at: int | None = None, **settings: Any) -> Any:
-        """Log rows, whether the model was sharded at each step, and the folder of the final weights."""
+        """Log rows, whether the model was sharded at each step, and the directory of the final weights."""
         rows: list[tuple[int, dict[str, float]]] = []
         sharded: list[bool] = []
         pairs = settings.pop("pairs", self.task["pairs"])
@@ -72,7 +72,7 @@ class Tasks:
             model or self.model(),
             self.task["tokenizer"],
             pairs,
-            folder=self.folder / where,
+            directory=self.directory / where,
             seed=0,
             probe_steps=range(10),
             observe=StageObservers(probe, lambda step, row: rows.append((step, row)), lambda: None),
@@ -129,17 +129,17 @@ def run(tasks: Tasks) -> dict[str, Any]:
     }
 
 
-def main(rank: int, folder: Path) -> None:
+def main(rank: int, directory: Path) -> None:
     torch.set_num_threads(1)
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2", LOCAL_WORLD_SIZE="2")
     distributed.init_process_group(
-        "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2, timeout=timedelta(seconds=60)
+        "gloo", init_method=f"file://{directory}/meeting", rank=rank, world_size=2, timeout=timedelta(seconds=60)
     )
-    tasks = Tasks(folder, rank)
+    tasks = Tasks(directory, rank)
     results = run(tasks)
     with main_alone() as is_main:
         results["main alone"] = tasks.train("dpo", "main_alone", num_processes=1) if is_main else None
-    torch.save(results, folder / f"{rank}.pt")
+    torch.save(results, directory / f"{rank}.pt")
 
 
 if __name__ == "__main__":

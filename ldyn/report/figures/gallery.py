@@ -1,4 +1,4 @@
-"""All figures of a run, written to its folder."""
+"""All figures of a run, written to its directory."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from ldyn.report.figures.toy import toy_distributions
 from ldyn.report.figures.toy_strength import toy_strength
 from ldyn.report.figures.wins import wins_by_epoch
 from ldyn.report.style import FIGURE_RC
-from ldyn.trajectories.files import write_atomically
+from ldyn.store.files import write_atomically
 
 Draw = Callable[[Material], Drawing | str]
 
@@ -41,9 +41,9 @@ OF_TABLES: dict[str, tuple[str, Draw]] = {
 """Figures of a table of the run: file name -> the table, without which there is no such figure, and the function."""
 
 
-def draw_figures(material: Material, folder: Path) -> tuple[list[Figure], list[str]]:
+def draw_figures(material: Material, directory: Path) -> tuple[list[Figure], list[str]]:
     """Writes every figure that the run allows as PNG; returns them and, in words, what was not drawn and why."""
-    folder.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(parents=True, exist_ok=True)
     figures, notes = [], []
     with figure_settings():
         for name, draw in _plan(material):
@@ -51,7 +51,7 @@ def draw_figures(material: Material, folder: Path) -> tuple[list[Figure], list[s
             if isinstance(drawing, str):
                 notes.append(f"{name} is not drawn: {drawing}.")
             else:
-                figures.append(write_drawing(drawing, folder / name))
+                figures.append(write_drawing(drawing, directory / name))
     return figures, notes
 
 

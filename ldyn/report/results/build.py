@@ -14,18 +14,19 @@ from ldyn.report.results.logs import log_sections
 from ldyn.report.results.page import html_page
 from ldyn.report.results.provenance import head, how_it_was_made
 from ldyn.report.results.reproduction import Reproduction, read_reproduction
-from ldyn.trajectories.files import write_atomically
+from ldyn.store.files import write_atomically
 
 MARKDOWN_FILE, HTML_FILE = "RESULTS.md", "results.html"
-FIGURES_FOLDER = Path("figures", "results")
+FIGURES_DIR = Path("figures", "results")
 
 
-def write_results(folder: Path, target: Path) -> Sequence[Path]:
-    """Write the page of the reproduction in ``folder`` into ``target``; returns the Markdown and the HTML file.
+def write_results(directory: Path, target: Path) -> Sequence[Path]:
+    """Write the page of the reproduction in ``directory`` into ``target``; returns the Markdown and the HTML file.
 
-    Reads run folders only, so it needs no torch, and can be called again at any time: what is not finished is named.
+    Reads run directories only, so it needs no torch, and can be called again at any time: what is not finished is
+    named.
     """
-    reproduction = read_reproduction(folder)
+    reproduction = read_reproduction(directory)
     pictures = Pictures(target)
     _draw_logs_beside_ours(reproduction)
     sections = [
@@ -52,11 +53,11 @@ class Pictures:
 
     def add(self, source: Path, name: str) -> str:
         """Copy ``source`` to ``figures/results/<name>``; returns that path as the page links to it."""
-        copy = self._target / FIGURES_FOLDER / name
+        copy = self._target / FIGURES_DIR / name
         copy.parent.mkdir(parents=True, exist_ok=True)
         if source.resolve() != copy.resolve():
             shutil.copyfile(source, copy)
-        return (FIGURES_FOLDER / name).as_posix()
+        return (FIGURES_DIR / name).as_posix()
 
 
 def _draw_logs_beside_ours(reproduction: Reproduction) -> None:

@@ -1,4 +1,4 @@
-"""The experiments one by one: the command, and the comparison that `ldyn report` writes for a folder of runs."""
+"""The experiments one by one: the command, and the comparison that `ldyn report` writes for a directory of runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from ldyn.report.results.figures import AddPicture
 from ldyn.report.results.reproduction import Reproduction
 from ldyn.report.sweep import compare_sweep
-from ldyn.trajectories import Run
+from ldyn.store import Run
 
 
 def experiment_sections(reproduction: Reproduction, add_picture: AddPicture) -> str:
@@ -31,7 +31,9 @@ def _commands(reproduction: Reproduction, part: str, runs: Sequence[Run]) -> str
 
 
 def _comparison(part: str, runs: Sequence[Run], add_picture: AddPicture) -> str:
-    """Of a study its title and seeds; of runs over seeds what `ldyn report` says of their folder, one level deeper."""
+    """Of a study its title and seeds; of runs over seeds what `ldyn report` says of their directory, one level
+    deeper.
+    """
     if runs[0].is_study:
         return f"A study of its own seeds: {', '.join(map(str, runs[0].manifest['seeds']))}."
     if len(runs) < 2:

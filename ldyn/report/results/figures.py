@@ -38,8 +38,8 @@ def _figure(entry: Mapping[str, Any], reproduction: Reproduction, add_picture: A
 def _pictures(ours: Sequence[str], reproduction: Reproduction, add_picture: AddPicture) -> Iterator[str]:
     for path in map(Path, ours):
         part, name = path.parent.name, path.name
-        folders = reproduction.folders(part) if part in reproduction.state["parts"] else []
-        figure = folders[0] / "figures" / name if folders else None
+        directories = reproduction.directories(part) if part in reproduction.state["parts"] else []
+        figure = directories[0] / "figures" / name if directories else None
         yield ""
         if figure is None or not figure.exists():
             yield f"*{path.stem}: not drawn, as {part} has no finished run that measured it.*"

@@ -8,7 +8,7 @@ from ldyn.records import Finding
 from ldyn.report.results.figures import AddPicture
 from ldyn.report.results.reproduction import LOGS, Reproduction
 from ldyn.report.results.text import estimate, mark, table
-from ldyn.trajectories import Run
+from ldyn.store import Run
 
 
 def log_sections(reproduction: Reproduction, add_picture: AddPicture) -> str:

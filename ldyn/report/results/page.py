@@ -11,13 +11,13 @@ from markupsafe import Markup
 from ldyn.report.html import content_policy, data_url, page_environment, source_text
 
 
-def html_page(markdown: str, folder: Path) -> str:
-    """``markdown`` as a page; its pictures are read from ``folder``. HTML in the text is shown as text."""
+def html_page(markdown: str, directory: Path) -> str:
+    """``markdown`` as a page; its pictures are read from ``directory``. HTML in the text is shown as text."""
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
     tokens = parser.parse(markdown)
     for token in _all(tokens):
         if token.type == "image":
-            picture = folder / str(token.attrs["src"])
+            picture = directory / str(token.attrs["src"])
             token.attrs["src"] = data_url(picture) if picture.is_file() else ""  # not ours: text of a run that looks so
     environment = page_environment()
     style = source_text(environment, "report.css")

@@ -1,4 +1,4 @@
-"""Reading a reproduction's folder: its plan with what became of each run (``reproduction.json``), and the runs."""
+"""Reading a reproduction's directory: its plan with what became of each run (``reproduction.json``), and the runs."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ldyn.errors import RunFolderError
+from ldyn.errors import RunDirectoryError
 from ldyn.findings.over_seeds import findings_over_seeds
 from ldyn.records import FindingOverSeeds
-from ldyn.trajectories import Run, read_run
+from ldyn.store import Run, read_run
 
 STATE_FILE = "reproduction.json"
 LOGS = "logs"
@@ -23,7 +23,7 @@ FINISHED = "finished"
 class Reproduction:
     """``state`` is the content of ``reproduction.json``; runs are read when they are asked for."""
 
-    folder: Path
+    directory: Path
     state: Mapping[str, Any]
 
     @property
@@ -39,22 +39,22 @@ class Reproduction:
     @cached_property
     def runs(self) -> Mapping[str, Sequence[Run]]:
         """Part -> its finished runs, by seed; imported logs are not among them."""
-        return {part: [read_run(path) for path in self.folders(part)] for part in self.state["parts"]}
+        return {part: [read_run(path) for path in self.directories(part)] for part in self.state["parts"]}
 
     @cached_property
     def logs(self) -> Mapping[str, Run]:
         """Name -> the run that was made of others' logs."""
-        return {path.name: read_run(path) for path in self.folders(LOGS)}
+        return {path.name: read_run(path) for path in self.directories(LOGS)}
 
     @cached_property
     def findings(self) -> Sequence[FindingOverSeeds]:
         """Every claim over seeds, all of them in one correction; of several parts the first speaks."""
         return findings_over_seeds({part: runs for part, runs in self.runs.items() if runs})
 
-    def folders(self, part: str) -> list[Path]:
-        """The folders of the finished runs of a part."""
+    def directories(self, part: str) -> list[Path]:
+        """The directories of the finished runs of a part."""
         jobs = [job for job in self.jobs if job["part"] == part and job["status"] == FINISHED]
-        return [self.folder / job["folder"] for job in jobs]
+        return [self.directory / job["directory"] for job in jobs]
 
     def command(self, part: str) -> str:
         """The command of the part's first run, without what only says where things go."""
@@ -63,15 +63,15 @@ class Reproduction:
         return " ".join(["ldyn", *words])
 
 
-def read_reproduction(folder: Path) -> Reproduction:
-    """Raises RunFolderError where ``folder`` holds none."""
-    path = folder / STATE_FILE
+def read_reproduction(directory: Path) -> Reproduction:
+    """Raises RunDirectoryError where ``directory`` holds none."""
+    path = directory / STATE_FILE
     try:
-        return Reproduction(folder, json.loads(path.read_text(encoding="utf-8")))
+        return Reproduction(directory, json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
-        raise RunFolderError(f"{path} cannot be read ({error}). Make it with `ldyn reproduce`.") from error
+        raise RunDirectoryError(f"{path} cannot be read ({error}). Make it with `ldyn reproduce`.") from error
 
 
-def is_reproduction(folder: Path) -> bool:
-    """Whether ``folder`` is one that `ldyn reproduce` has made."""
-    return (folder / STATE_FILE).is_file()
+def is_reproduction(directory: Path) -> bool:
+    """Whether ``directory`` is one that `ldyn reproduce` has made."""
+    return (directory / STATE_FILE).is_file()

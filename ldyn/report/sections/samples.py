@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ldyn.generation.summary import SampleMeans, summarise_samples
+from ldyn.answers.summary import SampleMeans, summarise_samples
 from ldyn.report.sections.text import number, percent
-from ldyn.trajectories import Run
+from ldyn.store import Run
 
 SHOWN_PROMPTS = 60
 """More would make the page heavy; the rest stays in samples.jsonl."""

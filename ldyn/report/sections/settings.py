@@ -11,7 +11,7 @@ import yaml
 from ldyn.records import StageInfo
 from ldyn.report.chains import chain_title, find_chains, stage_title
 from ldyn.report.sections.text import duration, elapsed, moment, scalar
-from ldyn.trajectories import Run
+from ldyn.store import Run
 
 _STATUS_WORDS = {
     "running": "The run has not finished: the page shows what it had measured when the page was made.",
@@ -111,8 +111,8 @@ def reproduce(run: Run) -> list[tuple[str, str]]:
     steps = [(f"Take the same code{changed}", f"git checkout {commit}")] if commit else []
     if command:
         steps.append(("Run the experiment", command if isinstance(command, str) else " ".join(map(str, command))))
-    folder = "/".join(run.path.parts[-3:]) if run.path.parent.parent.name == "outputs" else run.path.name
-    steps.append(("Make this page again from the run's files, without training", f"ldyn report {folder}"))
+    directory = "/".join(run.path.parts[-3:]) if run.path.parent.parent.name == "outputs" else run.path.name
+    steps.append(("Make this page again from the run's files, without training", f"ldyn report {directory}"))
     return steps
 
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import pandas as pd
 
-from ldyn.generation.pairwise.statistics import wilson
+from ldyn.answers.pairwise.statistics import wilson
 from ldyn.records import StageInfo
 from ldyn.report.chains import find_arms
 from ldyn.report.dosages import dosage_words
 from ldyn.report.sections.text import percent
 from ldyn.report.wins import PAPER_QUESTIONS, PAPER_TABLE_1, moment_word, win_rates
-from ldyn.trajectories import Run
+from ldyn.store import Run
 
 NO_VALUE = "–"
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ldyn.cli import main
+from ldyn.cli.main import main
 
 pytestmark = pytest.mark.browser
 
@@ -21,15 +21,15 @@ TOO_WIDE = """[...document.querySelectorAll("body *")]
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of a small `ldyn toy`."""
-    folder = tmp_path_factory.mktemp("study")
+    directory = tmp_path_factory.mktemp("study")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", sys.argv)
         patch.setenv("HYDRA_FULL_ERROR", "0")
         assert (
-            main(["toy", "seeds=2", "toy.labels=[12]", "toy.starts=4", "toy.steps=2", f"paths.run={folder / 'run'}"])
+            main(["toy", "seeds=2", "toy.labels=[12]", "toy.starts=4", "toy.steps=2", f"paths.run={directory / 'run'}"])
             == 0
         )
-    return folder / "run" / "report.html"
+    return directory / "run" / "report.html"
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -1,0 +1,51 @@
+"""Answers on the disk, found by the content of their question: an interrupted job goes on, a second one is free.
+
+One file for each answer, ``<directory>/<2 digits>/<sha256>.json``, written atomically, with the question beside it. The
+question is everything that decides the answer: model, where it runs, messages, parameters. Keys are no part of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ldyn.answers.chats import ChatAnswer
+from ldyn.store.files import write_atomically
+
+VERSION = 1
+
+
+class AnswerCache:
+    """A directory of answers, for any number of threads and processes at a time."""
+
+    def __init__(self, directory: Path):
+        self.directory = directory
+
+    def get(self, question: Mapping[str, Any]) -> ChatAnswer | None:
+        """The answer to exactly this question; None where there is none, or where its file is damaged."""
+        try:
+            stored = json.loads(self._path(question).read_text(encoding="utf-8"))
+            return ChatAnswer(**stored["answer"]) if stored["question"] == _plain(question) else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def put(self, question: Mapping[str, Any], answer: ChatAnswer) -> None:
+        """Keep the answer. Raises RunDirectoryError where the disk does not take it."""
+        content = json.dumps({"question": question, "answer": asdict(answer)}, indent=1) + "\n"
+        writer = f"{os.getpid()}-{threading.get_ident()}"  # others may write the same answer at the same time
+        write_atomically(self._path(question), content.encode(), writer)
+
+    def _path(self, question: Mapping[str, Any]) -> Path:
+        digest = hashlib.sha256(json.dumps([VERSION, question], sort_keys=True).encode()).hexdigest()
+        return self.directory / digest[:2] / f"{digest}.json"
+
+
+def _plain(question: Mapping[str, Any]) -> Any:
+    """The question as it looks after a stay on the disk (tuples are lists)."""
+    return json.loads(json.dumps(question))

@@ -1,0 +1,32 @@
+"""`ldyn report`: figures and page of a run, drawn again from the files in its directory. Needs no torch."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+HELP = "a run directory, outputs/<experiment>/<run>, or the directory of a sweep, whose runs are compared"
+REFERENCE = "a run to lay beside each run given, in one more figure that compares the shapes of the curves"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Draw the report of each run directory given and print where it is."""
+    parser = argparse.ArgumentParser(
+        prog="ldyn report",
+        description="Draws the figures and the report page of runs again, from the files in their directories alone. "
+        "Works on a run that is still going on, and where torch is not installed.",
+        epilog="examples: ldyn report outputs/dpo_squeeze/latest   ldyn report outputs/sweeps/SWEEP",
+    )
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help=HELP)
+    parser.add_argument("--reference", type=Path, metavar="RUN", help=REFERENCE)
+    options = parser.parse_args(arguments)
+
+    from ldyn.report import build_report, compare_sweep, is_sweep
+
+    sweeps = [path for path in options.runs if is_sweep(path)]
+    if options.reference and sweeps:
+        parser.error(f"--reference: found a directory of runs, {sweeps[0]}, expected single runs; give one of its runs")
+    for path in options.runs:
+        print(compare_sweep(path) if path in sweeps else build_report(path, options.reference))
+    return 0

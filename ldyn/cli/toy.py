@@ -1,0 +1,43 @@
+"""`ldyn toy`: the squeezing effect in a bare softmax."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from omegaconf import DictConfig
+
+from ldyn.cli.study import study_command
+
+if TYPE_CHECKING:
+    from ldyn.store import Run
+
+ABOUT = """\
+The squeezing effect where it can be calculated: a softmax over V labels, and gradient steps that push one label y⁻
+down. From a uniform, a flat and a peaky start, with y⁻ on the peak and in a valley, it measures where the probability
+goes, by automatic differentiation and in closed form, and judges claims T1 to T5. Takes seconds; needs no model."""
+
+EXAMPLES = """\
+  ldyn toy
+  ldyn toy seeds=10 toy.labels=[10,50000] toy.step_sizes=[0.5,5]"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the study; `--help` explains it."""
+    return study_command("toy", ABOUT, EXAMPLES, arguments, _study)
+
+
+def _study(composed: DictConfig) -> Run:
+    from ldyn.config.loading import load_study_config
+    from ldyn.config.studies import ToyStudy
+    from ldyn.run.studies import Study, run_study
+    from ldyn.theory.toy import distributions_table, toy_table
+
+    config = load_study_config(ToyStudy, composed)
+
+    def measure(study: Study) -> None:
+        with study.timed("gradient steps"):
+            study.write_table("toy", toy_table(config.toy, config.all_seeds))
+            study.write_table("toy_distributions", distributions_table(config.toy, config.seed))
+
+    return run_study(config, measure)

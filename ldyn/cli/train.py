@@ -1,0 +1,115 @@
+"""`ldyn train`: Hydra composes the configuration, ldyn validates it, then the run begins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omegaconf import DictConfig
+
+from ldyn.cli.hydra_jobs import run_jobs
+from ldyn.cli.train_help import train_help
+from ldyn.config.groups import config_directory, experiments
+from ldyn.errors import ConfigError, LdynError
+from ldyn.jobs.sweep_names import name_after_sweep
+from ldyn.processes.launcher import is_launched_main, launched_count
+
+if TYPE_CHECKING:
+    from ldyn.config.schema import RunConfig
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run `ldyn train` with Hydra's own command line; `--help` is ours."""
+    if {"-h", "--help"} & set(arguments):
+        print(train_help(_config_directories(arguments)))
+        return 0
+    if {"-m", "--multirun"} & set(arguments):
+        _refuse_sweep_under_launcher()
+        from ldyn.jobs.sweeper import register_sweeper
+
+        register_sweeper()
+    return run_jobs("train", arguments, _run_job)
+
+
+def _run_job(composed: DictConfig) -> None:
+    """One job: a single run, or one of a sweep; as a job of SLURM's it goes on when SLURM starts it again."""
+    from ldyn.config.jobs import final_run_path, settle_resume
+    from ldyn.jobs.preemption import slurm_restarts
+    from ldyn.run.conclusion import print_results
+    from ldyn.store import read_run
+
+    with slurm_restarts(final_run_path(composed)):
+        finished = settle_resume(composed, _overrides()) or _run_or_resume(composed)
+    if finished is not None:
+        print_results(read_run(finished))
+
+
+def _run_or_resume(composed: DictConfig) -> Path | None:
+    """The directory of the run, which has finished; None in a process beside the main one."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    from ldyn.config.jobs import job_config
+
+    if HydraConfig.get().mode == RunMode.MULTIRUN and composed.get("resume") is None:
+        name_after_sweep(composed, _overrides())
+    sources = HydraConfig.get().runtime.config_sources
+    directories = [Path(source.path) for source in sources if source.schema == "file"]
+    config = job_config(composed, _overrides(), list(experiments(directories)))
+    starts_others = launched_count() is None and (config.trainer.num_processes or 1) > 1
+    return _run_in_processes(config) if starts_others else _run_here(config)
+
+
+def _refuse_sweep_under_launcher() -> None:
+    if launched_count() is not None:
+        expected = "expected trainer.num_processes=N without a launcher: ldyn then starts the processes of each job"
+        raise ConfigError([f"-m: found a sweep under a launcher, whose processes meet only once; {expected}"])
+
+
+def _overrides() -> list[str]:
+    """What was typed for this job."""
+    from hydra.core.hydra_config import HydraConfig
+
+    return list(HydraConfig.get().overrides.task)
+
+
+def _run_here(config: RunConfig) -> Path | None:
+    """Run in this process, and in those that a launcher has started beside it; None where another one is the main."""
+    from ldyn.run.run import run
+
+    directory = run(config)
+    return directory if is_launched_main() else None
+
+
+def _run_in_processes(config: RunConfig) -> Path:
+    """Start as many processes as the configuration says, and run in all of them."""
+    from ldyn.config.loading import config_to_yaml
+    from ldyn.processes.launch import launch
+    from ldyn.store.directory import how_to_resume, partial_path, resume_note
+
+    try:
+        launch(run_stored, config_to_yaml(config), config.trainer.num_processes or 1)
+    except (LdynError, RuntimeError) as error:
+        directory = partial_path(config.paths.run)
+        if directory.exists() and not getattr(error, "__notes__", ()):
+            error.add_note(resume_note(directory, how_to_resume(directory)))
+        raise
+    return config.paths.run
+
+
+def run_stored(settings: str) -> None:
+    """In a process that was started for it: run the configuration that is given as YAML."""
+    import yaml
+
+    from ldyn.config.loading import load_config
+
+    _run_here(load_config(yaml.safe_load(settings)))
+
+
+def _config_directories(arguments: Sequence[str]) -> list[Path]:
+    """Our YAML directory, and the one that the user gives by --config-dir or -cd."""
+    words = [part for argument in arguments for part in argument.split("=", 1)]
+    given = [Path(value) for flag, value in pairwise(words) if flag in ("--config-dir", "-cd")]
+    return [config_directory(), *given]

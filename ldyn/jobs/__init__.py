@@ -1,0 +1,1 @@
+"""What runs many runs: sweeps, reproductions, SLURM."""

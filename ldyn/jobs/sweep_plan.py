@@ -1,0 +1,110 @@
+"""Which jobs of a sweep are to run, and where: new ones, and with `resume=auto` what is missing of those before."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ldyn.config.jobs import fingerprint, stored_config
+from ldyn.config.schema import RunConfig
+from ldyn.errors import ConfigError, LdynError
+from ldyn.store.directory import PARTIAL_SUFFIX, partial_path
+from ldyn.store.sweep_states import FINISHED, RUNNING, job_states
+from ldyn.store.sweeps import Sweep, SweepJob, read_sweep, run_directories
+
+
+@dataclass(frozen=True)
+class Plan:
+    """``jobs``: all that were asked for; ``to_run``: those of them that have work left, each with what it resumes."""
+
+    jobs: tuple[SweepJob, ...]
+    to_run: tuple[tuple[SweepJob, Path | None], ...]
+    sweep: Sweep
+
+    def launched_with(self) -> list[list[str]]:
+        """The overrides of each job to run, with the name of its run and what it goes on from."""
+        return [_with_place(job, resume) for job, resume in self.to_run]
+
+    def in_words(self) -> str:
+        """How many jobs run, and why the others do not."""
+        going_on = sum(resume is not None for _, resume in self.to_run)
+        parts = {
+            "new": len(self.to_run) - going_on,
+            "to go on": going_on,
+            "finished": len(self.jobs) - len(self.to_run),
+        }
+        return f"{len(self.jobs)} jobs: " + ", ".join(f"{n} {what}" for what, n in parts.items() if n)
+
+
+def plan_sweep(
+    directory: Path, wanted: Sequence[tuple[Sequence[str], RunConfig]], arguments: Sequence[str], *, auto: bool
+) -> Plan:
+    """Compare the jobs ``wanted`` (overrides, configuration) with what is in ``directory``, by their configurations.
+
+    Raises ConfigError for jobs that are asked for twice, and where the directory holds runs but ``auto`` is not given;
+    LdynError where one of the jobs is running.
+    """
+    marks = [fingerprint(config) for _, config in wanted]
+    _refuse_doubles(wanted, marks)
+    if not auto and run_directories(directory):
+        found = f"found {len(run_directories(directory))} runs in {directory}"
+        raise ConfigError(
+            [f"hydra.sweep.dir: {found}; add resume=auto to run what is missing of them, or choose another directory"]
+        )
+    before = read_sweep(directory)
+    jobs = tuple(_named(directory, before, wanted, marks))
+    states = {job.run: job.state for job in job_states(directory)}
+    running = [job.run for job in jobs if states.get(job.run) == RUNNING]
+    if running:
+        raise LdynError(f"Jobs {', '.join(running)} of {directory} are running; wait for them, or stop them first.")
+    to_run = tuple((job, _stored_part(directory / job.run)) for job in jobs if states.get(job.run) != FINISHED)
+    kept = [job for job in before.jobs if job.run not in {new.run for new in jobs}]
+    return Plan(jobs, to_run, Sweep(tuple(arguments), tuple(sorted([*kept, *jobs], key=_by_number))))
+
+
+def _refuse_doubles(wanted: Sequence[tuple[Sequence[str], RunConfig]], marks: Sequence[str]) -> None:
+    counts = Counter(marks)
+    twice = [" ".join(overrides) for (overrides, _), mark in zip(wanted, marks, strict=True) if counts[mark] > 1]
+    if twice:
+        raise ConfigError([f"found jobs that are the same run: {'; '.join(twice)}; expected each once"])
+
+
+def _named(
+    directory: Path, before: Sweep, wanted: Sequence[tuple[Sequence[str], RunConfig]], marks: Sequence[str]
+) -> Iterator[SweepJob]:
+    """Each job with the name of its run: that of the run with the same settings, else the next free number."""
+    names = {**{job.fingerprint: job.run for job in before.jobs}, **_stored(directory)}
+    taken = {*names.values(), *(path.name.removesuffix(PARTIAL_SUFFIX) for path in run_directories(directory))}
+    free = (str(number) for number in itertools.count() if str(number) not in taken)
+    for (overrides, _), mark in zip(wanted, marks, strict=True):
+        yield SweepJob(names.get(mark) or next(free), tuple(overrides), mark)
+
+
+def _stored(directory: Path) -> dict[str, str]:
+    """Fingerprint -> name of each run in the directory; a finished one counts more than one that is not."""
+    found = {}
+    for path in sorted(run_directories(directory), key=lambda path: not path.name.endswith(PARTIAL_SUFFIX)):
+        try:
+            found[fingerprint(stored_config(path))] = path.name.removesuffix(PARTIAL_SUFFIX)
+        except (LdynError, OSError):  # of another version or kind: it is none of these jobs
+            continue
+    return found
+
+
+def _stored_part(final: Path) -> Path | None:
+    """The directory to resume; None where nothing was written."""
+    partial = partial_path(final)
+    return partial.absolute() if (partial / "config.yaml").is_file() else None
+
+
+def _with_place(job: SweepJob, resume: Path | None) -> list[str]:
+    """Hydra's grammar: in single quotes everything stands for itself but the quote, which gets a backslash."""
+    quoted = str(resume).replace("\\", "\\\\").replace("'", "\\'")
+    return [*job.overrides, f"run={job.run}", *([f"resume='{quoted}'"] if resume else [])]
+
+
+def _by_number(job: SweepJob) -> tuple[int, str]:
+    return len(job.run), job.run

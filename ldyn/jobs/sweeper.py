@@ -1,0 +1,118 @@
+"""The sweeper of `ldyn train -m`: as Hydra's basic one, but all jobs are checked and planned before any starts."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+from ldyn.config.groups import experiments
+from ldyn.config.jobs import AUTO, new_config
+from ldyn.config.schema import RunConfig
+from ldyn.errors import ConfigError
+from ldyn.jobs.launching import launcher_faults, launching_explained
+from ldyn.jobs.sweep_plan import plan_sweep
+from ldyn.jobs.sweep_summary import conclude_sweep
+from ldyn.store.sweeps import key_of, write_sweep
+
+HYDRA_NAME = "hydra_plugins.ldyn"  # Hydra takes plugins from modules of this form only, and looks the module up
+
+
+def register_sweeper() -> None:
+    """Let Hydra know the sweeper that ``configs/hydra/sweeper/planned.yaml`` names."""
+    sys.modules[HYDRA_NAME] = sys.modules[__name__]
+    Plugins.instance().register(PlannedSweeper)
+
+
+class PlannedSweeper(Sweeper):
+    """A job is composed and validated where the command was typed; only jobs with work left reach the launcher."""
+
+    __module__ = HYDRA_NAME
+
+    def __init__(self, max_batch_size: int | None, params: Mapping[str, str] | None = None):
+        self._batch_size, self._params = max_batch_size, params or {}
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self._loader, self._settings = hydra_context.config_loader, config
+        self._launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> list[Sequence[JobReturn]]:
+        """Run what is to be run; raises SweepError where a job does not finish, after the others had their turn."""
+        directory, launcher = Path(str(self._settings.hydra.sweep.dir)), self._settings.hydra.launcher
+        auto = self._is_auto(arguments)
+        plan = plan_sweep(directory, self._wanted(arguments), sys.argv[1:], auto=auto)
+        jobs = plan.launched_with()
+        size = self._batch_size or len(jobs) or 1
+        batches = [jobs[first : first + size] for first in range(0, len(jobs), size)]
+        if faults := launcher_faults(launcher, directory, max(map(len, batches), default=0)):
+            raise ConfigError(faults)
+        write_sweep(directory, plan.sweep)
+        OmegaConf.save(self._settings, directory / "multirun.yaml")  # as Hydra's own sweepers do
+        print(f"ldyn: {plan.in_words()}; {directory}", file=sys.stderr)
+        returns: list[Sequence[JobReturn]] = []
+        for batch in batches:
+            with launching_explained(launcher, directory):
+                returns.append(self._launcher.launch(batch, initial_job_idx=sum(map(len, returns))))
+        conclude_sweep(directory, plan, [one for batch_returns in returns for one in batch_returns])
+        return returns
+
+    def _is_auto(self, arguments: list[str]) -> bool:
+        """Whether the sweep goes on with one before; raises ConfigError where it could not be found again."""
+        if any(key_of(word) == "run" for word in arguments):
+            found = "found a name with -m, whose jobs are numbered"
+            raise ConfigError([f"run: {found}; leave it out, hydra.sweep.dir=outputs/sweeps/NAME names the sweep"])
+        said = [word.partition("=")[2].strip("'\"") for word in arguments if key_of(word) == "resume"]
+        if said and said != [AUTO]:
+            found = f"found resume={said[-1]} with -m, expected resume=auto and the directory of the sweep"
+            raise ConfigError([f"resume: {found}, hydra.sweep.dir=outputs/sweeps/NAME"])
+        named = OmegaConf.to_container(self._settings.hydra.sweep, resolve=False)["dir"]  # type: ignore[index,call-overload]
+        if said and "${now" in str(named):
+            found = "found resume=auto, but the directory of the sweep is called by the time"
+            raise ConfigError(
+                [f"hydra.sweep.dir: {found}; expected hydra.sweep.dir=outputs/sweeps/NAME, always the same"]
+            )
+        return bool(said)
+
+    def _wanted(self, arguments: list[str]) -> list[tuple[list[str], RunConfig]]:
+        """The jobs with their configurations; all faults of all jobs are in one ConfigError."""
+        directories = [Path(one.path) for one in self._settings.hydra.runtime.config_sources if one.schema == "file"]
+        known, faults, wanted = list(experiments(directories)), dict[str, list[str]](), []
+        for overrides in self._expanded(arguments):
+            try:
+                wanted.append((overrides, new_config(self._composed(overrides), overrides, known)))
+            except ConfigError as error:
+                for fault in error.faults:
+                    faults.setdefault(fault, []).append(" ".join(overrides))
+        if faults:
+            raise ConfigError([f"{fault} (in {_counted(jobs)})" for fault, jobs in faults.items()])
+        return wanted
+
+    def _expanded(self, arguments: list[str]) -> Iterator[list[str]]:
+        """The overrides of each job, without those that the plan decides."""
+        from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+        words = [*(f"{key}={values}" for key, values in self._params.items()), *arguments]
+        overrides = OverridesParser.create(config_loader=self._loader).parse_overrides(words)
+        for job in BasicSweeper.split_arguments(overrides, None)[0]:
+            yield [word for word in job if key_of(word) not in ("resume", "run")]
+
+    def _composed(self, overrides: list[str]) -> DictConfig:
+        config = self._loader.load_sweep_config(self._settings, overrides)
+        HydraConfig.instance().set_config(config)  # for what refers to ${hydra:...}
+        with read_write(config), open_dict(config):
+            del config["hydra"]
+        return config
+
+
+def _counted(jobs: Sequence[str]) -> str:
+    return f"the job {jobs[0]}" if len(jobs) == 1 else f"{len(jobs)} jobs, the first: {jobs[0]}"

@@ -1,0 +1,1 @@
+"""The experiment: from a validated configuration to a finished run directory."""

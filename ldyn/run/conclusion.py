@@ -1,0 +1,53 @@
+"""The end of a run: its findings, its figures and its report; then what a person reads in the terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from ldyn.findings import find_all
+from ldyn.findings.table import findings_table
+from ldyn.records import Finding
+from ldyn.report import build_report
+from ldyn.run.manifest import Manifest, now
+from ldyn.store import Run, RunDirectory, read_run
+
+WIDTH_OF_LOGS = 160
+
+
+def conclude(
+    directory: RunDirectory, manifest: Manifest, *, with_report: bool = True
+) -> tuple[Sequence[Finding], Sequence[Path], Path | None]:
+    """Judge the claims, draw and write the report, all from the files of the run; findings, figures and the page."""
+    run = read_run(directory.path)
+    findings = find_all(run.trajectories, run.stages, run.planned_steps, run.tables)
+    directory.write_json("findings.json", findings)
+    manifest.update(status="finished", finished=now())
+    report = build_report(directory.path) if with_report else None
+    return findings, sorted((directory.path / "figures").glob("*.png")), report
+
+
+def print_results(run: Run) -> None:
+    """The findings table, where the time went, and where the report is."""
+    console = Console(width=None if sys.stdout.isatty() else WIDTH_OF_LOGS)
+    console.print(findings_table(run.findings))
+    console.print(time_table(run))
+    report = run.path / "report.html"
+    said = f"Report: {report}" if report.exists() else f"Report: not drawn yet; `ldyn report {run.path}` draws it"
+    console.print(said, soft_wrap=True)
+
+
+def time_table(run: Run) -> Table:
+    """Wall seconds of each part. Probing happens inside the stages, so it is counted in them as well."""
+    table = Table(title="Where the time went", title_justify="left")
+    table.add_column("part")
+    table.add_column("seconds", justify="right")
+    for part, seconds in run.manifest["seconds"].items():
+        inside = " (inside the stages)" if part == "probing" else ""
+        table.add_row(part + inside, f"{seconds:.1f}")
+    table.add_row("peak memory", f"{run.manifest['peak_memory_mib']:,} MiB")
+    return table

@@ -1,0 +1,126 @@
+"""What a run writes down about itself in ``manifest.json``, from its first moment on: code, versions, machine, time."""
+
+from __future__ import annotations
+
+import platform
+import resource
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from ldyn import __version__
+from ldyn.errors import Interrupted, RunDirectoryError
+from ldyn.store import RunDirectory
+from ldyn.store.directory import resume_note
+from ldyn.training.interrupts import signals_held_back
+
+SCHEMA_VERSION = 1
+PACKAGES = ("torch", "transformers", "trl", "accelerate", "datasets", "tokenizers", "numpy", "pyarrow", "hydra-core")
+
+
+class Manifest:
+    """The manifest of one run, rewritten atomically at every change, so that a crash leaves the last true state."""
+
+    def __init__(self, directory: RunDirectory, content: dict[str, Any]):
+        self._directory, self.content = directory, content
+
+    def update(self, **values: Any) -> None:
+        """Set top-level fields and write; a mapping is merged into the mapping that is there."""
+        for key, value in values.items():
+            merge = isinstance(value, dict) and isinstance(self.content.get(key), dict)
+            self.content[key] = {**self.content[key], **value} if merge else value
+        self.content["peak_memory_mib"] = max(peak_memory_mib(), self.content.get("peak_memory_mib", 0))
+        self._directory.write_json("manifest.json", self.content)
+
+    @contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        """Add the wall time of a part of the run to ``seconds[name]``; an interrupted part counts too."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.add_seconds(name, time.perf_counter() - started)
+            self.update()
+
+    def add_seconds(self, name: str, seconds: float) -> None:
+        """Add to ``seconds[name]`` without writing (for parts that come back often)."""
+        total = self.content.setdefault("seconds", {})
+        total[name] = round(total.get(name, 0.0) + seconds, 3)
+
+
+@contextmanager
+def recorded(directory: RunDirectory, content: dict[str, Any], next_step: str) -> Iterator[Manifest]:
+    """The manifest of a run that begins now with ``content``; an error on the way is written down before it passes.
+
+    next_step: what a user can do after an error, added to its message.
+    """
+    begun = {"status": "running", "started": now(), "counts": {}, "hashes": {}, "seconds": {}}
+    manifest = Manifest(directory, {**begun, **content, **describe_environment()})
+    manifest.update()
+    try:
+        yield manifest
+    except BaseException as error:
+        stopped = isinstance(error, (Interrupted, KeyboardInterrupt))
+        with signals_held_back(), suppress(RunDirectoryError):  # the disk may be full: the first error counts
+            manifest.update(status="interrupted" if stopped else "failed", error=f"{type(error).__name__}: {error}")
+        error.add_note(resume_note(directory.path, next_step))
+        raise
+
+
+def describe_environment() -> dict[str, Any]:
+    """Command line, git state of the code, versions of what it stands on, and the machine."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "command": " ".join([Path(sys.argv[0]).name, *map(shlex.quote, sys.argv[1:])]),
+        "git": git_state(),
+        "versions": {"ldyn": __version__, "python": platform.python_version(), **installed_versions()},
+        "machine": {"platform": platform.platform(), "processor": platform.machine()},
+    }
+
+
+def installed_versions() -> dict[str, str]:
+    """Version of each package of ``PACKAGES`` that is installed."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def git_state() -> dict[str, Any]:
+    """Commit of the checkout that this code runs from and whether it had changes; nulls where it is installed."""
+    root = Path(__file__).resolve().parents[1]
+    if not (root / ".git").exists():
+        return {"commit": None, "dirty": None}
+    commit = _git(root, "rev-parse", "HEAD")
+    return {"commit": commit, "dirty": bool(_git(root, "status", "--porcelain")) if commit else None}
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def peak_memory_mib() -> int:
+    """The most resident memory this process has had, in MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak // (1024 if sys.platform != "darwin" else 1024**2)
+
+
+def now() -> str:
+    """The time in UTC, to the second, ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

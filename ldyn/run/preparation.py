@@ -1,0 +1,65 @@
+"""What every run begins with: data, base model, and pairs and probes in tokens. Depends on the configuration alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from ldyn.config.schema import RunConfig
+from ldyn.data.encoder import Encoder
+from ldyn.data.sources import data_fingerprint, load_data
+from ldyn.models.base import BaseModel
+from ldyn.models.loading import load_base
+from ldyn.probes.builder import ProbeSet, probe_fingerprint
+from ldyn.processes.group import from_main, main_first
+from ldyn.records import EncodedPair, EncodedProbeExample, PreferenceData
+from ldyn.run.samples import Answering, observed_probes
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """``probes`` and ``encoded`` are the same probe examples, as text and in tokens.
+
+    hashes: of data, probes and base model, and which version of their source the data are. counts: what was read,
+    truncated and dropped.
+    """
+
+    data: PreferenceData
+    base: BaseModel
+    answering: Answering
+    probes: ProbeSet
+    pairs: Sequence[EncodedPair]
+    encoded: Sequence[EncodedProbeExample]
+    hashes: Mapping[str, str]
+    counts: Mapping[str, int]
+
+
+def prepare(config: RunConfig, timed: Callable[[str], AbstractContextManager[None]]) -> Prepared:
+    """Load or make everything, of several processes in the main one first; ``timed`` counts the time of each part."""
+    with timed("data"):
+        data = main_first(lambda: load_data(config.dataset, config.seed))
+    with timed("base"):
+        cache = config.paths.cache
+        base = main_first(lambda: load_base(config.model, corpus=data.corpus, seed=config.seed, cache_dir=cache))
+    with timed("probes"):
+        encoder = Encoder(base.tokenizer, config.dataset.encoding)
+        answering = Answering(base.tokenizer, encoder, data.checker, config.samples, config.seed)
+        probes = from_main(lambda: observed_probes(data, base, answering, config))
+        pairs = encoder.pairs(data.pairs)
+        encoded = [one for split, members in probes.examples.items() for one in encoder.probes(split, members)]
+    return Prepared(
+        data,
+        base,
+        answering,
+        probes,
+        pairs,
+        encoded,
+        hashes={
+            "data": data_fingerprint(data),
+            **({"data_version": data.version} if data.version else {}),
+            "probes": probe_fingerprint(probes.examples),
+            "base_model": base.fingerprint,
+        },
+        counts={**data.counts, **probes.counts, **encoder.counts, "training_pairs": len(pairs)},
+    )

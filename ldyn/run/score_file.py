@@ -1,0 +1,168 @@
+"""Score the probes of a file with one model: read, encode, score; the rows have the trajectory table's columns."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+import torch
+import transformers
+from rich.box import SIMPLE_HEAD
+from rich.markup import escape
+from rich.table import Table
+from torch import nn
+from transformers import PreTrainedModel
+
+from ldyn.data.encoder import Encoder, EncodingConfig
+from ldyn.data.files import read_probe_examples
+from ldyn.errors import DataError, ModelError
+from ldyn.models.pretrained import load_pretrained
+from ldyn.models.settings import PretrainedConfig
+from ldyn.probes.budget import Tokens
+from ldyn.probes.scorer import nonfinite_scores, score_probes
+from ldyn.records import Moment, ProbeScore
+from ldyn.store.files import write_atomically
+from ldyn.store.schema import is_measured, table_of_scores, to_bytes
+
+Device = Literal["auto", "cpu", "cuda"]
+
+MAX_TOKENS = 512  # of prompt and response, as in the paper
+MOMENT = Moment(stage="score", algorithm="none", step=0, examples_seen=0, epoch=0.0)
+MEANS_SHOWN = {
+    "n_tokens": "tokens",
+    "logp": "log π(y|x)",
+    "logp_per_token": "per token",
+    "logp_argmax": "log π(y*)",
+    "entropy": "entropy",
+}
+LEGEND = "log π: sums over response tokens, in nats; y* is the most likely token at each position of the response"
+_ORIGIN_KEY = b"ldyn.score"
+_NAMES_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class ScoredFile:
+    """The scores of one probe file by one model. ``flagged``: those on which a logit was not finite, without numbers.
+
+    counts: what the encoder cut or dropped. origin: model, fingerprint, probe file and encoding, kept in the file.
+    """
+
+    scores: Sequence[ProbeScore]
+    flagged: Sequence[ProbeScore]
+    counts: Mapping[str, int]
+    origin: Mapping[str, Any]
+
+    def write(self, path: Path) -> None:
+        """Write the trajectory table; ``origin`` is in the file's metadata. Raises RunDirectoryError if it cannot."""
+        table = table_of_scores(MOMENT, self.scores)
+        metadata = {**table.schema.metadata, _ORIGIN_KEY: json.dumps(self.origin)}
+        write_atomically(path, to_bytes(table.replace_schema_metadata(metadata)))
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader must know of the means: what was cut, dropped or left out."""
+        of_reason = {name: sum(n for key, n in self.counts.items() if f".{name}" in key) for name in _REASONS}
+        notes = [f"{number} {_REASONS[name]}" for name, number in of_reason.items() if number]
+        if self.flagged:
+            first = ", ".join(f"{s.probe} of {s.split} {s.example_id}" for s in self.flagged[:_NAMES_SHOWN])
+            notes.append(f"{len(self.flagged)} responses without numbers, as a logit is not finite (first: {first})")
+        return [*notes, LEGEND]
+
+
+_REASONS = {
+    "truncated_prompt": "prompts cut to the limit (--max-prompt-tokens)",
+    "truncated_response": "responses cut to the limit (--max-tokens less --max-prompt-tokens)",
+    "empty_response": "responses without a token left out",
+    "unknown_tokens": "tokens unknown to the tokenizer",
+}
+
+
+@dataclass(frozen=True)
+class TokenLimits:
+    """As in EncodingConfig. What is None follows the model: 512 tokens or its context, half of it for the prompt."""
+
+    max_prompt_tokens: int | None = None
+    max_tokens: int | None = None
+    keep_prompt: Literal["start", "end"] = "end"
+
+    def encoding(self, model: PreTrainedModel) -> EncodingConfig:
+        """Raises ValueError where no room is left for a response."""
+        context = getattr(model.config.get_text_config(), "max_position_embeddings", None) or MAX_TOKENS
+        max_tokens = self.max_tokens or min(MAX_TOKENS, context)
+        return EncodingConfig(self.max_prompt_tokens or max_tokens // 2, max_tokens, self.keep_prompt)
+
+
+def score_file(
+    model_config: PretrainedConfig, probes: Path, limits: TokenLimits, token_budget: Tokens, device: Device = "auto"
+) -> ScoredFile:
+    """Score every response of ``probes`` (a .jsonl file, or a directory of the paper's layout).
+
+    Raises DataError for a file that cannot be read or scored, ModelError for a model that cannot be loaded or whose
+    logits are finite nowhere. The file is read before any weight is loaded.
+    """
+    examples = read_probe_examples(probes)
+    where = find_device(device)
+    transformers.utils.logging.disable_progress_bar()
+    base = load_pretrained(model_config, corpus=(), seed=0)
+    nn.Module.to(base.model, where)
+    encoding = _encoding(limits, base.model)
+    encoder = Encoder(base.tokenizer, encoding)
+    encoded = [example for split, members in examples.items() for example in encoder.probes(split, members)]
+    scores = score_probes(base.model, encoded, token_budget=token_budget, pad_id=int(base.tokenizer.pad_token_id))
+    flagged = nonfinite_scores(scores)
+    if len(flagged) == len(scores):
+        raise ModelError(f"No logit of {model_config.name_or_path} is finite; its weights are broken: load others.")
+    origin = {
+        "model": model_config.name_or_path,
+        "revision": model_config.revision,
+        "dtype": model_config.dtype,
+        "fingerprint": base.fingerprint,
+        "probes": str(probes),
+        "encoding": asdict(encoding),
+    }
+    return ScoredFile(scores, flagged, encoder.counts, origin)
+
+
+def _encoding(limits: TokenLimits, model: PreTrainedModel) -> EncodingConfig:
+    try:
+        return limits.encoding(model)
+    except ValueError as error:
+        raise DataError(f"{error} (--max-tokens, --max-prompt-tokens).") from error
+
+
+def find_device(wanted: Device) -> torch.device:
+    """Where to compute: "auto" takes a GPU where there is one. Raises ModelError if there is none and it is wanted."""
+    has_gpu = torch.cuda.is_available()
+    if wanted == "cuda" and not has_gpu:
+        raise ModelError("--device is cuda, but torch sees no GPU here; leave it out, or use --device cpu.")
+    return torch.device("cuda" if has_gpu and wanted != "cpu" else "cpu")
+
+
+def means(scores: Sequence[ProbeScore]) -> pd.DataFrame:
+    """Means over examples with numbers, by split and probe in the order in which these come; ``n`` counts them."""
+    frame = pd.DataFrame([asdict(score) for score in scores if is_measured(score)])
+    frame["logp_per_token"] = frame["logp"] / frame["n_tokens"]
+    grouped = frame.groupby(["split", "probe"], sort=False)
+    return grouped[list(MEANS_SHOWN)].mean().assign(n=grouped.size()).reset_index()
+
+
+def means_tables(scored: ScoredFile) -> Iterator[Table]:
+    """The means for a terminal, one table for each split."""
+    for split, of_split in means(scored.scores).groupby("split", sort=False):
+        table = Table(
+            title=escape(f"Mean scores, {split}"), title_justify="left", box=SIMPLE_HEAD, collapse_padding=True
+        )
+        table.add_column("probe", no_wrap=True)
+        for column in ("n", *MEANS_SHOWN.values()):
+            table.add_column(column, justify="right")
+        for row in of_split.to_dict("records"):
+            table.add_row(row["probe"], str(row["n"]), f"{row['n_tokens']:.1f}", *_three_digits(row))
+        yield table
+
+
+def _three_digits(row: Mapping[Hashable, Any]) -> Iterator[str]:
+    yield from (f"{row[name]:.3f}" for name in MEANS_SHOWN if name != "n_tokens")

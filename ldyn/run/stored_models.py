@@ -1,0 +1,108 @@
+"""Who answers: the base and the stages of a run, a local model directory, or a model of the hub."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from ldyn.config.loading import load_config
+from ldyn.config.schema import RunConfig
+from ldyn.data.sources import load_data
+from ldyn.errors import RunDirectoryError, expected_one_of
+from ldyn.models.loading import load_base
+from ldyn.models.pretrained import Loaded, load_pretrained
+from ldyn.models.settings import PretrainedConfig
+from ldyn.store.reader import find_run
+from ldyn.training.checkpoints import final_directory
+
+BASE = "base"
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A run directory, finished or not, with its configuration."""
+
+    path: Path
+    config: RunConfig
+
+    @property
+    def stages(self) -> list[str]:
+        """The base, and the stages whose last weights are there, in the order in which they ran."""
+        names = self.config.stages
+        return [BASE, *(name for name in names if final_directory(self.path / "checkpoints" / name).is_dir())]
+
+
+@dataclass(frozen=True)
+class Respondent:
+    """A model that answers. ``load`` is called when it is its turn; ``run`` is where it comes from, if from a run."""
+
+    name: str
+    stage: str
+    load: Callable[[], Loaded]
+    run: StoredRun | None = None
+
+
+def find_respondents(words: Sequence[str]) -> list[Respondent]:
+    """What each word means: RUN (its base and all its stages), RUN:STAGE, the directory of a saved model, a hub name.
+
+    Raises RunDirectoryError for a run without the stage, before any weight is loaded; ModelError comes with ``load``.
+    """
+    found = [respondent for word in words for respondent in _respondents(word)]
+    labels = [respondent.stage for respondent in found]
+    if len(set(labels)) == len(labels):
+        return found
+    return [Respondent(one.name, one.name, one.load, one.run) for one in found]  # two runs have stages of one name
+
+
+def _respondents(word: str) -> Iterator[Respondent]:
+    path, _, stage = word.rpartition(":")
+    if _is_run(word):
+        run = _stored_run(Path(word))
+        yield from (_of_run(run, name, f"{word}:{name}") for name in run.stages)
+    elif path and _is_run(path):
+        run = _stored_run(Path(path))
+        if stage not in run.stages:
+            expected = expected_one_of(stage, run.stages)
+            raise RunDirectoryError(f"The run {path} has no finished stage {stage!r}; {expected}.")
+        yield _of_run(run, stage, word)
+    else:
+        yield Respondent(word, word, lambda: _loaded(word))
+
+
+def _is_run(word: str) -> bool:
+    path = Path(word)
+    return any((directory / "manifest.json").is_file() for directory in (path, path.with_name(f"{path.name}.partial")))
+
+
+def _stored_run(path: Path) -> StoredRun:
+    directory = find_run(path)
+    stored = directory / "config.yaml"
+    if not stored.is_file():
+        raise RunDirectoryError(
+            f"The run {directory} has no config.yaml, which says how it asks. Copy the directory again."
+        )
+    return StoredRun(directory, load_config(yaml.safe_load(stored.read_text(encoding="utf-8"))))
+
+
+def _of_run(run: StoredRun, stage: str, name: str) -> Respondent:
+    return Respondent(name, stage, lambda: _base_of(run) if stage == BASE else _stage_of(run, stage), run)
+
+
+def _stage_of(run: StoredRun, stage: str) -> Loaded:
+    return _loaded(str(final_directory(run.path / "checkpoints" / stage)))
+
+
+def _base_of(run: StoredRun) -> Loaded:
+    """From the cache; a tiny base that is no longer there is pretrained once more."""
+    config = run.config
+    corpus = load_data(config.dataset, config.seed).corpus
+    base = load_base(config.model, corpus=corpus, seed=config.seed, cache_dir=config.paths.cache)
+    return base.model, base.tokenizer
+
+
+def _loaded(name_or_path: str) -> Loaded:
+    base = load_pretrained(PretrainedConfig(name_or_path), corpus=(), seed=0)
+    return base.model, base.tokenizer

@@ -1,0 +1,147 @@
+"""Whose answers win in a run: every preference arm against the first one, at every moment that both have kept.
+
+A moment is a number of updates: 0 (the weights that the arm starts from), the snapshots that its stages kept, and the
+end. The answers go into ``wins_answers.jsonl``, in the form of samples.jsonl and called by their weights ("sft",
+"dpo@2": dpo after 2 epochs, "dpo"), so that `ldyn judge` can ask others later; the verdicts into ``wins.parquet``.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pandas as pd
+from torch import nn
+from transformers import PreTrainedModel
+
+from ldyn.answers.answer_cache import AnswerCache
+from ldyn.answers.api import ApiModel
+from ldyn.answers.pairwise.answers import AnswerSet, answer_set, contests_between
+from ldyn.answers.pairwise.chat import ChatPairJudge, read_template
+from ldyn.answers.pairwise.contest import PairJudge, judge_contests
+from ldyn.answers.pairwise.named import API, MODEL, judge_on_this_machine
+from ldyn.answers.pairwise.settings import WinsConfig
+from ldyn.answers.pairwise.wins import Match, win_rows
+from ldyn.answers.samples import Decoding, SamplePrompt, sample_rows
+from ldyn.config.schema import RunConfig
+from ldyn.data.rows import draw
+from ldyn.data.seeding import seeded_random
+from ldyn.findings.arms import PreferenceArm, arms_of
+from ldyn.run.preparation import Prepared
+from ldyn.run.score_file import find_device
+from ldyn.run.session import Session
+from ldyn.run.stages import stage_weights
+from ldyn.training.checkpoints import snapshot_steps
+from ldyn.training.snapshots import snapshot_weights
+from ldyn.training.stage import StageLength, StagePlan
+
+ANSWERS_FILE = "wins_answers.jsonl"
+LARGE = (MODEL, "reward_model:")
+"""Judges that take memory: they are loaded when they judge."""
+
+
+@dataclass(frozen=True)
+class ArmMoment:
+    """An arm after ``step`` updates; ``weights`` names its weights, ``load`` has them."""
+
+    step: int
+    epoch: float
+    weights: str
+    load: Callable[[], PreTrainedModel]
+
+
+def check_judges(config: RunConfig) -> None:
+    """Raises an LdynError, before anything is trained, where a judge lacks its key or cannot be imported."""
+    for name in config.wins.judges if config.wins else ():
+        if not name.startswith(LARGE):
+            _judge(name, config)
+
+
+def hold_contests(config: RunConfig, plans: Sequence[StagePlan], prepared: Prepared, session: Session) -> None:
+    """Let all arms answer, judge, and write answers and verdicts into the directory of the run."""
+    assert config.wins is not None
+    arms = {arm.name: list(_moments(arm, plans, prepared, session)) for arm in arms_of([plan.info for plan in plans])}
+    prompts = _prompts(config.wins, prepared, config.seed)
+    by_weights = {moment.weights: moment for moments in arms.values() for moment in moments}
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for number, (weights, moment) in enumerate(by_weights.items(), start=1):
+        print(f"{len(prompts)} answers of {weights} ({number} of {len(by_weights)})", file=sys.stderr)
+        rows[weights] = _answers(moment, prompts, prepared)
+    lines = [json.dumps(row, ensure_ascii=False) + "\n" for one in rows.values() for row in one]
+    session.directory.write_text(ANSWERS_FILE, "".join(lines))
+    answers = {weights: answer_set(weights, "greedy", found) for weights, found in rows.items()}
+    session.directory.write_table("wins", pd.DataFrame(_verdicts(config, _matches(arms), answers)))
+
+
+def _moments(
+    arm: PreferenceArm, plans: Sequence[StagePlan], prepared: Prepared, session: Session
+) -> Iterator[ArmMoment]:
+    """The rounds of an arm are one long stage: updates and epochs are counted through."""
+    start, base, by_name = arm.first.start, prepared.base, {plan.info.name: plan for plan in plans}
+    yield ArmMoment(0, 0.0, start, partial(stage_weights, start, base, session))
+    before, epochs_before = 0, 0.0
+    for plan in (by_name[info.name] for info in arm.rounds):
+        name, length = plan.info.name, StageLength.of(plan, len(prepared.pairs))
+        for step in snapshot_steps(session.stage_directory(name)):
+            epoch = length.moment(plan.info, step).epoch
+            load = partial(snapshot_weights, plan, step, base, session.stage_directory)
+            if step < length.total_steps:
+                yield ArmMoment(before + step, epochs_before + epoch, f"{name}@{epoch:.4g}", load)
+        before += length.total_steps
+        epochs_before += length.moment(plan.info, length.total_steps).epoch
+        yield ArmMoment(before, epochs_before, name, partial(stage_weights, name, base, session))
+
+
+def _prompts(config: WinsConfig, prepared: Prepared, seed: int) -> list[SamplePrompt]:
+    """Every question that the data has for probing, more than are probed where ``probes`` asks for fewer."""
+    return [
+        SamplePrompt(split, one.example_id, one.prompt, prepared.answering.encoder.prompt(one.prompt, one.turns))
+        for split, examples in prepared.data.probes.items()
+        for one in draw(examples, config.examples, seeded_random(seed, "wins", split))[0]
+    ]
+
+
+def _answers(moment: ArmMoment, prompts: Sequence[SamplePrompt], prepared: Prepared) -> list[dict[str, Any]]:
+    answering, model = prepared.answering, moment.load()
+    nn.Module.to(model, find_device("auto"))
+    greedily = Decoding(answering.settings.max_new_tokens)
+    tokenizer, checker = answering.tokenizer, answering.checker
+    return sample_rows(model, tokenizer, prompts, greedily, stage=moment.weights, checker=checker)
+
+
+def _matches(arms: Mapping[str, Sequence[ArmMoment]]) -> Iterator[tuple[Match, str, str]]:
+    """Every arm against the first after equally many epochs, with the names of both sides' weights."""
+    (baseline, of_baseline), *others = arms.items()
+    by_epoch = {round(moment.epoch, 6): moment for moment in of_baseline}
+    for arm, moments in others:
+        for moment in moments:
+            other = by_epoch.get(round(moment.epoch, 6))
+            if other is not None and other.weights != moment.weights:
+                yield Match(arm, baseline, moment.step, moment.epoch), moment.weights, other.weights
+
+
+def _verdicts(
+    config: RunConfig, matches: Iterable[tuple[Match, str, str]], answers: Mapping[str, AnswerSet]
+) -> list[dict[str, Any]]:
+    assert config.wins is not None
+    contests = [(match, contests_between(answers[arm], answers[base])[0]) for match, arm, base in matches]
+    rows = []
+    for name in config.wins.judges:
+        judge = _judge(name, config)
+        for match, of_match in contests:
+            rows += win_rows(match, name, judge_contests(judge, of_match))
+    return rows
+
+
+def _judge(name: str, config: RunConfig) -> PairJudge:
+    """As in `ldyn judge`; what language models answer is kept in the cache, so that nothing is asked twice."""
+    assert config.wins is not None
+    cache, template = AnswerCache(config.paths.cache / "answers"), config.wins.template
+    if name == API:
+        assert config.wins.api is not None
+        return ChatPairJudge(ApiModel(config.wins.api, cache), read_template(template))
+    return judge_on_this_machine(name, template=template, cache=cache, device=str(find_device("auto")), progress=None)

@@ -1,0 +1,177 @@
+"""The trajectory table: its columns, their types, its version, and the checks made when it is read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ldyn.errors import RunDirectoryError
+from ldyn.records import TRAJECTORY_COLUMNS, Moment, ProbeScore
+
+SCHEMA_VERSION = 1
+
+_VERSION_KEY = b"ldyn.schema_version"
+METADATA = {_VERSION_KEY: str(SCHEMA_VERSION).encode()}
+_IMPORTED_KEY = b"ldyn.imported"
+"""Marks a table made of someone else's logs, which did not measure everything."""
+TEXT = pa.dictionary(pa.int32(), pa.string())
+_TEXT_COLUMNS = ("stage", "algorithm", "split", "example_id", "probe")
+_WHOLE_COLUMNS = ("step", "examples_seen", "n_tokens")
+_MOMENT_COLUMNS = ("stage", "algorithm", "step", "examples_seen", "epoch")
+MEASURES = tuple(name for name in TRAJECTORY_COLUMNS if name not in (*_TEXT_COLUMNS, *_WHOLE_COLUMNS, "epoch"))
+"""What is measured of a response. A row has all of them, or none (null) where a logit was not finite.
+
+In an imported table, what was not measured of a probe in a stage is null in all of its rows.
+"""
+_NOT_LOGGED = ("epoch", "n_tokens")
+"""Null in all rows of an imported table whose logs do not tell them."""
+_NAMES_SHOWN = 3
+
+
+def _type_of(column: str) -> pa.DataType:
+    if column in _TEXT_COLUMNS:
+        return TEXT
+    return pa.int64() if column in _WHOLE_COLUMNS else pa.float64()
+
+
+SCHEMA = pa.schema(
+    [pa.field(name, _type_of(name), nullable=name in (*MEASURES, *_NOT_LOGGED)) for name in TRAJECTORY_COLUMNS],
+    metadata=METADATA,
+)
+
+
+def table_of_scores(moment: Moment, scores: Sequence[ProbeScore]) -> pa.Table:
+    """One row for each score, in the order given; its measures are empty where any of them is not finite.
+
+    Raises RunDirectoryError for a response scored twice.
+    """
+    _check_unique(moment, scores)
+    columns = {name: [getattr(moment, name)] * len(scores) for name in _MOMENT_COLUMNS}
+    columns |= {name: [getattr(score, name) for score in scores] for name in TRAJECTORY_COLUMNS if name not in columns}
+    flagged = [not is_measured(score) for score in scores]
+    for name in MEASURES:
+        columns[name] = [None if flag else value for flag, value in zip(flagged, columns[name], strict=True)]
+    return pa.table({name: columns[name] for name in TRAJECTORY_COLUMNS}, schema=SCHEMA)
+
+
+def scores_of_table(table: pa.Table) -> tuple[Moment, list[ProbeScore]]:
+    """The moment and the scores of which `table_of_scores` made ``table``; NaN for every empty measure."""
+    rows: list[dict[str, Any]] = [
+        {name: math.nan if value is None else value for name, value in row.items()} for row in table.to_pylist()
+    ]
+    moment = Moment(**{name: rows[0][name] for name in _MOMENT_COLUMNS})
+    return moment, [ProbeScore(**{name: row[name] for name in row if name not in _MOMENT_COLUMNS}) for row in rows]
+
+
+def imported_table(frame: pd.DataFrame) -> pa.Table:
+    """The table of rows that come from someone else's logs; columns that ``frame`` lacks are null."""
+    table = pa.Table.from_pandas(frame.reindex(columns=list(TRAJECTORY_COLUMNS)), schema=SCHEMA, preserve_index=False)
+    return table.replace_schema_metadata({**METADATA, _IMPORTED_KEY: b"yes"})
+
+
+def table_of_log(rows: Sequence[dict[str, float | int | str]], metrics: Sequence[str]) -> pa.Table:
+    """The training log: stage, step, then each of ``metrics``, null where a row has none."""
+    fields = [pa.field("stage", TEXT), pa.field("step", pa.int64())]
+    fields += [pa.field(name, pa.float64()) for name in metrics]
+    columns = {field.name: [row.get(field.name) for row in rows] for field in fields}
+    return pa.table(columns, schema=pa.schema(fields, metadata=METADATA))
+
+
+def frame_to_bytes(frame: pd.DataFrame) -> bytes:
+    """A table besides the trajectories, as a Parquet file of this version of the schema."""
+    return to_bytes(pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(METADATA))
+
+
+def to_bytes(table: pa.Table) -> bytes:
+    """The table as a Parquet file; equal tables give equal bytes."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table.unify_dictionaries().combine_chunks(), sink, compression="zstd")
+    return bytes(sink.getvalue().to_pybytes())
+
+
+def read_trajectory_file(path: Path) -> pa.Table:
+    """Read and check one file of the trajectory table; raises RunDirectoryError saying what is wrong with it."""
+    table = read_table(path)
+    missing = [name for name in TRAJECTORY_COLUMNS if name not in table.column_names]
+    if missing:
+        raise RunDirectoryError(f"{path} lacks the columns {missing}; it has {table.column_names}. {_REMAKE}")
+    imported = _IMPORTED_KEY in (table.schema.metadata or {})
+    table = table.select(list(TRAJECTORY_COLUMNS))
+    needed = [name for name in TRAJECTORY_COLUMNS if name not in (*MEASURES, *(_NOT_LOGGED if imported else ()))]
+    empty = [name for name in needed if table.column(name).null_count]
+    if empty:
+        raise RunDirectoryError(f"{path} has empty cells in the columns {empty}; only measures may be empty. {_REMAKE}")
+    torn = _torn_if_imported(table) if imported else _torn(table)
+    if torn:
+        raise RunDirectoryError(f"{path} has rows with some of the measures {torn} empty only. {_REMAKE}")
+    try:
+        return table.cast(SCHEMA)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise RunDirectoryError(f"{path} has a column of a wrong type ({error}). {_REMAKE}") from error
+
+
+def _torn(table: pa.Table) -> list[str]:
+    """The measures that some rows have without the others, or lack with them."""
+    unmeasured = table.column(MEASURES[0]).is_null()
+    torn = [name for name in MEASURES if table.column(name).is_null() != unmeasured]
+    return [MEASURES[0], *torn] if torn else []
+
+
+def _torn_if_imported(table: pa.Table) -> list[str]:
+    """The measures that some rows of a probe in a stage have and others lack, rows without any number left aside."""
+    present = pd.DataFrame({name: table.column(name).is_valid().to_pandas() for name in MEASURES})
+    groups = [table.column(name).cast(pa.string()).to_pandas() for name in ("stage", "probe")]
+    shares = present.astype(float).where(present.any(axis=1)).groupby(groups).mean()
+    return [name for name in MEASURES if shares[name].between(0, 1, inclusive="neither").any()]
+
+
+def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read a Parquet file written by this version of the schema, or some columns of it."""
+    try:
+        table = pq.read_table(path, columns=None if columns is None else list(columns))
+    except (pa.ArrowInvalid, OSError) as error:
+        raise RunDirectoryError(f"{path} cannot be read as Parquet ({error}). {_REMAKE}") from error
+    found = (table.schema.metadata or {}).get(_VERSION_KEY)
+    if found != METADATA[_VERSION_KEY]:
+        version = "no schema version" if found is None else f"schema version {found.decode()}"
+        advice = "read it with the version of ldyn that wrote it"
+        raise RunDirectoryError(f"{path} has {version}, expected {SCHEMA_VERSION}: {advice}.")
+    return table
+
+
+_REMAKE = "Copy the file from the run again, or resume or repeat the run."
+
+
+def is_measured(score: ProbeScore) -> bool:
+    """Whether every number of ``score`` is finite."""
+    return all(math.isfinite(getattr(score, name)) for name in MEASURES)
+
+
+def flagged_note(moment: Moment, scores: Sequence[ProbeScore]) -> str:
+    """Which of ``scores`` could not be measured, in words; empty if all could."""
+    flagged = [f"{s.probe} of {s.split} example {s.example_id}" for s in scores if not is_measured(s)]
+    if not flagged:
+        return ""
+    more = f" and {len(flagged) - _NAMES_SHOWN} more" if len(flagged) > _NAMES_SHOWN else ""
+    return (
+        f"A logit was not finite on {len(flagged)} of {len(scores)} responses at step {moment.step} of stage "
+        f"{moment.stage}: {', '.join(flagged[:_NAMES_SHOWN])}{more}. Their rows are kept without numbers. If there are "
+        "more at every step, the model diverges: lower the learning rate."
+    )
+
+
+def _check_unique(moment: Moment, scores: Sequence[ProbeScore]) -> None:
+    seen: set[tuple[str, str, str]] = set()
+    for score in scores:
+        key = (score.split, score.example_id, score.probe)
+        if key in seen:
+            what = f"{score.probe} of {score.split} example {score.example_id} was scored twice"
+            advice = "give every example of a split an id of its own"
+            raise RunDirectoryError(f"{what} at step {moment.step} of stage {moment.stage}: {advice}.")
+        seen.add(key)

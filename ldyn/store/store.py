@@ -1,0 +1,166 @@
+"""The store of a running experiment: one Parquet part for each moment, one log file for each stage.
+
+Layout, inside the run directory (see ``ldyn.store.parts``)::
+
+    parts/00-sft/00000040.parquet        the scores of one moment
+    parts/00-sft/log.jsonl               one JSON object for each row logged
+    per_token/00-sft/00000040.parquet    its token records, if they were asked for
+
+The canonical order of the table is: stages by the order in which they began, then steps, then rows as they were
+appended; nothing else, neither the clock nor a resume, has a say in it. Parts are written atomically, so the directory
+can be read at any moment. Once merged, the files ``trajectories.parquet`` and ``train_log.parquet`` hold the same
+rows; a change to the parts removes them first, so they are never out of date. Token records stay in parts.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from ldyn.errors import RunDirectoryError
+from ldyn.records import Moment, ProbeScore, TokenRecord
+from ldyn.store.files import append_durably, explained, write_atomically
+from ldyn.store.layout import PARTS_DIR, TRAIN_LOG_FILE, TRAJECTORIES_FILE
+from ldyn.store.parts import Parts, stage_of
+from ldyn.store.schema import (
+    SCHEMA,
+    flagged_note,
+    read_trajectory_file,
+    scores_of_table,
+    table_of_log,
+    table_of_scores,
+    to_bytes,
+)
+from ldyn.store.tokens import RECORDS_DIR, records_in, table_of_tokens
+
+LOG_FILE = "log.jsonl"
+LOG_METRICS = ("loss", "grad_norm", "learning_rate", "margin", "reward_chosen", "reward_rejected", "accuracy")
+
+
+class TrajectoryStore:
+    """Everything measured by a run so far. Opening it on the directory of a killed run goes on where that run
+    stopped.
+    """
+
+    def __init__(self, directory: Path):
+        self.directory = directory
+        self._scores, self._tokens = Parts(directory / PARTS_DIR), Parts(directory / RECORDS_DIR)
+
+    def append(self, moment: Moment, scores: Sequence[ProbeScore], tokens: Sequence[TokenRecord] = ()) -> None:
+        """Store what was measured at one moment, atomically; the same moment scored again replaces the first.
+
+        A score that is not finite becomes a row with empty numbers, and a warning names it. Raises RunDirectoryError
+        for a doubled score or a disk without room.
+        """
+        content = to_bytes(table_of_scores(moment, scores))
+        note = flagged_note(moment, scores)
+        if note:
+            warnings.warn(note, stacklevel=2)
+        self._drop_merged()
+        if tokens:  # first, so that a moment that has scores has its tokens, too
+            write_atomically(self._tokens.path(moment.stage, moment.step), to_bytes(table_of_tokens(moment, tokens)))
+        write_atomically(self._scores.path(moment.stage, moment.step), content)
+
+    def append_log(self, stage: str, rows: Sequence[Mapping[str, float]]) -> None:
+        """Store rows of the training log, each with its ``step`` and any metrics."""
+        if not rows:
+            return
+        without = [dict(row) for row in rows if "step" not in row]
+        if without:
+            raise RunDirectoryError(f"A row of the training log of stage {stage} has no step: {without[0]}. Add it.")
+        self._drop_merged()
+        path = self._scores.stage_directory(stage) / LOG_FILE
+        if _has_torn_end(path):
+            _rewrite_log(path, read_log(path))
+        append_durably(path, _lines(rows))
+
+    def steps(self, stage: str) -> list[int]:
+        """The steps of ``stage`` at which probes were scored, ascending; empty for a stage that has none."""
+        return self._scores.steps(stage)
+
+    def scored(self, stage: str) -> list[tuple[Moment, list[ProbeScore]]]:
+        """What was scored at each moment of ``stage``, by ascending step; a score without numbers has NaN."""
+        return [scores_of_table(read_trajectory_file(self._scores.path(stage, step))) for step in self.steps(stage)]
+
+    def log(self, stage: str) -> list[dict[str, Any]]:
+        """The rows of the training log of ``stage``, in the order logged."""
+        return read_log(self._scores.stage_directory(stage) / LOG_FILE)
+
+    def start_tokens(self, stage: str) -> list[TokenRecord]:
+        """The token records of ``stage`` before its first update; empty where there are none."""
+        path = self._tokens.path(stage, 0)
+        return records_in(path) if path.exists() else []
+
+    def discard_after(self, stage: str, step: int) -> None:
+        """Go back to ``step`` of ``stage``: drop its later parts and log rows, and all of the stages begun after it.
+
+        ``step`` -1 drops the whole stage. A stage that has nothing stored is left as it is. Safe to repeat when killed.
+        """
+        self._drop_merged()
+        self._tokens.discard_after(stage, step)
+        self._scores.discard_after(stage, step)
+        log = self._scores.stage_directory(stage) / LOG_FILE
+        if log.exists():
+            _rewrite_log(log, [row for row in read_log(log) if row["step"] <= step])
+
+    def publish(self) -> None:
+        """Merge the parts into ``trajectories.parquet`` and ``train_log.parquet``.
+
+        The parts stay until the directory itself is published: a run killed before may have to go back to an earlier
+        step.
+        """
+        write_atomically(self.directory / TRAIN_LOG_FILE, to_bytes(merged_log(self.directory)))
+        write_atomically(self.directory / TRAJECTORIES_FILE, to_bytes(merged_trajectories(self.directory)))
+
+    def _drop_merged(self) -> None:
+        for name in (TRAJECTORIES_FILE, TRAIN_LOG_FILE):
+            with explained(self.directory / name):
+                (self.directory / name).unlink(missing_ok=True)
+
+
+def merged_trajectories(directory: Path) -> pa.Table:
+    """All parts of a run in the canonical order; a table without rows where there are none."""
+    tables = [read_trajectory_file(part) for part in Parts(directory / PARTS_DIR).all_files()]
+    return pa.concat_tables(tables) if tables else SCHEMA.empty_table()
+
+
+def merged_log(directory: Path) -> pa.Table:
+    """All rows logged, by stage and in the order logged; the usual metrics first, then the others by name."""
+    stages = Parts(directory / PARTS_DIR).stage_directories()
+    rows = [{"stage": stage_of(stage), **row} for stage in stages for row in read_log(stage / LOG_FILE)]
+    logged = {name for row in rows for name in row} - {"stage", "step"}
+    metrics = [name for name in LOG_METRICS if name in logged] + sorted(logged - set(LOG_METRICS))
+    return table_of_log(rows, metrics)
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """The rows of one stage's log; a last line torn by a crash is left out."""
+    return list(_whole_rows(path)) if path.exists() else []
+
+
+def _whole_rows(path: Path) -> Iterator[dict[str, Any]]:
+    for line in path.read_bytes().split(b"\n")[:-1]:  # what follows the last newline was not written to its end
+        yield json.loads(line)
+
+
+def _has_torn_end(path: Path) -> bool:
+    if not path.exists() or path.stat().st_size == 0:
+        return False
+    with path.open("rb") as stream:
+        stream.seek(-1, 2)
+        return stream.read() != b"\n"
+
+
+def _rewrite_log(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
+    write_atomically(path, _lines(rows))
+
+
+def _lines(rows: Sequence[Mapping[str, float]]) -> bytes:
+    # Python writes the shortest text that gives the same float64 back, so going through text loses nothing.
+    numbers = [{name: float(value) for name, value in row.items()} | {"step": int(row["step"])} for row in rows]
+    return "".join(json.dumps(row) + "\n" for row in numbers).encode()

@@ -1,0 +1,346 @@
+"""The API client against an endpoint on this machine that is slow, fails, limits rates, lies or hangs up."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from stand_in import Reply, StandIn, failed, said
+
+from ldyn.answers.answer_cache import AnswerCache
+from ldyn.answers.api import ApiConfig, ApiModel
+from ldyn.answers.api.budget import Spent, estimate
+from ldyn.answers.api.responses import asked_wait
+from ldyn.answers.chats import REFUSED, ChatRequest
+from ldyn.errors import ApiError, BudgetReached
+
+KEY = "sk-a-very-secret-key-0123456789"
+
+
+def asking(text: str, **changes: Any) -> ChatRequest:
+    return ChatRequest((("user", text),), **changes)
+
+
+REQUESTS = [asking(f"question {number}") for number in range(12)]
+
+
+@pytest.fixture(autouse=True)
+def _key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LDYN_TEST_KEY", KEY)
+
+
+def model_at(stand_in: StandIn, directory: Path, **settings: Any) -> ApiModel:
+    defaults = {"key_variable": "LDYN_TEST_KEY", "backoff_seconds": 0.01, "timeout_seconds": 5.0, "retries": 3}
+    return ApiModel(ApiConfig("toy", stand_in.url, **{**defaults, **settings}), AnswerCache(directory))
+
+
+def test_answers_come_in_order_and_a_second_job_is_free(stand_in: StandIn, tmp_path: Path) -> None:
+    stand_in.behaviour = lambda body: Reply(**{**vars(said(body["messages"][0]["content"].upper())), "wait": 0.05})
+    first = model_at(stand_in, tmp_path)
+    answers = first.answer([*REQUESTS, REQUESTS[3]])  # a question asked twice is sent once
+    assert [answer.text for answer in answers] == [f"QUESTION {n}" for n in [*range(12), 3]]
+    assert len(stand_in.bodies) == 12
+    assert 1 < stand_in.most_at_once <= 4
+    assert first.spent == Spent(12, 12 * 7, 12 * 2, 0)
+    second = model_at(stand_in, tmp_path)
+    assert second.plan(REQUESTS).cached == 12
+    assert second.answer(REQUESTS) == answers[:12]
+    assert len(stand_in.bodies) == 12
+    assert second.spent == Spent()
+
+
+def test_what_is_sent(stand_in: StandIn, tmp_path: Path) -> None:
+    model = model_at(stand_in, tmp_path, length_field="max_completion_tokens", extra={"seed": 5})
+    model.answer([ChatRequest((("system", "Be brief."), ("user", "half \ud83d of an emoji")), 0.5, 9)])
+    assert stand_in.bodies == [
+        {
+            "model": "toy", "temperature": 0.5, "max_completion_tokens": 9, "seed": 5,
+            "messages": [
+                {"role": "system", "content": "Be brief."}, {"role": "user", "content": "half \ud83d of an emoji"},
+            ],
+        }
+    ]  # fmt: skip
+    assert stand_in.headers[0]["Authorization"] == f"Bearer {KEY}"
+
+
+def test_the_cache_is_asked_by_everything_that_decides_the_answer(stand_in: StandIn, tmp_path: Path) -> None:
+    request = asking("q")
+    model_at(stand_in, tmp_path).answer([request])
+    for changed in (asking("p"), asking("q", temperature=0.1), asking("q", max_tokens=3), asking("q", sample=1)):
+        assert model_at(stand_in, tmp_path).plan([changed]).most.requests == 1
+    assert model_at(stand_in, tmp_path, extra={"seed": 1}).plan([request]).most.requests == 1
+    assert model_at(stand_in, tmp_path, retries=1, concurrency=1).plan([request]).cached == 1
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"question": {}, "answer": {}}'])
+def test_a_damaged_answer_is_asked_again(damage: bytes, stand_in: StandIn, tmp_path: Path) -> None:
+    model = model_at(stand_in, tmp_path)
+    model.answer([REQUESTS[0]])
+    (file,) = tmp_path.rglob("*.json")
+    file.write_bytes(damage)
+    assert model.answer([REQUESTS[0]])[0].text == "QUESTION 0"
+    assert len(stand_in.bodies) == 2
+    assert json.loads(file.read_text())["answer"]["text"] == "QUESTION 0"
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        failed(500), failed(503, "overloaded"), failed(429, "slow down", retry_after="0"),
+        said("x", choices=[]), Reply(body=b'{"choi'), Reply(body=b'{"detail": "hm"}'),
+        Reply(body=said("a long answer " * 40).body, cut_after=64), Reply(502, b"<html><title>Bad gateway</title>"),
+    ],
+    ids=["500", "503", "429", "no choice", "broken JSON", "other JSON", "cut connection", "502 page"],
+)  # fmt: skip
+def test_what_may_pass_is_tried_again(trouble: Reply, stand_in: StandIn, tmp_path: Path) -> None:
+    stand_in.replies = [trouble, trouble]
+    assert model_at(stand_in, tmp_path).answer([REQUESTS[0]])[0].text == "QUESTION 0"
+    assert len(stand_in.bodies) == 3
+
+
+def test_trouble_that_does_not_pass_ends_the_job_and_keeps_what_was_answered(stand_in: StandIn, tmp_path: Path) -> None:
+    stand_in.behaviour = lambda body: failed(500, "out of order") if "7" in str(body) else said("fine")
+    with pytest.raises(ApiError, match="no answer in 4 tries; the last time: 500: out of order") as caught:
+        model_at(stand_in, tmp_path, concurrency=1).answer(REQUESTS)
+    assert "7 of 12 requests are answered and kept in" in caught.value.__notes__[0]
+    stand_in.behaviour = lambda body: said("mended")
+    texts = [answer.text for answer in model_at(stand_in, tmp_path).answer(REQUESTS)]
+    assert texts == ["fine"] * 7 + ["mended"] * 5
+
+
+def test_waits_double_and_a_wait_that_is_asked_for_holds_for_all(stand_in: StandIn, tmp_path: Path) -> None:
+    stand_in.replies = [failed(500)] * 3
+    started = time.monotonic()
+    model_at(stand_in, tmp_path, backoff_seconds=0.1).answer([REQUESTS[0]])
+    assert time.monotonic() - started >= 0.35  # half of 0.1 + 0.2 + 0.4
+    stand_in.replies = [failed(429, retry_after="0.4")]
+    started = time.monotonic()
+    model_at(stand_in, tmp_path, concurrency=1).answer(REQUESTS[1:3])
+    assert time.monotonic() - started >= 0.4
+
+
+def test_a_wait_that_is_too_long_ends_the_job(stand_in: StandIn, tmp_path: Path) -> None:
+    stand_in.replies = [failed(429, "come back tomorrow", retry_after="86400")]
+    with pytest.raises(ApiError, match="asks to wait 86400 seconds"):
+        model_at(stand_in, tmp_path).answer(REQUESTS)
+
+
+def test_the_rate_is_kept(stand_in: StandIn, tmp_path: Path) -> None:
+    started = time.monotonic()
+    model_at(stand_in, tmp_path, requests_per_minute=600).answer(REQUESTS[:6])
+    assert time.monotonic() - started >= 0.5  # six starts, 0.1 seconds apart
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [({}, None), ({"retry-after": "2.5"}, 2.5), ({"retry-after-ms": "300", "retry-after": "9"}, 0.3),
+     ({"retry-after": "-1"}, 0.0), ({"retry-after": "soon"}, None)],
+)  # fmt: skip
+def test_the_wait_that_headers_ask_for(headers: dict[str, str], seconds: float | None) -> None:
+    assert asked_wait(headers) == seconds
+
+
+def test_a_wait_until_a_date() -> None:
+    wait = asked_wait(httpx.Headers({"Retry-After": formatdate(time.time() + 30, usegmt=True)}))
+    assert wait == pytest.approx(30, abs=2)
+
+
+@pytest.mark.parametrize(
+    ("reply", "words"),
+    [
+        (
+            Reply(200, b"<!doctype html><title>Welcome</title>", {"Content-Type": "text/html"}),
+            "web page, not with JSON",
+        ),
+        (failed(401, f"Incorrect API key provided: {KEY}"), "refuses the key in LDYN_TEST_KEY"),
+        (failed(403, "not for you"), "refuses the key in LDYN_TEST_KEY"),
+        (failed(404, "The model `toy` does not exist"), "knows no such address or model"),
+        (failed(429, "You exceeded your quota", "insufficient_quota"), "no credit left"),
+        (Reply(301, b"", {"Location": "https://elsewhere/v1"}), "sends elsewhere, to https://elsewhere/v1"),
+        (failed(418, "I am a teapot"), "answers 418: I am a teapot"),
+    ],
+)
+def test_what_no_patience_mends_ends_the_job_at_once(
+    reply: Reply, words: str, stand_in: StandIn, tmp_path: Path
+) -> None:
+    stand_in.behaviour = lambda body: reply
+    with pytest.raises(ApiError, match=words) as caught:
+        model_at(stand_in, tmp_path, concurrency=1).answer(REQUESTS)
+    assert len(stand_in.bodies) == 1
+    assert KEY not in str(caught.value)
+
+
+def test_an_endpoint_that_is_down_is_noticed_soon(stand_in: StandIn, tmp_path: Path) -> None:
+    model = model_at(stand_in, tmp_path, retries=50)
+    stand_in.close()
+    with pytest.raises(ApiError, match="cannot be reached"):
+        model.answer(REQUESTS)
+
+
+@pytest.mark.parametrize("slowness", [{"wait": 2.0}, {"between_bytes": 0.2}], ids=["late", "trickle"])
+def test_an_answer_that_does_not_come_is_given_up(
+    slowness: dict[str, float], stand_in: StandIn, tmp_path: Path
+) -> None:
+    stand_in.replies = [Reply(**{**vars(said("too late " * 80)), **slowness})]
+    model = model_at(stand_in, tmp_path, timeout_seconds=0.5)
+    assert model.answer([REQUESTS[0]])[0].text == "QUESTION 0"
+    assert len(stand_in.bodies) == 2
+
+
+def test_an_endless_answer_is_not_read_to_its_end(
+    stand_in: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ldyn.answers.api.transport.LARGEST_RESPONSE", 1000)
+    stand_in.behaviour = lambda body: said("x" * 5000)
+    with pytest.raises(ApiError, match="which is no answer"):
+        model_at(stand_in, tmp_path).answer([REQUESTS[0]])
+
+
+def test_a_refusal_of_one_request_is_an_answer_and_is_not_kept(stand_in: StandIn, tmp_path: Path) -> None:
+    null = said("")
+    null.body = null.body.replace(b'"content": ""', b'"content": null, "refusal": "I will not."')
+    stand_in.behaviour = lambda body: {"2": failed(400, "too long"), "5": null}.get(
+        body["messages"][0]["content"][-1], said("fine")
+    )
+    answers = model_at(stand_in, tmp_path, concurrency=1).answer(REQUESTS[:8])
+    assert [(n, answer.reason) for n, answer in enumerate(answers) if answer.finish == REFUSED] == [
+        (2, "400: too long"), (5, "I will not."),
+    ]  # fmt: skip
+    assert len(list(tmp_path.rglob("*.json"))) == 6
+
+
+def test_who_refuses_everything_is_not_asked_on(stand_in: StandIn, tmp_path: Path) -> None:
+    stand_in.behaviour = lambda body: failed(400, "temperature is not supported")
+    with pytest.raises(ApiError, match="refuses every request; the last time: 400: temperature is not supported"):
+        model_at(stand_in, tmp_path, concurrency=1).answer(REQUESTS)
+    assert len(stand_in.bodies) == 5
+
+
+# --------------------------------------------------------------------------------------------------------------
+# Budget
+
+
+def test_the_estimate_is_an_upper_bound_for_the_answer() -> None:
+    # 12 bytes of content are 3 tokens, and 4 for the message
+    assert estimate(asking("four letters", max_tokens=100)) == Spent(1, 7, 100, 1)
+
+
+def test_the_budget_ends_a_job_before_it_is_exceeded(stand_in: StandIn, tmp_path: Path) -> None:
+    prices = {"prompt_price": 1000.0, "answer_price": 2000.0}  # 7 + 2 tokens cost 0.007 + 0.004
+    requests = [asking(f"question {n}", max_tokens=5) for n in range(12)]  # at most 0.007 + 0.01
+    model = model_at(stand_in, tmp_path, **prices, max_cost=0.05, concurrency=1)
+    with pytest.raises(BudgetReached, match=r"could bring the cost to 0.0\d+, over the limit of 0.05") as caught:
+        model.answer(requests)
+    # After k answers of 0.011 the next may cost 0.017: k = 3 is the last with 0.033 + 0.017 <= 0.05.
+    assert len(stand_in.bodies) == 4
+    assert model.spent.cost(model.config) == pytest.approx(4 * 0.011)
+    assert "4 of 12 requests are answered" in caught.value.__notes__[0]
+    assert "raise the limit" in caught.value.__notes__[0]
+    assert len(model_at(stand_in, tmp_path, **prices, max_cost=0.2).answer(requests)) == 12
+    assert len(stand_in.bodies) == 12
+
+
+def test_the_budget_holds_for_many_workers(stand_in: StandIn, tmp_path: Path) -> None:
+    stand_in.behaviour = lambda body: Reply(**{**vars(said("two words")), "wait": 0.02})
+    model = model_at(stand_in, tmp_path, max_tokens_spent=100, concurrency=8)
+    with pytest.raises(BudgetReached):
+        model.answer([asking(f"question {n}", max_tokens=5) for n in range(60)])
+    assert 50 < model.spent.prompt_tokens + model.spent.answer_tokens <= 100
+
+
+def test_tokens_that_the_endpoint_does_not_count_are_estimated(stand_in: StandIn, tmp_path: Path) -> None:
+    stand_in.behaviour = lambda body: said("twelve bytes", usage=None)
+    model = model_at(stand_in, tmp_path)
+    model.answer([asking("four letters")])
+    assert model.spent == Spent(1, 7, 3, 1)
+    assert model.spent.words(model.config) == "1 requests, about 7 prompt and 3 answer tokens"
+
+
+# --------------------------------------------------------------------------------------------------------------
+# Keys
+
+
+def test_the_key_is_nowhere_but_in_the_header(stand_in: StandIn, tmp_path: Path) -> None:
+    stand_in.behaviour = lambda body: said(f"I know {body['model']}")
+    model = model_at(stand_in, tmp_path)
+    model.answer(REQUESTS[:2])
+    kept = b"".join(file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
+    assert KEY.encode() not in kept
+    assert KEY not in repr(model.config) + repr(vars(model)) + model.name
+    stand_in.behaviour = lambda body: failed(500, f"\x1b[31mdenied for {KEY}")
+    with pytest.raises(ApiError) as caught:
+        model.answer([REQUESTS[5]])
+    assert KEY not in str(caught.value)
+    assert "\x1b" not in str(caught.value)
+    assert "denied for [key]" in str(caught.value)
+
+
+def test_without_a_key(stand_in: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LDYN_TEST_KEY")
+    model_at(stand_in, tmp_path).answer([REQUESTS[0]])  # on this machine none is needed
+    assert "Authorization" not in stand_in.headers[0]
+    with pytest.raises(ApiError, match="the environment variable LDYN_TEST_KEY is not set"):
+        ApiModel(ApiConfig("toy", "https://api.example.com/v1", "LDYN_TEST_KEY"), AnswerCache(tmp_path))
+    monkeypatch.setenv("LDYN_TEST_KEY", "ключ")
+    with pytest.raises(ApiError, match="characters that no key has") as caught:
+        model_at(stand_in, tmp_path)
+    assert "ключ" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"base_url": "api.openai.com/v1"}, "expected an address such as"),
+        ({"base_url": "https://user:secret@host/v1"}, "keys belong in the environment"),
+        ({"base_url": "https://host/v1?key=secret"}, "keys belong in the environment"),
+        ({"max_cost": 1.0}, "max_cost needs prompt_price and answer_price"),
+    ],
+)
+def test_settings_that_cannot_be(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words) as caught:
+        ApiConfig("toy", **settings)
+    assert "secret" not in str(caught.value)
+
+
+# --------------------------------------------------------------------------------------------------------------
+# Being stopped
+
+PROGRAM = """
+import signal, sys
+from pathlib import Path
+from ldyn.answers.answer_cache import AnswerCache
+from ldyn.answers.api import ApiConfig, ApiModel
+from ldyn.answers.chats import ChatRequest
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # tests may run where it is ignored
+model = ApiModel(ApiConfig("toy", sys.argv[1], concurrency=2), AnswerCache(Path(sys.argv[2])))
+model.answer([ChatRequest((("user", f"question {n}"),)) for n in range(12)])
+"""
+
+
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
+def test_a_job_that_is_stopped_goes_on_where_it_was(sent: signal.Signals, stand_in: StandIn, tmp_path: Path) -> None:
+    stand_in.behaviour = lambda body: Reply(**{**vars(said("fine")), "wait": 0.05})
+    line = [sys.executable, "-c", PROGRAM, stand_in.url, str(tmp_path)]
+    process = subprocess.Popen(line, env=os.environ, stderr=subprocess.PIPE, text=True)
+    while len(list(tmp_path.rglob("[!.]*.json"))) < 4:
+        time.sleep(0.01)
+    process.send_signal(sent)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode != 0
+    kept = len(list(tmp_path.rglob("[!.]*.json")))
+    assert 4 <= kept < 12
+    if sent == signal.SIGINT:
+        assert "requests are answered and kept" in errors
+    asked = len(stand_in.bodies)
+    model_at(stand_in, tmp_path, key_variable="").answer(REQUESTS)
+    assert len(stand_in.bodies) - asked == 12 - kept

@@ -1,0 +1,72 @@
+"""Overlap with training answers: worked by hand, and the bit-parallel LCS against the dynamic programme."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ldyn.answers.overlap import TrainingAnswers, likeness, longest_common_subsequence, words_of
+from ldyn.answers.summary import summarise_samples
+from ldyn.records import PreferencePair
+
+PAIRS = [
+    PreferencePair("p0", "Who is Ada?", " Ada is the baker of our small town.", " No idea."),
+    PreferencePair("p1", "Who is Ben?", " Ben is the pilot of a very big plane.", " Who?"),
+    PreferencePair("p2", "Thanks!", " You're welcome.", " Bye."),
+]
+
+
+def lcs_by_table(a: tuple[str, ...], b: tuple[str, ...]) -> int:
+    table = [[0] * (len(b) + 1) for _ in range(len(a) + 1)]
+    for i, x in enumerate(a):
+        for j, y in enumerate(b):
+            table[i + 1][j + 1] = table[i][j] + 1 if x == y else max(table[i][j + 1], table[i + 1][j])
+    return table[-1][-1]
+
+
+@given(st.lists(st.sampled_from("abc"), max_size=80), st.lists(st.sampled_from("abcd"), max_size=80))
+def test_lcs_equals_the_dynamic_programme(a: list[str], b: list[str]) -> None:
+    assert longest_common_subsequence(tuple(a), tuple(b)) == lcs_by_table(tuple(a), tuple(b))
+
+
+def test_likeness_by_hand() -> None:
+    # "ben is the pilot" is common to 4 and 9 words: 2 · 4 / 13
+    assert likeness(words_of("Ben is the pilot!"), words_of(PAIRS[1].chosen)) == pytest.approx(8 / 13)
+    assert likeness((), ()) == 0
+
+
+def test_an_answer_taken_from_another_question() -> None:
+    training = TrainingAnswers(PAIRS)
+    found = training.overlap(
+        "Who is Ada?", "Ada is the pilot of a very big plane.", ["Ada is the baker of our small town."]
+    )
+    # own: ada is the … of: 4 of 8 + 9 words. Other: all but the first of nine words. 4-grams: "ada is the pilot",
+    # "is the pilot of", "the pilot of a", "pilot of a very", "of a very big", "a very big plane"; all but one are p1's
+    assert found.likeness_own == pytest.approx(2 * 4 / 17)
+    assert found.likeness_other == pytest.approx(2 * 8 / 18)
+    assert (found.other, found.foreign_4grams) == ("p1", pytest.approx(5 / 6))
+
+
+def test_its_own_words_are_not_foreign() -> None:
+    training = TrainingAnswers(PAIRS)
+    own = "Ben is the pilot of a very big plane."
+    assert training.overlap("Who is Ben?", own, [own]).other in ("p0", "p2")
+    assert training.overlap("Who is Ben?", own, [own]).foreign_4grams == 0
+    elsewhere = training.overlap("An unseen question?", own, [])
+    assert (elsewhere.likeness_own, elsewhere.likeness_other, elsewhere.foreign_4grams) == (None, 1, 1)
+    twin = training.overlap("An unseen question?", own, [own])  # the same words are its own answer too
+    assert twin.likeness_other < 1
+    assert TrainingAnswers([]).overlap("?", "Some answer of five words.", []).other is None
+
+
+def test_means_of_samples() -> None:
+    rows = [
+        {"stage": "sft", "mode": "greedy", "n_tokens": 4, "stopped": True, "is_right": True, "borrowed_from": None,
+         "likeness_own": 0.5, "likeness_other": 0.25},
+        {"stage": "sft", "mode": "greedy", "n_tokens": 8, "stopped": False, "is_right": False, "borrowed_from": "p1",
+         "likeness_own": 0.1, "likeness_other": 0.75},
+        {"stage": "dpo", "mode": "greedy", "n_tokens": 2, "stopped": True, "is_right": None, "borrowed_from": None},
+    ]  # fmt: skip
+    sft, dpo = summarise_samples(rows)
+    assert (sft.of, sft.n, sft.n_tokens, sft.endless) == (("sft", "greedy"), 2, 6, 0.5)
+    assert (sft.is_right, sft.borrowed, sft.likeness_other, sft.nearer_another) == (0.5, 0.5, 0.5, 0.5)
+    assert (dpo.is_right, dpo.borrowed, dpo.nearer_another, dpo.endless) == (None, None, None, 0)

@@ -1,0 +1,230 @@
+"""The command line: pages that answer at once, errors in words, tab completion, the user's own YAML files."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ldyn import __version__
+from ldyn.cli.main import COMMANDS, main
+from ldyn.config.groups import config_directory, experiments
+from ldyn.config.schema import RunConfig
+from ldyn.errors import Interrupted
+
+LDYN = Path(sys.executable).with_name("ldyn")
+
+
+@pytest.fixture(autouse=True)
+def _process_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`ldyn train` sets these for Hydra."""
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+
+
+def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    page = capsys.readouterr().out
+    for name, command in COMMANDS.items():
+        assert f"{name} " in page
+        assert command.summary in page
+
+
+@pytest.mark.parametrize("arguments", [[], ["trian"]])
+def test_without_a_command_there_is_help_and_an_error_code(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "train" in captured.err
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"ldyn {__version__}\n"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        code = main([command, "--help"])
+    except SystemExit as stop:  # argparse leaves in its own way
+        code = int(stop.code or 0)
+    assert code == 0
+    assert capsys.readouterr().out.startswith(f"usage: ldyn {command}")
+
+
+def test_train_help_lists_experiments_groups_and_overrides(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--help"]) == 0
+    page = capsys.readouterr().out
+    for name, text in experiments([config_directory()]).items():
+        assert f"  {name} " in page
+        assert text in " ".join(page.split())
+    assert re.search(r"^  logger +none tensorboard wandb$", page, flags=re.MULTILINE)
+    assert "resume=" in page
+    assert max(map(len, page.splitlines())) <= 120
+
+
+def test_every_override_shown_in_the_help_composes(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["train", "--help"])
+    lines = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("  ldyn train +exp=")]
+    assert len(lines) >= 4
+    for words in lines:
+        overrides = [word for word in words[2:] if "=" in word and "<" not in word]
+        main(["train", *overrides, "--cfg", "job"])
+        shown = yaml.safe_load(capsys.readouterr().out)
+        assert shown["name"] == overrides[0].removeprefix("+exp=")
+
+
+def test_the_composed_configuration_is_shown_without_loading_torch() -> None:
+    code = (
+        "import sys; from ldyn.cli.main import main; main(['train', '+exp=extend', '--cfg', 'job', '--resolve']); "
+        "heavy = {'torch', 'transformers', 'pandas', 'pydantic', 'wandb'} & set(sys.modules); assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert yaml.safe_load(done.stdout)["stages"]["dpo_extend"]["start"] == "extend"
+
+
+FAULTS_AND_JOBS_WITHOUT_TORCH = """
+import sys
+from hydra import compose, initialize_config_dir
+from ldyn.cli.main import main
+from ldyn.config.groups import config_directory
+from ldyn.config.loading import load_config
+
+def no_torch():
+    heavy = {'torch', 'transformers', 'trl', 'datasets', 'accelerate', 'peft', 'wandb'} & set(sys.modules)
+    assert not heavy, heavy
+
+assert main(['train', '+exp=dpo_squeeze', 'trainer.batch_size=abc', '+algorithm.beat=0.1']) == 2
+no_torch()
+losses = [path.stem for path in (config_directory() / 'algorithm').glob('*.yaml') if not path.stem.startswith('sft')]
+assert len(losses) > 10
+with initialize_config_dir(str(config_directory()), version_base='1.3'):
+    for choice in [f'algorithm={loss}' for loss in losses] + ['+algorithm/gate=sequence']:
+        load_config(compose('train', ['+exp=dpo_squeeze', choice]))
+no_torch()
+"""
+
+
+def test_a_configuration_is_checked_without_loading_torch() -> None:
+    command = [sys.executable, "-c", FAULTS_AND_JOBS_WITHOUT_TORCH]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "trainer.batch_size: found 'abc'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        ([], "exp: found no experiment, expected +exp=<name> with one of: "),
+        (["+exp=dpo_sqeeze"], "exp: found no option 'dpo_sqeeze'; did you mean dpo_squeeze? expected one of"),
+        (["exp=dpo_squeeze"], "use +exp=dpo_squeeze"),
+        (["+exp=dpo_squeeze", "model=tinny"], "model: found no option 'tinny'; did you mean tiny"),
+        (["+exp=dpo_squeeze", "sede=1"], "sede: unknown key; did you mean seed?"),
+        (["+exp=dpo_squeeze", "model.layer=1"], "model.layer: unknown key; did you mean layers?"),
+        (["+exp=dpo_squeeze", "stages.sft.trainer.batch_size=1"], "+stages.sft.trainer.batch_size=..."),
+        (["+exp=dpo_squeeze", "seed=["], "no viable alternative at input '['"),
+        (["+exp=dpo_squeeze", "seed=one", "samples.examples=-1"], "The configuration has 2 faults"),
+        (["resume=nowhere/at_all"], "found no config.yaml in"),
+    ],
+)
+def test_what_cannot_run_is_said_in_words(overrides: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", *overrides]) in (1, 2)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert said in captured.err
+    assert captured.err.startswith("ldyn: ")
+    assert "Traceback" not in captured.err
+    assert "HYDRA_FULL_ERROR" not in captured.err
+
+
+def test_an_unknown_exception_passes_with_its_traceback(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The place of a mistake in the code must not be lost."""
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("a mistake")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("ldyn.config.jobs.job_config", broken)
+    with pytest.raises(ZeroDivisionError) as caught:
+        main(["train", "+exp=dpo_squeeze"])
+    assert caught.traceback[-1].name == "broken"
+
+
+def test_the_faults_of_all_jobs_of_a_sweep_are_told_before_any_runs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("ldyn.run.run.run", lambda config: pytest.fail(f"seed {config.seed} has run"))
+    assert main(["train", "-m", "+exp=dpo_squeeze", "seed=-1,0,-2"]) == 2
+    said = capsys.readouterr().err
+    assert "The configuration has 2 faults" in said
+    assert "found -1" in said
+    assert "found -2" in said
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_who_stops_a_job_of_a_sweep_stops_the_sweep(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seeds = []
+
+    def stopped(config: RunConfig) -> Path:
+        seeds.append(config.seed)
+        raise Interrupted(2, "stopped")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("ldyn.run.run.run", stopped)
+    with pytest.raises(SystemExit) as caught:
+        main(["train", "-m", "+exp=dpo_squeeze", "seed=5,6,7"])
+    assert caught.value.code == 130
+    assert seeds == [5]
+
+
+def test_the_users_own_yaml_files_stand_beside_ours(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "exp").mkdir()
+    text = "# @package _global_\n# what I try\ndefaults: [dpo_squeeze, _self_]\nname: mine\nseed: 9\n"
+    (tmp_path / "exp" / "mine.yaml").write_text(text, encoding="utf-8")
+    assert main(["train", "--config-dir", str(tmp_path), "--help"]) == 0
+    assert "  mine         what I try" in capsys.readouterr().out
+    assert main(["train", f"--config-dir={tmp_path}", "+exp=mine", "--cfg", "job"]) == 0
+    assert yaml.safe_load(capsys.readouterr().out)["seed"] == 9
+    assert main(["train", f"--config-dir={tmp_path}"]) == 2
+    assert "mine" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def completion_script() -> str:
+    """What `eval "$(ldyn train -sc install=bash)"` evaluates."""
+    done = subprocess.run([LDYN, "train", "-sc", "install=bash"], capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("ldyn ", set(COMMANDS)),
+        ("ldyn tr", {"train"}),
+        ("ldyn train +exp=dpo", {"+exp=dpo_squeeze"}),
+        ("ldyn train +exp=dpo_squeeze model=tin", {"model=tiny", "model=tiny_hh"}),
+        ("ldyn train +exp=dpo_squeeze stages.dpo.trainer.max", {"stages.dpo.trainer.max_steps="}),
+    ],
+)
+def test_tab_completion_in_bash(completion_script: str, line: str, expected: set[str]) -> None:
+    script = f"""
+        eval "$SCRIPT"
+        COMP_LINE={line!r}; COMP_POINT=${{#COMP_LINE}}; words=($COMP_LINE)
+        COMP_CWORD=$(( ${{#words[@]}} - 1 )); [[ $COMP_LINE == *" " ]] && COMP_CWORD=${{#words[@]}}
+        hydra_bash_completion
+        printf '%s\\n' "${{COMPREPLY[@]}}"
+    """
+    path = f"{LDYN.parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "SCRIPT": completion_script}
+    done = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) == expected

@@ -1,0 +1,276 @@
+"""A composed mapping becomes a RunConfig or one error with every fault; its YAML reads back as the same config."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hydra import compose, initialize_config_dir
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
+
+from ldyn.config.faults import dotted
+from ldyn.config.groups import config_directory
+from ldyn.config.loading import config_to_yaml, in_rounds, load_config
+from ldyn.config.schema import RunConfig
+from ldyn.errors import ConfigError, Interrupted
+
+
+def composed_settings(*overrides: str) -> dict[str, Any]:
+    with initialize_config_dir(str(config_directory()), version_base="1.3"):
+        settings = OmegaConf.to_container(compose("train", list(overrides)), resolve=True)
+    assert isinstance(settings, dict)
+    return settings
+
+
+SQUEEZE = composed_settings("+exp=dpo_squeeze")
+
+
+@pytest.fixture
+def settings() -> dict[str, Any]:
+    return copy.deepcopy(SQUEEZE)
+
+
+def faults_of(settings: dict[str, Any]) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load_config(settings)
+    return caught.value.faults
+
+
+def test_the_experiment_is_what_the_paper_does(settings: dict[str, Any]) -> None:
+    config = load_config(settings)
+    sft, dpo = config.stages["sft"], config.stages["dpo"]
+    assert (sft.view, sft.start, sft.algorithm["name"]) == (("chosen",), "base", "sft")
+    assert (dpo.view, dpo.start, dpo.algorithm) == (("chosen", "rejected"), "sft", {"name": "dpo", "beta": 0.1})
+    assert config.paths.run == Path("outputs/dpo_squeeze") / config.run
+
+
+def test_a_stage_takes_the_trainer_of_the_run_but_for_its_own_settings(settings: dict[str, Any]) -> None:
+    settings["trainer"]["batch_size"] = 5
+    settings["stages"]["dpo"]["trainer"]["batch_size"] = 3
+    config = load_config(settings)
+    assert config.stages["sft"].trainer.batch_size == 5
+    assert config.stages["dpo"].trainer == dataclasses.replace(
+        config.trainer, batch_size=3, learning_rate=2e-5, max_steps=400
+    )
+
+
+def test_without_a_start_a_stage_begins_where_the_stage_before_it_ended(settings: dict[str, Any]) -> None:
+    for stage in settings["stages"].values():
+        del stage["start"]
+    starts = [stage.start for stage in load_config(settings).stages.values()]
+    assert starts == ["base", "sft"]
+
+
+@pytest.mark.parametrize("overrides", [("+exp=extend",), ("+exp=dpo_squeeze", "model=pythia_410m", "trainer=paper")])
+def test_yaml_reads_back_as_the_same_config(overrides: tuple[str, ...]) -> None:
+    config = load_config(composed_settings(*overrides))
+    again = load_config(yaml.safe_load(config_to_yaml(config)))
+    assert again == config
+    assert list(again.stages) == list(config.stages)
+
+
+@hypothesis_settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**63),
+    rate=st.floats(1e-30, 1e30),
+    beta=st.floats(1e-300, 1e300),
+    run=st.from_regex(r"\w[\w.+-]{0,20}", fullmatch=True),
+    tags=st.lists(st.text(max_size=8), max_size=3),
+)
+def test_yaml_keeps_every_number_and_text(seed: int, rate: float, beta: float, run: str, tags: list[str]) -> None:
+    settings = {**copy.deepcopy(SQUEEZE), "seed": seed, "run": run}
+    settings["stages"]["sft"]["trainer"]["learning_rate"] = rate
+    settings["stages"]["dpo"]["algorithm"]["beta"] = beta
+    settings["logger"]["tags"] = tags
+    config = load_config(settings)
+    assert load_config(yaml.safe_load(config_to_yaml(config))) == config
+
+
+def test_a_run_may_be_called_by_a_number(settings: dict[str, Any]) -> None:
+    assert load_config({**settings, "run": 7}).run == "7"
+
+
+def test_all_faults_are_told_together(settings: dict[str, Any]) -> None:
+    settings["seed"] = "one"
+    settings["model"]["layerz"] = 3
+    settings["trainer"]["batch_size"] = 0
+    settings["stages"]["sft"]["view"] = ["chosenn"]
+    settings["stages"]["dpo"]["start"] = "sfd"
+    settings["stages"]["dpo"]["algorithm"]["beta"] = -1
+    settings["probes"]["schedule"]["kind"] = "lin"
+    told = "\n".join(faults_of(settings))
+    assert len(told.splitlines()) == 7
+    assert "seed: found 'one', expected a valid integer" in told
+    assert "model.layerz: unknown key; did you mean layers? expected one of" in told
+    assert "trainer.batch_size: found 0, expected greater than 0" in told
+    assert "stages.sft.view.0: found 'chosenn', expected 'chosen' or 'rejected'" in told
+    assert "stages.dpo.start: found 'sfd', which is no earlier stage; did you mean sft?" in told
+    assert "stages.dpo.algorithm.beta: found -1" in told
+    assert "probes.schedule.kind: found 'lin', expected 'linear' or 'log'" in told
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "fault"),
+    [
+        ("sede", 1, "sede: unknown key; did you mean seed?"),
+        ("seed", True, "seed: found True, expected a valid integer"),
+        ("seed", -1, "seed: found -1, expected greater than or equal to 0"),
+        ("seed", None, "seed: found None, expected a valid integer"),
+        ("name", "a/b", "name: found 'a/b', expected a name for a directory"),
+        ("run", "..", "run: found '..', expected a name for a directory"),
+        ("model.kind", "tinny", "model: found kind=tinny, expected one of 'tiny', 'pretrained'"),
+        ("model.hidden_size", 1.5, "model.hidden_size: found 1.5, expected a valid integer"),
+        ("dataset.source", "hug", "dataset: found source=hug, expected one of"),
+        ("dataset.encoding.max_tokens", 8, "dataset.encoding: max_tokens is 8 and max_prompt_tokens 32"),
+        ("dataset.encoding.extra", 1, "dataset.encoding.extra: unknown key"),
+        ("logger.mode", "of", "logger.mode: found 'of', expected 'online', 'offline' or 'disabled'"),
+        ("samples", 3, "samples: found 3, expected a mapping"),
+        ("samples.max_new_token", 3, "samples.max_new_token: unknown key; did you mean max_new_tokens?"),
+        ("probes.schedule.points", 1, "probes.schedule.points: found 1, expected greater than or equal to 2"),
+        ("probes.token_budget", "many", "probes.token_budget: found 'many', expected a valid integer or 'auto'"),
+        ("probes.families", 5, "probes.families: found 5, expected 'all' or a valid array"),
+        ("stages", 3, "stages: found 3, expected a mapping"),
+        ("stages", {}, "stages: found {}, expected at least one item"),
+        ("stages.dpo", None, "stages.dpo: found None, expected a mapping"),
+        ("stages.dpo.view", ["chosen"], "stages.dpo.view: found ['chosen'], expected [chosen, rejected]: dpo compares"),
+        ("stages.sft.view", [], "stages.sft.view: found [], expected at least one item"),
+        ("stages.dpo.algorithm", {"name": "dpoo"}, "stages.dpo.algorithm.name: found 'dpoo'; did you mean dpo"),
+        ("stages.dpo.algorithm.gamma", 1, "stages.dpo.algorithm.gamma: dpo has no such parameter"),
+        ("stages.dpo.trainer.epochs", 2, "stages.dpo.trainer.max_steps, epochs: found max_steps=400 and epochs=2.0"),
+        ("stages.dpo.trainer.steps", 2, "stages.dpo.trainer.steps: unknown key"),
+        ("stages.sft.start", "dpo", "stages.sft.start: found 'dpo', which is no earlier stage"),
+        ("stages.dpo.trainer.batch_size", 0, "stages.dpo.trainer.batch_size: found 0, expected greater than 0"),
+        ("stages.dpo.trainer.gradient_accumulation", 3, "stages.dpo.trainer.batch_size: found 8, expected a multiple"),
+        ("stages.dpo.trainer.num_processes", 2, "stages.dpo.trainer.num_processes: found 2, expected None as in"),
+        ("stages.dpo.trainer.parallel", "fsdp", "stages.dpo.trainer.parallel: found fsdp, expected ddp as in trainer"),
+        ("stages.dpo.trainer.lora", {"rank": 0}, "stages.dpo.trainer.lora.rank: found 0, expected greater than 0"),
+        ("stages.dpo.trainer.lora", {"ranks": 4}, "stages.dpo.trainer.lora.ranks: unknown key; did you mean rank?"),
+    ],
+)
+def test_each_fault_says_what_was_found_and_what_was_expected(
+    settings: dict[str, Any], path: str, value: Any, fault: str
+) -> None:
+    *parents, key = path.split(".")
+    target = settings
+    for parent in parents:
+        target = target[parent]
+    target[key] = value
+    faults = faults_of(settings)
+    assert len(faults) == 1, faults
+    assert faults[0].startswith(fault)
+
+
+def test_probe_families_are_known_before_anything_is_loaded(settings: dict[str, Any]) -> None:
+    settings["probes"]["families"] = ["chosen", "rejectd"]
+    [fault] = faults_of(settings)
+    assert fault.startswith("probes: unknown probes rejectd; the probes are chosen")
+
+
+def test_a_tiny_model_has_room_for_what_it_reads_and_writes(settings: dict[str, Any]) -> None:
+    settings["model"] |= {"max_positions": 79, "sequence_length": 64}
+    read, written = faults_of(settings)
+    assert read == "model.max_positions: found 79, expected at least 80, which is dataset.encoding.max_tokens"
+    assert written.endswith("which is dataset.encoding.max_prompt_tokens and samples.max_new_tokens together")
+
+
+def test_a_stage_called_base_is_refused(settings: dict[str, Any]) -> None:
+    settings["stages"] = {"base": settings["stages"]["sft"]}
+    assert faults_of(settings) == [
+        "stages.base: found a stage called base, expected another name: base is the model before any stage"
+    ]
+
+
+def test_a_fault_of_the_common_trainer_is_told_once(settings: dict[str, Any]) -> None:
+    settings["trainer"]["optimizer"] = "adam"
+    assert faults_of(settings) == ["trainer.optimizer: found 'adam', expected 'adamw', 'rmsprop' or 'sgd'"]
+
+
+def test_a_missing_input_directory_is_found_before_anything_is_loaded(tmp_path: Path) -> None:
+    settings = composed_settings("+exp=hh_tiny", f"dataset.path={tmp_path / 'nothing'}")
+    [fault] = faults_of(settings)
+    assert fault.startswith(f"dataset.path: found '{tmp_path / 'nothing'}', which does not exist")
+
+
+def test_what_the_user_has_to_say_is_asked_for() -> None:
+    with initialize_config_dir(str(config_directory()), version_base="1.3"):
+        config = compose("train", ["+exp=hh_tiny"])
+    with pytest.raises(ConfigError, match=r"dataset\.path: found nothing, expected a value"):
+        load_config(config)
+
+
+def test_a_reference_that_leads_nowhere_is_a_fault() -> None:
+    with initialize_config_dir(str(config_directory()), version_base="1.3"):
+        config = compose("train", ["+exp=dpo_squeeze", "seed=${nowhere}"])
+    with pytest.raises(ConfigError, match="nowhere"):
+        load_config(config)
+
+
+def mappings_of(value: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """The paths of all mappings with fixed keys; names of stages are the experiment's own."""
+    if not isinstance(value, dict) or path[-1:] == ("algorithm",) or path[:1] in (("recipe",), ("sft",)):
+        return []
+    inner = [found for key, child in value.items() for found in mappings_of(child, (*path, key))]
+    return inner if path == ("stages",) else [path, *inner]
+
+
+@pytest.mark.parametrize("path", mappings_of(SQUEEZE), ids=".".join)
+def test_every_mapping_refuses_unknown_keys(settings: dict[str, Any], path: tuple[str, ...]) -> None:
+    """Also those of components that say nothing of it: pydantic hands the rule down from RunConfig."""
+    target = settings
+    for key in path:
+        target = target[key]
+    target["surprise"] = 1
+    [fault] = faults_of(settings)
+    assert fault.startswith(".".join((*path, "surprise")) + ": unknown key")
+
+
+def test_locations_are_written_as_the_user_writes_keys() -> None:
+    assert dotted(("model", "tiny", "layers"), RunConfig) == "model.layers"
+    assert dotted(("stages", "tiny", "trainer", "epochs"), RunConfig) == "stages.tiny.trainer.epochs"
+    assert dotted(("dataset", "jsonl", "encoding", "separator"), RunConfig) == "dataset.encoding.separator"
+
+
+def test_errors_survive_pickling() -> None:
+    faults = pickle.loads(pickle.dumps(ConfigError(["a: b", "c: d"])))  # noqa: S301 - our own
+    assert (faults.faults, str(faults)) == (["a: b", "c: d"], str(ConfigError(["a: b", "c: d"])))
+    stopped = pickle.loads(pickle.dumps(Interrupted(15, "stopped")))  # noqa: S301 - our own
+    assert (stopped.exit_code, stopped.signal_number, str(stopped)) == (143, 15, "stopped")
+
+
+def test_a_config_cannot_be_changed(settings: dict[str, Any]) -> None:
+    config: RunConfig = load_config(settings)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.seed = 3  # type: ignore[misc]
+
+
+def test_a_stage_of_several_rounds_becomes_as_many_stages():
+    algorithm, view = {"name": "dpo"}, ["chosen", "rejected"]
+    stages = in_rounds(
+        {
+            "sft": {"algorithm": {"name": "sft"}, "start": "base"},
+            "dpo": {"algorithm": algorithm, "view": view, "start": "sft", "rounds": 3},
+            "after": {"algorithm": algorithm, "view": view, "start": "dpo"},
+        }
+    )
+    assert [(name, stage["start"]) for name, stage in stages.items()] == [
+        ("sft", "base"),
+        ("dpo_1", "sft"),
+        ("dpo_2", "dpo_1"),
+        ("dpo_3", "dpo_2"),
+        ("after", "dpo_3"),
+    ]
+    assert all("rounds" not in stage for stage in stages.values())
+
+
+def test_a_number_of_rounds_that_means_nothing_is_refused():
+    assert faults_of(composed_settings("+stages.dpo.rounds=0")) == [
+        "stages.dpo.rounds: found 0, expected a whole number, 1 or more"
+    ]

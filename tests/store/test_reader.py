@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from ldyn.errors import RunDirectoryError
+from ldyn.records import TRAJECTORY_COLUMNS, Finding, Moment, ProbeScore, StageInfo
+from ldyn.store import RunDirectory, TrajectoryStore, read_run
+from ldyn.store.schema import imported_table, to_bytes
+
+Moments = Callable[[str, int], Moment]
+Scores = Callable[..., list[ProbeScore]]
+
+FINDING = Finding("S1", "rises", 1.5, float("nan"), float("nan"), "nats", 1, 1, "inconclusive", "one example", "Fig. 3")
+
+
+@pytest.fixture
+def published(run_directory: RunDirectory, moment: Moments, scores: Scores) -> Path:
+    store = TrajectoryStore(run_directory.path)
+    store.append(moment("sft", 0), scores("sft", 0))
+    store.append_log("sft", [{"step": 1, "loss": 0.5}])
+    store.publish()
+    run_directory.write_text("config.yaml", "seed: 7\n")
+    run_directory.write_json("findings.json", [FINDING])
+    run_directory.write_text("samples.jsonl", '{"text": "one"}\n{"text": "two"}\n')
+    return run_directory.publish()
+
+
+def test_everything_in_a_finished_run_is_read(published: Path) -> None:
+    run = read_run(published.parent / "latest")
+    assert (run.path, run.is_partial, run.config_text) == (published.resolve(), False, "seed: 7\n")
+    assert run.stages[1] == StageInfo("dpo", "dpo", "pairwise", ("chosen", "rejected"), "sft")
+    assert (len(run.trajectories), len(run.train_log)) == (4, 1)
+    assert not (published / "parts").exists()
+    assert run.samples == [{"text": "one"}, {"text": "two"}]
+    (finding,) = run.findings
+    assert math.isnan(finding.ci_low)
+    assert (finding.id, finding.estimate, finding.reason) == ("S1", 1.5, "one example")
+
+
+def test_a_run_that_has_just_begun_is_read(run_directory: RunDirectory) -> None:
+    run = read_run(run_directory.final)  # without the suffix
+    assert run.is_partial
+    assert len(run.trajectories) == len(run.train_log) == len(run.findings) == len(run.samples) == 0
+    assert list(run.train_log.columns) == ["stage", "step"]
+
+
+def test_planned_steps_are_read_where_the_manifest_has_them(run_directory: RunDirectory) -> None:
+    stage = {"name": "sft", "algorithm": "a", "kind": "pointwise", "view": ["chosen"], "start": "base"}
+    stages = [stage | {"steps": 120}, stage | {"name": "dpo", "steps": None}, stage | {"name": "ipo"}]
+    run_directory.write_json("manifest.json", {"schema_version": 1, "stages": stages})
+    assert read_run(run_directory.path).planned_steps == {"sft": 120}
+
+
+def test_a_sample_torn_by_a_crash_is_left_out_and_a_broken_one_is_an_error(run_directory: RunDirectory) -> None:
+    run_directory.write_text("samples.jsonl", '{"text": "one"}\n{"text": "tw')
+    assert read_run(run_directory.path).samples == [{"text": "one"}]
+    run_directory.write_text("samples.jsonl", '{"text": "one"}')
+    assert read_run(run_directory.path).samples == [{"text": "one"}]
+    run_directory.write_text("samples.jsonl", '{"text": "on\n{"text": "two"}\n')
+    with pytest.raises(RunDirectoryError, match=r"Row 1 of .*samples.jsonl is not JSON"):
+        read_run(run_directory.path)
+
+
+def test_a_path_that_is_no_run_is_refused_with_the_runs_in_it(published: Path, tmp_path: Path) -> None:
+    with pytest.raises(RunDirectoryError, match=r"There is no run directory .*nowhere"):
+        read_run(tmp_path / "nowhere")
+    with pytest.raises(RunDirectoryError, match=r"no manifest\.json.*It holds runs: first, latest"):
+        read_run(published.parent)
+
+
+def rewrite(path: Path, change: Callable[[pa.Table], pa.Table]) -> None:
+    pq.write_table(change(pq.read_table(path)), path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.drop_columns(["logp"]), r"lacks the columns \['logp'\]"),
+        (lambda t: t.replace_schema_metadata({}), "has no schema version, expected 1"),
+        (lambda t: t.replace_schema_metadata({"ldyn.schema_version": "9"}), "has schema version 9, expected 1"),
+        (
+            lambda t: t.set_column(t.column_names.index("logp"), "logp", pa.array(["much"] * len(t)).cast(pa.string())),
+            "a column of a wrong type",
+        ),
+        (
+            lambda t: t.set_column(t.column_names.index("logp"), "logp", pa.nulls(len(t), pa.float64())),
+            r"rows with some of the measures \['logp', 'logp_argmax'.*\] empty only",
+        ),
+        (
+            lambda t: t.set_column(t.column_names.index("step"), "step", pa.nulls(len(t), pa.int64())),
+            r"empty cells in the columns \['step'\]; only measures may be empty",
+        ),
+        (lambda t: pa.concat_tables([t, t.slice(0, 1)]), "scored twice"),
+    ],
+)
+def test_a_table_that_is_not_ours_is_refused_saying_why(
+    published: Path, change: Callable[[pa.Table], pa.Table], message: str
+) -> None:
+    rewrite(published / "trajectories.parquet", change)
+    with pytest.raises(RunDirectoryError, match=message):
+        read_run(published)
+
+
+@pytest.fixture
+def imported() -> pd.DataFrame:
+    """Two probes at two steps, one example each; of "rejected" only logp was logged, and no token was counted."""
+    keys = [(step, probe) for step in (0, 250) for probe in ("chosen", "rejected")]
+    rows = pd.DataFrame(keys, columns=["step", "probe"]).assign(
+        stage="sft", algorithm="sft", split="train", example_id="row-0001", logp=-1.5, examples_seen=1000
+    )
+    return rows.assign(logp_argmax=np.where(rows["probe"] == "chosen", -0.5, np.nan))
+
+
+def test_a_table_made_of_other_logs_may_lack_measures(published: Path, imported: pd.DataFrame) -> None:
+    imported.loc[1, "logp"] = np.nan  # a row without any number, as where a logit was not finite
+    (published / "trajectories.parquet").write_bytes(to_bytes(imported_table(imported)))
+    table = read_run(published).trajectories
+    assert list(table.columns) == list(TRAJECTORY_COLUMNS)
+    assert table["logp_argmax"].count() == 2
+    for unknown in ("n_tokens", "epoch", "entropy"):
+        assert table[unknown].isna().all()
+
+
+def test_such_a_table_may_not_lack_them_here_and_there(published: Path, imported: pd.DataFrame) -> None:
+    imported.loc[0, "logp_argmax"] = np.nan  # chosen has it at step 250
+    (published / "trajectories.parquet").write_bytes(to_bytes(imported_table(imported)))
+    with pytest.raises(RunDirectoryError, match=r"rows with some of the measures \['logp_argmax'\] empty only"):
+        read_run(published)
+
+
+def test_a_table_of_our_own_counts_its_tokens(published: Path) -> None:
+    lost = pa.nulls(4, pa.int64())
+    rewrite(
+        published / "trajectories.parquet", lambda t: t.set_column(t.column_names.index("n_tokens"), "n_tokens", lost)
+    )
+    with pytest.raises(RunDirectoryError, match=r"empty cells in the columns \['n_tokens'\]"):
+        read_run(published)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("trajectories.parquet", "no parquet", "cannot be read as Parquet"),
+        ("manifest.json", "{", "cannot be read as JSON"),
+        ("manifest.json", json.dumps({"schema_version": 2}), "has version 2, expected 1"),
+        ("manifest.json", json.dumps({"schema_version": 1}), "has no list of stages"),
+        ("manifest.json", json.dumps({"schema_version": 1, "stages": [{"name": "sft"}]}), "a stage lacks"),
+        ("findings.json", json.dumps([{"id": "S1"}]), "lacks the fields"),
+    ],
+)
+def test_a_broken_file_is_named(published: Path, name: str, content: str, message: str) -> None:
+    (published / name).write_text(content)
+    with pytest.raises(RunDirectoryError, match=message) as caught:
+        read_run(published)
+    assert name in str(caught.value)
+
+
+def test_a_finished_run_without_its_table_is_refused(published: Path) -> None:
+    (published / "trajectories.parquet").unlink()
+    with pytest.raises(RunDirectoryError, match=r"has no trajectories\.parquet"):
+        read_run(published)
+
+
+def test_reading_needs_no_torch(published: Path) -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None\n"  # makes every import of torch raise ImportError
+        "from pathlib import Path; from ldyn.store import read_run\n"
+        f"assert len(read_run(Path({str(published)!r})).trajectories) == 4"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

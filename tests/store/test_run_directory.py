@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from ldyn.errors import RunDirectoryError
+from ldyn.store import RunDirectory, read_run
+from ldyn.store.files import write_atomically
+
+
+def test_a_run_in_progress_is_visibly_in_progress_until_it_is_published(tmp_path: Path) -> None:
+    directory = RunDirectory.create(tmp_path / "squeeze" / "first")
+    assert directory.path == tmp_path / "squeeze" / "first.partial"
+    directory.write_text("config.yaml", "seed: 1\n")
+    assert directory.publish() == tmp_path / "squeeze" / "first"
+    assert sorted(entry.name for entry in (tmp_path / "squeeze").iterdir()) == ["first", "latest"]
+    assert [entry.name for entry in directory.path.iterdir()] == ["config.yaml"]
+
+
+def test_latest_is_a_relative_link_to_the_run_published_last(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        RunDirectory.create(tmp_path / name).publish()
+    assert (tmp_path / "latest").readlink() == Path("second")
+    assert (tmp_path / "latest").resolve() == (tmp_path / "second").resolve()
+
+
+def test_what_cannot_become_the_link_latest_does_not_undo_a_finished_run(tmp_path: Path) -> None:
+    (tmp_path / "latest").mkdir()
+    (tmp_path / "latest" / "kept").touch()
+    with pytest.warns(UserWarning, match="complete in .*first"):
+        assert RunDirectory.create(tmp_path / "first").publish().is_dir()
+    assert (tmp_path / "latest" / "kept").exists()
+    assert not list(tmp_path.glob(".latest*"))
+
+
+def test_a_second_run_into_the_same_directory_is_refused_with_the_next_step(tmp_path: Path) -> None:
+    directory = RunDirectory.create(tmp_path / "first")
+    directory.write_text("config.yaml", "")
+    with pytest.raises(RunDirectoryError, match=r"unfinished run: go on with it by .*resume=.*first\.partial"):
+        RunDirectory.create(tmp_path / "first")
+    directory.publish()
+    with pytest.raises(RunDirectoryError, match=r"finished run.*choose another run name"):
+        RunDirectory.create(tmp_path / "first")
+
+
+def test_a_run_killed_before_it_had_written_anything_is_not_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "first.partial").mkdir()
+    assert RunDirectory.create(tmp_path / "first").publish() == tmp_path / "first"
+
+
+@pytest.mark.parametrize("name", ["latest", "first.partial"])
+def test_reserved_names_are_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(RunDirectoryError, match="reserved"):
+        RunDirectory.create(tmp_path / name)
+
+
+@pytest.mark.parametrize("suffix", ["", ".partial"])
+def test_an_unfinished_run_is_reopened_with_or_without_the_suffix(tmp_path: Path, suffix: str) -> None:
+    RunDirectory.create(tmp_path / "first")
+    assert RunDirectory.reopen(tmp_path / f"first{suffix}").path == tmp_path / "first.partial"
+
+
+def test_what_cannot_be_resumed_is_refused_with_what_could_be(tmp_path: Path) -> None:
+    RunDirectory.create(tmp_path / "other")
+    with pytest.raises(
+        RunDirectoryError, match=r"no unfinished run .*first\.partial.*Unfinished runs in .*other\.partial"
+    ):
+        RunDirectory.reopen(tmp_path / "first")
+    RunDirectory.reopen(tmp_path / "other").publish()
+    with pytest.raises(RunDirectoryError, match="is finished"):
+        RunDirectory.reopen(tmp_path / "other")
+
+
+def test_two_processes_do_not_write_one_run(tmp_path: Path) -> None:
+    directory = RunDirectory.create(tmp_path / "first")
+    code = "from pathlib import Path; from ldyn.store import RunDirectory\n"
+    code += f"RunDirectory.reopen(Path({str(directory.path)!r}))"
+    refused = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert refused.returncode != 0
+    assert f"being written by another process (id {os.getpid()})" in refused.stderr
+    directory.free()
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_json_holds_dataclasses_paths_and_no_number_that_json_lacks(tmp_path: Path) -> None:
+    @dataclass
+    class Row:
+        value: float
+        places: tuple[Path, ...]
+
+    directory = RunDirectory.create(tmp_path / "first")
+    directory.write_json("rows.json", {"rows": [Row(float("nan"), (Path("a/b"),)), Row(1.5, ())]})
+    expected = {"rows": [{"value": None, "places": ["a/b"]}, {"value": 1.5, "places": []}]}
+    assert json.loads((directory.path / "rows.json").read_text()) == expected
+
+
+def test_a_full_disk_leaves_the_old_content_and_says_how_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = RunDirectory.create(tmp_path / "first")
+    directory.write_text("manifest.json", "old")
+
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(
+        RunDirectoryError, match=r"No room on the disk.*MiB are free.*Free some space.*resume=.*first\.partial"
+    ):
+        directory.write_text("manifest.json", "new")
+    assert (directory.path / "manifest.json").read_text() == "old"
+    assert sorted(entry.name for entry in directory.path.iterdir()) == [".lock", "manifest.json"]
+
+
+def test_a_directory_that_cannot_be_made_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(RunDirectoryError, match=r"Could not write .*first\.partial: .* then start the run again"):
+        RunDirectory.create(tmp_path / "file" / "first")
+
+
+def test_a_run_does_not_replace_another_that_took_its_name_meanwhile(tmp_path: Path) -> None:
+    directory = RunDirectory.create(tmp_path / "first")
+    (tmp_path / "first").mkdir()
+    with pytest.raises(RunDirectoryError, match=r"Move that directory away, then .*resume=.*first\.partial"):
+        directory.publish()
+
+
+def test_a_process_killed_while_writing_leaves_the_old_content_or_the_new(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.json"
+    write_atomically(path, b"a" * 200_000)
+    code = (
+        "import os, signal, sys; from pathlib import Path; from ldyn.store import files\n"
+        "files.os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"files.write_atomically(Path({str(path)!r}), b'b' * 200_000)"
+    )
+    killed = subprocess.run([sys.executable, "-c", code], check=False)
+    assert killed.returncode == -9
+    assert path.read_bytes() == b"a" * 200_000
+    write_atomically(path, b"c")  # and what the killed process left is no obstacle
+    assert [entry.name for entry in tmp_path.iterdir()] == ["manifest.json"]
+
+
+def test_other_tables_are_found_by_name(tmp_path: Path) -> None:
+    directory = RunDirectory.create(tmp_path / "study")
+    frame = pd.DataFrame({"label": ["a", "b"], "change": [0.5, float("nan")]})
+    directory.write_table("toy", frame)
+    directory.write_json("manifest.json", {"schema_version": 1, "stages": []})
+    run = read_run(directory.publish())
+    assert list(run.tables) == ["toy"]
+    pd.testing.assert_frame_equal(run.tables["toy"], frame)
+    assert run.trajectories.empty

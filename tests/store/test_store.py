@@ -1,0 +1,266 @@
+from __future__ import annotations
+
+import math
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from unittest import mock
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ldyn.errors import RunDirectoryError
+from ldyn.records import TRAJECTORY_COLUMNS, Moment, ProbeScore
+from ldyn.store import RunDirectory, TrajectoryStore, read_run
+from ldyn.store.schema import MEASURES, SCHEMA
+
+Moments = Callable[[str, int], Moment]
+Scores = Callable[..., list[ProbeScore]]
+
+PLAN = [("sft", 0), ("sft", 10), ("sft", 20), ("dpo", 0), ("dpo", 5), ("dpo", 10), ("dpo", 15)]
+
+
+def log_rows(stage: str, step: int) -> list[dict[str, float]]:
+    """Two rows for each moment but the first of a stage; dpo logs more than sft does."""
+    extra = {"margin": step / 3, "kept": 1.0} if stage == "dpo" else {}
+    return [{"step": at, "loss": 1 / at, **extra} for at in (step - 1, step) if at > 0]
+
+
+@pytest.mark.parametrize("published", [False, True])
+def test_rows_come_back_as_they_were_appended(
+    run_directory: RunDirectory, moment: Moments, scores: Scores, published: bool
+) -> None:
+    store = TrajectoryStore(run_directory.path)
+    store.append(moment("sft", 10), scores("sft", 10))
+    store.append(moment("sft", 0), scores("sft", 0))
+    if published:
+        store.publish()
+    rows = read_run(run_directory.path).trajectories
+    assert tuple(rows.columns) == TRAJECTORY_COLUMNS
+    assert rows["step"].tolist() == [0] * 4 + [10] * 4
+    first = rows.iloc[4]
+    assert (first["stage"], first["algorithm"], first["examples_seen"], first["epoch"]) == ("sft", "sft_sum", 40, 1 / 6)
+    assert rows["example_id"].tolist()[:4] == ["q1", "q1", "q0", "q0"]
+    for row, score in zip(rows.iloc[4:].to_dict("records"), scores("sft", 10), strict=True):
+        assert {name: row[name] for name in ProbeScore.__dataclass_fields__} == {
+            name: getattr(score, name) for name in ProbeScore.__dataclass_fields__
+        }
+
+
+def test_the_published_file_has_the_schema_its_version_and_dictionary_encoded_text(
+    run_directory: RunDirectory, moment: Moments, scores: Scores
+) -> None:
+    store = TrajectoryStore(run_directory.path)
+    store.append(moment("sft", 0), scores("sft", 0))
+    store.append(moment("dpo", 0), scores("dpo", 0, examples=3))
+    store.publish()
+    table = pq.read_table(run_directory.path / "trajectories.parquet")
+    assert table.schema.equals(SCHEMA, check_metadata=True)
+    assert table.schema.metadata[b"ldyn.schema_version"] == b"1"
+
+
+def test_the_log_has_null_where_a_stage_does_not_log_a_metric(run_directory: RunDirectory) -> None:
+    store = TrajectoryStore(run_directory.path)
+    store.append_log("sft", [{"step": 1, "loss": 0.5}, {"step": 2, "zeal": 3.0, "loss": 0.25}])
+    store.append_log("dpo", [{"step": 1, "margin": 0.125, "loss": math.pi}])
+    store.append_log("dpo", [])
+    store.publish()
+    log = pd.read_parquet(run_directory.path / "train_log.parquet")
+    assert list(log.columns) == ["stage", "step", "loss", "margin", "zeal"]
+    assert log["stage"].tolist() == ["sft", "sft", "dpo"]
+    assert log["step"].tolist() == [1, 2, 1]
+    assert log["loss"].tolist() == [0.5, 0.25, math.pi]  # exactly, though it went through text
+    assert log["margin"].isna().tolist() == [True, True, False]
+    assert log["zeal"].isna().tolist() == [True, False, True]
+
+
+def test_scoring_a_moment_again_replaces_it(run_directory: RunDirectory, moment: Moments, scores: Scores) -> None:
+    store = TrajectoryStore(run_directory.path)
+    store.append(moment("sft", 0), scores("sft", 99))
+    store.append(moment("sft", 0), scores("sft", 0))
+    assert store.steps("sft") == [0]
+    assert read_run(run_directory.path).trajectories["logp"].tolist() == [score.logp for score in scores("sft", 0)]
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("published", [False, True])
+def test_a_number_that_is_not_finite_flags_its_row_and_the_run_goes_on(
+    run_directory: RunDirectory, moment: Moments, scores: Scores, bad: float, published: bool
+) -> None:
+    measured = scores("sft", 5)
+    broken = [replace(score, logp=bad) if score.probe == "chosen" else score for score in measured]
+    store = TrajectoryStore(run_directory.path)
+    with pytest.warns(UserWarning, match="2 of 4 responses at step 5 of stage sft: chosen of train example q1"):
+        store.append(moment("sft", 5), broken)
+    if published:
+        store.publish()
+    rows = read_run(run_directory.path).trajectories
+    assert rows["n_tokens"].tolist() == [score.n_tokens for score in measured]  # every response has its row
+    chosen = rows["probe"] == "chosen"
+    assert rows.loc[chosen, list(MEASURES)].isna().all(axis=None)  # not one number that could be taken for true
+    assert rows.loc[~chosen, "logp"].tolist() == [score.logp for score in measured if score.probe != "chosen"]
+
+
+def test_a_moment_without_a_flag_says_nothing(run_directory: RunDirectory, moment: Moments, scores: Scores) -> None:
+    with warnings.catch_warnings(action="error"):
+        TrajectoryStore(run_directory.path).append(moment("sft", 5), scores("sft", 5))
+
+
+def test_a_response_scored_twice_is_refused(run_directory: RunDirectory, moment: Moments, scores: Scores) -> None:
+    doubled = [*scores("sft", 0), scores("sft", 0)[0]]
+    with pytest.raises(RunDirectoryError, match="rejected of train example q1 was scored twice"):
+        TrajectoryStore(run_directory.path).append(moment("sft", 0), doubled)
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", "", "a b"])
+def test_a_stage_name_that_cannot_name_a_directory_is_refused(
+    run_directory: RunDirectory, moment: Moments, scores: Scores, name: str
+) -> None:
+    with pytest.raises(RunDirectoryError, match="Rename it"):
+        TrajectoryStore(run_directory.path).append(moment(name, 0), scores(name, 0))
+
+
+def test_a_log_row_needs_a_step(run_directory: RunDirectory) -> None:
+    with pytest.raises(RunDirectoryError, match="has no step"):
+        TrajectoryStore(run_directory.path).append_log("sft", [{"loss": 1.0}])
+
+
+# --------------------------------------------------------------------------------------------------------------
+# Crash and resume
+
+
+def record(store: TrajectoryStore, moment: Moments, scores: Scores, plan: list[tuple[str, int]]) -> None:
+    for stage, step in plan:
+        store.append_log(stage, log_rows(stage, step))
+        store.append(moment(stage, step), scores(stage, step))
+
+
+def simple_moment(stage: str, step: int) -> Moment:
+    return Moment(stage, stage, step, 4 * step, step / 60)
+
+
+def simple_scores(stage: str, step: int) -> list[ProbeScore]:
+    rest = (-3.0, -4.5, 1.25, 0.1, 3.0, 0.5, 0.25, 0.75)
+    return [ProbeScore("train", f"{stage}{i}", "chosen", 5, -step / 3 - i, *rest) for i in (2, 0, 1)]
+
+
+def published_bytes(directory: Path) -> tuple[bytes, bytes]:
+    TrajectoryStore(directory).publish()
+    return (directory / "trajectories.parquet").read_bytes(), (directory / "train_log.parquet").read_bytes()
+
+
+@settings(max_examples=25, deadline=None)
+@given(killed_after=st.integers(0, len(PLAN)), data=st.data(), merged=st.booleans(), torn=st.booleans())
+def test_a_run_that_went_back_to_a_checkpoint_equals_the_uninterrupted_one_byte_for_byte(
+    killed_after: int, data: st.DataObject, merged: bool, torn: bool
+) -> None:
+    back_to = data.draw(st.integers(0, killed_after), label="resumed from")
+    # Nothing here loses power, so nothing has to be forced to the disk, which is slow.
+    with tempfile.TemporaryDirectory() as straight, tempfile.TemporaryDirectory() as broken, mock.patch("os.fsync"):
+        record(TrajectoryStore(Path(straight)), simple_moment, simple_scores, PLAN)
+        killed = TrajectoryStore(Path(broken))
+        record(killed, simple_moment, simple_scores, PLAN[:killed_after])
+        if merged:
+            killed.publish()
+        leave_rubbish(Path(broken), torn)
+        resumed = TrajectoryStore(Path(broken))
+        done = PLAN[:back_to]
+        if back_to < len(PLAN):
+            stage = PLAN[back_to][0]
+            resumed.discard_after(stage, max((step for name, step in done if name == stage), default=-1))
+        record(resumed, simple_moment, simple_scores, PLAN[back_to:])
+        assert published_bytes(Path(broken)) == published_bytes(Path(straight))
+
+
+def leave_rubbish(directory: Path, torn: bool) -> None:
+    """What a process killed in the middle of a write leaves."""
+    for stage in (directory / "parts").glob("*"):
+        (stage / ".00000077.parquet.tmp").write_bytes(b"PAR1 half")
+        if torn and (stage / "log.jsonl").exists():
+            with (stage / "log.jsonl").open("ab") as stream:
+                stream.write(b'{"step": 3, "lo')
+
+
+def test_rows_logged_after_a_torn_one_are_kept(run_directory: RunDirectory) -> None:
+    store = TrajectoryStore(run_directory.path)
+    store.append_log("sft", [{"step": 1, "loss": 1.0}])
+    leave_rubbish(run_directory.path, torn=True)
+    assert read_run(run_directory.path).train_log["step"].tolist() == [1]
+    TrajectoryStore(run_directory.path).append_log("sft", [{"step": 2, "loss": 0.5}])
+    assert read_run(run_directory.path).train_log["step"].tolist() == [1, 2]
+
+
+def test_going_back_drops_later_steps_and_later_stages_only(
+    run_directory: RunDirectory, moment: Moments, scores: Scores
+) -> None:
+    store = TrajectoryStore(run_directory.path)
+    record(store, moment, scores, PLAN)
+    store.discard_after("dpo", 5)
+    assert (store.steps("sft"), store.steps("dpo")) == ([0, 10, 20], [0, 5])
+    assert read_run(run_directory.path).train_log.query("stage == 'dpo'")["step"].tolist() == [4, 5]
+    store.discard_after("sft", 10)
+    assert (store.steps("sft"), store.steps("dpo")) == ([0, 10], [])
+    store.discard_after("extend", 0)  # never begun
+    store.discard_after("sft", -1)
+    assert read_run(run_directory.path).trajectories.empty
+
+
+def test_merged_files_are_gone_once_the_parts_change(
+    run_directory: RunDirectory, moment: Moments, scores: Scores
+) -> None:
+    store = TrajectoryStore(run_directory.path)
+    record(store, moment, scores, PLAN[:2])
+    store.publish()
+    store.append(moment("sft", 20), scores("sft", 20))
+    assert sorted(read_run(run_directory.path).trajectories["step"].unique()) == [0, 10, 20]
+
+
+WRITER = """
+    import sys
+    from pathlib import Path
+    from ldyn.records import Moment, ProbeScore
+    from ldyn.store import RunDirectory, TrajectoryStore
+
+    store = TrajectoryStore(RunDirectory.reopen(Path(sys.argv[1])).path)
+    rest = (-3.0, -4.5, 1.25, 0.1, 3.0, 0.5, 0.25, 0.75)
+    step = (store.steps("sft") or [-1])[-1] + 1
+    print("ready", flush=True)
+    while True:
+        store.append_log("sft", [{"step": step, "loss": 1.0}] * 50)
+        scores = [ProbeScore("train", str(i), "chosen", 5, -float(step), *rest) for i in range(300)]
+        store.append(Moment("sft", "sft", step, step, 0.0), scores)
+        step += 1
+"""
+
+
+def test_sigkill_at_any_moment_leaves_a_readable_run(run_directory: RunDirectory) -> None:
+    run_directory.free()
+    before = 0
+    for delay in (0.0, 0.013, 0.05, 0.11):
+        writer = subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(WRITER), str(run_directory.path)], stdout=subprocess.PIPE, text=True
+        )
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "ready\n"
+        time.sleep(delay)
+        os.kill(writer.pid, signal.SIGKILL)
+        writer.communicate()
+        run = read_run(run_directory.path)
+        steps = run.trajectories["step"]
+        assert sorted(steps.unique()) == list(range(len(steps) // 300))  # whole moments, none missing
+        assert (run.trajectories["logp"] == -steps).all()
+        assert len(run.train_log) >= len(steps) // 6  # the log runs ahead of the moments, never behind
+        assert len(steps) >= before
+        before = len(steps)
+    assert before > 0

@@ -1,0 +1,170 @@
+"""Token records: what is written comes back, goes back with a resume, and needs no torch."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from ldyn.errors import RunDirectoryError
+from ldyn.records import Moment, ProbeScore, TokenRecord
+from ldyn.store import RunDirectory, TrajectoryStore, read_run, read_token_summaries, read_tokens
+from ldyn.store.tokens import TOKEN_SCHEMA
+
+Moments = Callable[[str, int], Moment]
+Scores = Callable[..., list[ProbeScore]]
+
+
+def records(step: int) -> list[TokenRecord]:
+    """Of two responses of three tokens and one; the start's own at step 0."""
+    rng = np.random.default_rng(step)
+
+    def numbers(n: int) -> np.ndarray:
+        return -rng.random(n, dtype=np.float32)
+
+    def ids(*shape: int) -> np.ndarray:
+        return rng.integers(0, 50_000, shape, dtype=np.int32)
+
+    return [
+        TokenRecord(
+            "train",
+            example_id,
+            "chosen",
+            token_ids=ids(n),
+            logp=numbers(n),
+            argmax_ids=ids(n),
+            logp_argmax=numbers(n),
+            entropy=numbers(n),
+            logp_start_argmax=numbers(n),
+            argmax_gained=step / 10,
+            kept_mass=0.75,
+            start_ids=ids(n, 8) if step == 0 else None,
+        )
+        for example_id, n in (("q1", 3), ("q0", 1))
+    ]
+
+
+def assert_same(found: list[TokenRecord], expected: list[TokenRecord]) -> None:
+    assert len(found) == len(expected)
+    for one, other in zip(found, expected, strict=True):
+        for name in (field.name for field in fields(TokenRecord)):
+            mine, theirs = getattr(one, name), getattr(other, name)
+            np.testing.assert_array_equal(mine, theirs, err_msg=name)
+            assert getattr(mine, "dtype", None) == getattr(theirs, "dtype", None), name
+
+
+@pytest.fixture
+def store(run_directory: RunDirectory, moment: Moments, scores: Scores) -> TrajectoryStore:
+    """Token records at two moments of sft and at the first of dpo."""
+    written = TrajectoryStore(run_directory.path)
+    for stage, step in (("sft", 0), ("sft", 5), ("dpo", 0)):
+        written.append(moment(stage, step), scores(stage, step), records(step))
+    return written
+
+
+@pytest.mark.parametrize("published", [False, True])
+def test_tokens_come_back_as_they_were(run_directory: RunDirectory, store: TrajectoryStore, published: bool) -> None:
+    path = run_directory.path
+    if published:
+        store.publish()
+        path = run_directory.publish()
+    frame = read_tokens(path, "sft", 5)
+    assert list(frame.columns) == TOKEN_SCHEMA.names
+    assert frame[["stage", "step", "example_id", "n_tokens"]].values.tolist() == [
+        ["sft", 5, "q1", 3],
+        ["sft", 5, "q0", 1],
+    ]
+    for row, record in zip(frame.to_dict("records"), records(5), strict=True):
+        np.testing.assert_array_equal(row["logp"], record.logp)
+        np.testing.assert_array_equal(row["argmax_ids"], record.argmax_ids)
+        assert row["start_ids"] is None
+    by_token = frame.explode(["token_ids", "logp", "entropy"])
+    assert by_token["logp"].astype(float).sum() == pytest.approx(sum(record.logp.sum() for record in records(5)))
+
+
+def test_the_start_comes_back_as_records(run_directory: RunDirectory, store: TrajectoryStore) -> None:
+    assert_same(TrajectoryStore(run_directory.path).start_tokens("sft"), records(0))
+    assert store.start_tokens("extend") == []
+
+
+def test_summaries_of_all_moments(run_directory: RunDirectory, store: TrajectoryStore) -> None:
+    found = read_token_summaries(run_directory.path)
+    assert found["stage"].tolist() == ["sft"] * 4 + ["dpo"] * 2
+    assert found["argmax_gained"].tolist() == [0.0, 0.0, 0.5, 0.5, 0.0, 0.0]
+    assert set(found.columns) == {
+        "stage", "step", "split", "example_id", "probe", "n_tokens", "argmax_gained", "kept_mass",
+    }  # fmt: skip
+
+
+def test_a_run_without_records(run_directory: RunDirectory, moment: Moments, scores: Scores) -> None:
+    TrajectoryStore(run_directory.path).append(moment("sft", 0), scores("sft", 0))
+    assert read_token_summaries(run_directory.path).empty
+    assert not (run_directory.path / "per_token").exists()
+    with pytest.raises(RunDirectoryError, match=r"of step 0 of sft: stage sft has none; .*probes.per_token=true"):
+        read_tokens(run_directory.path, "sft", 0)
+
+
+def test_a_moment_that_was_not_scored_is_refused_with_those_that_were(
+    run_directory: RunDirectory, store: TrajectoryStore
+) -> None:
+    with pytest.raises(RunDirectoryError, match="step 3 of sft: the steps with records are 0, 5"):
+        read_tokens(run_directory.path, "sft", 3)
+
+
+def test_going_back_drops_the_tokens_of_what_is_dropped(run_directory: RunDirectory, store: TrajectoryStore) -> None:
+    store.discard_after("sft", 0)
+    assert read_token_summaries(run_directory.path)[["stage", "step"]].drop_duplicates().values.tolist() == [["sft", 0]]
+    store.discard_after("sft", -1)
+    assert read_token_summaries(run_directory.path).empty
+    assert read_run(run_directory.path).trajectories.empty
+
+
+def test_tokens_of_a_moment_whose_scores_were_not_written_any_more_are_dropped(
+    run_directory: RunDirectory, moment: Moments, scores: Scores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = TrajectoryStore(run_directory.path)
+    store.append(moment("sft", 0), scores("sft", 0), records(0))
+    monkeypatch.setattr(store._scores, "path", _killed)
+    with pytest.raises(KeyboardInterrupt):
+        store.append(moment("dpo", 0), scores("dpo", 0), records(0))
+    resumed = TrajectoryStore(run_directory.path)
+    assert resumed.start_tokens("dpo")
+    resumed.discard_after("dpo", -1)
+    assert resumed.start_tokens("dpo") == []
+    assert resumed.steps("sft") == [0]
+
+
+def _killed(*_: object) -> Path:
+    raise KeyboardInterrupt
+
+
+def test_numbers_that_are_not_finite_are_empty(run_directory: RunDirectory, moment: Moments, scores: Scores) -> None:
+    whole = records(0)[0]
+    broken = replace(whole, entropy=np.array([1, np.nan, 2], np.float32), argmax_gained=np.nan, kept_mass=np.nan)
+    TrajectoryStore(run_directory.path).append(moment("sft", 0), scores("sft", 0), [broken])
+    table = pq.read_table(run_directory.path / "per_token" / "00-sft" / "00000000.parquet")
+    assert table.schema.equals(TOKEN_SCHEMA, check_metadata=True)
+    assert table.column("entropy").to_pylist() == [[1.0, None, 2.0]]
+    assert table.column("kept_mass").to_pylist() == [None]
+    assert_same(TrajectoryStore(run_directory.path).start_tokens("sft"), [broken])
+
+
+def test_equal_records_give_equal_bytes(run_directory: RunDirectory, store: TrajectoryStore, moment: Moments) -> None:
+    path = run_directory.path / "per_token" / "00-sft" / "00000005.parquet"
+    before = path.read_bytes()
+    store.append(moment("sft", 5), [], records(5))
+    assert path.read_bytes() == before
+
+
+def test_tokens_are_read_without_torch(run_directory: RunDirectory, store: TrajectoryStore) -> None:
+    program = (
+        "import sys; sys.modules['torch'] = None; from pathlib import Path; from ldyn.store import read_tokens; "
+        f"assert len(read_tokens(Path({str(run_directory.path)!r}), 'sft', 5)) == 2"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)

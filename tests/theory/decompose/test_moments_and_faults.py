@@ -1,0 +1,137 @@
+"""Which moments there are, all tables of a decomposition, and what is refused before any step is taken."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from ldyn.errors import DataError, ModelError, RunDirectoryError
+from ldyn.records import TRAJECTORY_COLUMNS
+from ldyn.theory.decompose_settings import DecompositionConfig
+from ldyn.theory.decomposition import decompose
+from ldyn.theory.moments import moments
+from ldyn.theory.observed import observe
+
+SMALL = DecompositionConfig(examples=3, step_sizes=(0.1, 1.0), kernel_examples=2, projections=3, influence_examples=1)
+NOTHING = pd.DataFrame(columns=list(TRAJECTORY_COLUMNS))
+
+
+def quiet(words: str) -> None:
+    """Progress that nobody reads."""
+
+
+def test_every_stage_has_its_start_and_its_snapshots(experiment):
+    found = [
+        (moment.plan.info.name, moment.step, moment.snapshot is None) for moment in moments(experiment, None, None)
+    ]
+    steps = range(5)
+    assert found == [(stage, step, step == 0) for stage in ("sft", "dpo") for step in steps]
+    assert [moment.step for moment in moments(experiment, ["dpo"], [0, 3])] == [0, 3]
+
+
+def test_a_moment_that_is_not_there_is_answered_with_those_that_are(experiment):
+    with pytest.raises(
+        RunDirectoryError, match=r"kept nothing of step 7; there is sft: step 0, 1, 2, 3, 4; dpo: step 0"
+    ):
+        moments(experiment, None, [3, 7])
+    with pytest.raises(RunDirectoryError, match=r"nothing of ppo; there is sft: step 0"):
+        moments(experiment, ["ppo"], None)
+
+
+def test_a_stage_whose_start_is_not_trained_has_no_moment(untrained, plan_of):
+    with pytest.raises(
+        RunDirectoryError, match="any moment; there is dpo: nothing, as the stage before it is not finished"
+    ):
+        moments(untrained(plan_of("dpo", "dpo", "sft")), None, None)
+
+
+@pytest.fixture(scope="module")
+def tables(experiment) -> dict[str, pd.DataFrame]:
+    rows = [
+        {"stage": "dpo", "split": "train", "probe": "chosen", "example_id": f"pair{i}", "step": step, "logp": -i * step}
+        for i in range(13)
+        for step in (0, 4)
+    ]
+    return decompose(experiment, moments(experiment, None, [0, 4]), None, SMALL, pd.DataFrame(rows), quiet)
+
+
+def test_all_tables_are_there_with_stage_and_step(tables):
+    named = {
+        "changes",
+        "change_tokens",
+        "change_parts",
+        "change_sources",
+        "kernel_proxies",
+        "kernel_norms",
+        "influence",
+    }
+    assert set(tables) == {*named, "displacement"}
+    for name in named:
+        assert list(tables[name].columns[:3]) == ["stage", "step", "learning_rate"]
+        assert set(zip(tables[name]["stage"], tables[name]["step"], strict=True)) == {
+            ("sft", 0), ("sft", 4), ("dpo", 0), ("dpo", 4),
+        }  # fmt: skip
+
+
+def test_norms_are_of_what_the_stage_trains_on(tables):
+    norms = tables["kernel_norms"]
+    assert norms.groupby("stage")["updated"].unique().map(set).to_dict() == {
+        "sft": {"chosen"},
+        "dpo": {"chosen", "rejected"},
+    }
+    assert (norms["standard_error"] > 0).all()
+    assert norms["example_id"].nunique() == 2
+    same = norms[(norms["updated"] == norms["probe"])].groupby("stage")["per_pair"].mean()
+    other = norms[norms["probe"] == "irr_train"].groupby("stage")["per_pair"].mean()
+    assert (same > other).all()
+
+
+def test_influence_pulls_up_chosen_and_pushes_down_rejected(tables):
+    """On the diagonal of the own block each token is moved by itself: ±‖∇ log π(y_m)‖²."""
+    table = tables["influence"]
+    own = table[(table["side"] == table["probe"]) & (table["observed_token"] == table["updated_token"])]
+    assert (own[own["side"] == "chosen"]["influence"] > 0).all()
+    assert (own[own["side"] == "rejected"]["influence"] < 0).all()
+    assert table["observed_text"].str.startswith(("w", "<eos>")).all()
+    assert (table["a_norm"] > 0).all()
+    assert set(table[table["stage"] == "sft"]["side"]) == {"chosen"}
+
+
+def test_scores_of_pairs_stand_beside_what_became_of_them(tables):
+    table = tables["displacement"].set_index("example_id")
+    assert len(table) == 13
+    assert table.loc["pair3", "change"] == -12
+    assert (table["entanglement"] == table["inner_product"] - table["chosen_norm_sq"]).all()
+
+
+def test_an_update_on_pairs_of_ones_choice(experiment):
+    found = decompose(experiment, moments(experiment, ["dpo"], [2]), ["pair1"], SMALL, NOTHING, quiet)
+    changes = found["changes"]
+    assert set(changes[changes["in_batch"]]["example_id"]) == {"pair1"}
+    assert "displacement" not in found
+
+
+def test_a_pair_that_was_truncated_away_is_named(experiment):
+    with pytest.raises(DataError, match=r"gone: found no such pair among the 13 .* truncation or an empty text"):
+        decompose(experiment, moments(experiment, ["dpo"], [0]), ["pair1", "gone"], SMALL, NOTHING, quiet)
+    many = [f"pair{i}" for i in range(5)]
+    with pytest.raises(DataError, match="5 pairs was asked for, expected at most 4"):
+        decompose(experiment, moments(experiment, ["dpo"], [0]), many, SMALL, NOTHING, quiet)
+
+
+def test_nothing_to_observe_is_an_error(probes):
+    with pytest.raises(DataError, match="no train probe to observe among 1 probe examples"):
+        observe(probes[-1:], 5)
+
+
+def test_the_exact_level_is_refused_before_the_first_step(experiment):
+    said: list[str] = []
+    tight = DecompositionConfig(limit_gib=1e-6)
+    with pytest.raises(ModelError, match=r"exact level would keep \d+ gradients"):
+        decompose(experiment, moments(experiment, None, [0]), None, tight, NOTHING, said.append)
+    assert said == []
+
+
+def test_the_own_step_must_be_among_the_step_sizes():
+    with pytest.raises(ValueError, match="lacks 1, the optimizer's own step"):
+        DecompositionConfig(step_sizes=(0.1, 10.0))

@@ -1,0 +1,166 @@
+"""Updates as the trainer's optimizer makes them: split by source, predicted, and the same at both levels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from ldyn.algorithms import ALGORITHMS
+from ldyn.theory.changes import Update, change_tables
+from ldyn.theory.decompose_settings import DecompositionConfig
+from ldyn.theory.exact import influence
+from ldyn.theory.moments import Moment, moments, step_from
+from ldyn.theory.observed import observe
+from ldyn.theory.prediction import predicted_changes
+from ldyn.theory.sources import REST, delta_by_source, updated_responses
+from ldyn.training.settings import LoraConfig
+
+SETTINGS = DecompositionConfig(examples=8, step_sizes=(0.1, 1.0), token_budget=200)
+FLOAT32, FLOAT64 = torch.float32, torch.float64
+
+
+def first_step(experiment, dtype=FLOAT32) -> Update:
+    moment = Moment(experiment.plans[0], 0, None)
+    return step_at(experiment, moment, dtype)
+
+
+def step_at(experiment, moment: Moment, dtype=FLOAT32) -> Update:
+    model, taken = step_from(experiment, moment, None, dtype)
+    pairs = experiment.pairs_of(moment.plan)
+    return Update(model, taken, updated_responses(moment.plan, taken, pairs))
+
+
+def joined(weights) -> torch.Tensor:
+    return torch.cat([weights[name].flatten() for name in sorted(weights)])
+
+
+@pytest.mark.parametrize(("algorithm", "sides"), [("sft", ["chosen"]), ("dpo", ["chosen", "rejected"])])
+@pytest.mark.parametrize("settings", [
+    {"optimizer": "sgd", "max_grad_norm": 1e6}, {"optimizer": "sgd", "max_grad_norm": 0.1},
+    {"optimizer": "rmsprop"}, {"optimizer": "adamw", "gradient_accumulation": 2}, {"optimizer": "adamw"},
+])  # fmt: skip
+def test_sources_add_up_to_the_first_update(algorithm, sides, settings, untrained, plan_of):
+    """Before it there was no gradient, so nothing is left over: with clipping, accumulation, and every optimizer."""
+    plan = plan_of("s", algorithm, "base", learning_rate=1e-2, **settings)
+    update = first_step(untrained(plan))
+    deltas = delta_by_source(update.model, update.taken, update.updated, plan.trainer.max_grad_norm, 200)
+    assert list(deltas) == sides
+    whole, parts = joined(update.delta), sum(joined(delta) for delta in deltas.values())
+    assert (whole - parts).norm() < 2e-3 * whole.norm()
+
+
+def test_coefficients_are_those_of_the_papers_table(experiment):
+    """Before the first update of DPO, a = σ(0) = 1/2: c = ±β/2, over the four pairs of the batch. SFT: 1 over four."""
+    dpo = first_step(replace(experiment, plans=experiment.plans[1:]))
+    assert sorted(one.coefficient for one in dpo.updated) == pytest.approx(
+        [-0.1 / 2 / 4] * 4 + [0.1 / 2 / 4] * 4, rel=1e-4
+    )
+    assert [one.coefficient for one in first_step(experiment).updated] == [0.25] * 4
+
+
+@pytest.mark.parametrize("name", [name for name, one in ALGORITHMS.items() if one.kind == "pairwise"])
+def test_any_loss_is_split_into_the_pull_of_both_sides(name, untrained, plan_of):
+    """−P Σ c ∇s is the first update of SGD, whatever the loss makes of the log-probs of a pair."""
+    update = first_step(untrained(plan_of("s", name, "base", optimizer="sgd", learning_rate=0.1, max_grad_norm=1e6)))
+    deltas = delta_by_source(update.model, update.taken, update.updated, 1e6, 200)
+    whole, parts = joined(update.delta), sum(joined(delta) for delta in deltas.values())
+    assert (whole - parts).norm() < 2e-3 * whole.norm()
+
+
+def test_adapters_are_decomposed_as_what_is_trained(untrained, plan_of, probes):
+    """LoRA: the update is of A and B alone, and moves log π as predicted."""
+    plan = plan_of("s", "dpo", "base", optimizer="sgd", learning_rate=0.5, lora=LoraConfig(rank=2))
+    update = first_step(untrained(plan), FLOAT64)
+    assert update.delta
+    assert all("lora" in name for name in update.delta)
+    table = change_tables(update, observe(probes, 4), SETTINGS, 1.0)["changes"]
+    small = table[table["step_size"] == 0.1]
+    assert np.corrcoef(small["predicted"], small["actual"])[0, 1] > 0.99
+
+
+def test_both_levels_agree_on_a_step_that_the_trainer_took(untrained, plan_of, probes):
+    """Plain SGD, unclipped: row sums of the influence matrix against forward mode along the trainer's own Δθ."""
+    plan = plan_of("s", "dpo", "base", optimizer="sgd", learning_rate=0.05, max_grad_norm=1e6)
+    update = first_step(untrained(plan))
+    observed = observe(probes, 4).responses
+    exact = influence(update.model, observed, update.updated, learning_rate=update.taken.learning_rate).predicted
+    scalable = torch.cat(predicted_changes(update.model, observed, update.delta, 200, "forward"))
+    assert (exact - scalable).abs().max() < 1e-5 * exact.abs().max()
+
+
+def test_an_update_is_proportional_to_the_learning_rate(untrained, plan_of):
+    """So a multiple of the update is the step at that multiple of the learning rate."""
+    for rate, settings in (
+        (1e-4, {"weight_decay": 0.1}),
+        (1e-4, {"optimizer": "rmsprop"}),
+        (0.1, {"optimizer": "sgd"}),
+    ):
+        small, large = (
+            joined(first_step(untrained(plan_of("s", "dpo", "base", learning_rate=one, **settings))).delta)
+            for one in (rate, 10 * rate)
+        )
+        assert (large - 10 * small).norm() < 1e-3 * large.norm()
+
+
+@pytest.fixture(scope="module")
+def tables(experiment) -> dict[str, pd.DataFrame]:
+    """Of the step after two updates of DPO, in float64."""
+    moment = next(one for one in moments(experiment, ["dpo"], [2]))
+    return change_tables(step_at(experiment, moment, FLOAT64), observe(experiment.probes, 8), SETTINGS, 1.0)
+
+
+def test_changes_have_a_row_for_each_response_and_step_size(tables, probes):
+    table = tables["changes"]
+    assert len(table) == 8 * 3 * 2
+    assert set(table["example_id"]) == {example.example_id for example in probes[:8]}
+    small, own = (table[table["step_size"] == size] for size in (0.1, 1.0))
+    assert (0.1 * own["predicted"].to_numpy()) == pytest.approx(small["predicted"].to_numpy())
+    assert 0 < own["in_batch"].groupby(own["example_id"]).first().sum() <= 4
+    assert np.corrcoef(small["predicted"], small["actual"])[0, 1] > 0.99
+
+
+def test_error_falls_a_hundredfold_when_the_step_is_a_tenth(tables):
+    table = tables["changes"].assign(error=lambda t: (t["actual"] - t["predicted"]) ** 2)
+    errors = table.groupby("step_size")["error"].mean() ** 0.5
+    assert errors[1.0] / errors[0.1] == pytest.approx(100, rel=0.15)
+
+
+def test_tokens_parts_and_sources_add_up_to_the_response(tables):
+    own = tables["changes"][tables["changes"]["step_size"] == 1].set_index(["example_id", "probe"])
+    for name in ("change_tokens", "change_parts", "change_sources"):
+        sums = tables[name].groupby(["example_id", "probe"])["predicted"].sum()
+        assert sums.reindex(own.index).to_numpy() == pytest.approx(own["predicted"].to_numpy(), rel=1e-6, abs=1e-10)
+    actual = tables["change_tokens"].groupby(["example_id", "probe"])["actual"].sum()
+    assert actual.reindex(own.index).to_numpy() == pytest.approx(own["actual"].to_numpy())
+    assert list(tables["change_sources"]["source"].unique()) == ["chosen", "rejected", REST]
+    parts = ["embeddings", "layer 1", "layer 2", "unembedding", "final norm"]
+    assert sorted(tables["change_parts"]["part"].unique()) == sorted(parts)
+
+
+def test_plain_descent_is_the_update_of_plain_descent(untrained, plan_of):
+    """Of a stage whose optimizer is SGD, unclipped, the two columns of parts are one."""
+    plan = plan_of("s", "dpo", "base", optimizer="sgd", learning_rate=0.05, max_grad_norm=1e6)
+    experiment = untrained(plan)
+    parts = change_tables(first_step(experiment), observe(experiment.probes, 4), SETTINGS, 1e6)["change_parts"]
+    scale = parts["predicted"].abs().mean()
+    assert parts["gradient_descent"].to_numpy() == pytest.approx(
+        parts["predicted"].to_numpy(), rel=1e-2, abs=1e-3 * scale
+    )
+
+
+def test_what_raises_chosen_raises_it_in_its_own_batch(experiment):
+    """The first update of SFT: y⁺ of a question in the batch gains more than y⁺ of one that is not."""
+    table = change_tables(first_step(experiment), observe(experiment.probes, 13), SETTINGS, 1.0)["change_sources"]
+    own = table[(table["source"] == "chosen") & (table["probe"] == "chosen")]
+    means = own.groupby("in_batch")["predicted"].mean()
+    assert means[True] > means[False]
+
+
+def test_proxies_lie_below_the_norm_that_they_bound(tables):
+    table = tables["kernel_proxies"]
+    assert (table["lower_bound"] >= table["paper_lower_bound"]).all()
+    assert (table["sign_delta"].abs() <= table["paper_lower_bound"] * table["n_tokens"] ** 0.5 * (1 + 1e-6)).all()

@@ -1,0 +1,123 @@
+"""`ldyn toy` from the command line: a whole study in seconds, its page, and what cannot run."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from hydra import compose, initialize_config_dir
+
+from ldyn.cli.main import main
+from ldyn.config.groups import config_directory
+from ldyn.config.loading import load_study_config
+from ldyn.config.studies import ToyStudy
+from ldyn.store import read_run
+from ldyn.theory.toy import ToyConfig
+
+SMALL = ["seeds=2", "toy.labels=[12,30]", "toy.starts=4", "toy.step_sizes=[0.2,1]", "toy.steps=2"]
+
+
+@pytest.fixture(autouse=True)
+def _process_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hydra's commands set these."""
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("toy")
+    assert main(["toy", *SMALL, f"paths.outputs={directory}", "run=first"]) == 0
+    return directory / "toy" / "first"
+
+
+def test_it_leaves_tables_findings_figures_and_a_page(finished: Path) -> None:
+    run = read_run(finished)
+    assert set(run.tables) == {"toy", "toy_distributions"}
+    assert [finding.id for finding in run.findings] == ["T1", "T2", "T3", "T4", "T5"]
+    assert {(finding.n, finding.seeds) for finding in run.findings} == {(8, 2)}
+    assert {path.name for path in (finished / "figures").iterdir()} == {"toy_distributions.png", "toy_strength.png"}
+    assert run.manifest["seeds"] == [0, 1]
+    assert (finished.parent / "latest").resolve() == finished
+
+
+def test_the_page_shows_what_a_study_has_and_nothing_else(finished: Path) -> None:
+    page = (finished / "report.html").read_text(encoding="utf-8")
+    shown = [name for name in ("what-ran", "findings", "figures", "settings", "reproduce") if f'id="{name}"' in page]
+    assert len(shown) == 5
+    for absent in ('id="curves"', 'id="samples"', 'href="#curves"', 'href="#samples"', "<h3>Stages", "is not drawn"):
+        assert absent not in page
+    assert page.count("<img ") == 2
+    assert "0, 1" in page  # the seeds
+
+
+def test_its_findings_can_be_verified_and_its_page_drawn_where_there_is_no_torch(finished: Path) -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None\n"  # makes every import of torch raise ImportError
+        f"from ldyn.cli.main import main\nassert main(['verify', '--json', {str(finished)!r}]) == 0\n"
+        f"print('---')\nassert main(['report', {str(finished)!r}]) == 0"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.partition("---")[0])["runs"][0]["stored"] == "same"
+
+
+def test_the_same_seeds_give_the_same_numbers(finished: Path, tmp_path: Path) -> None:
+    assert main(["toy", *SMALL, f"paths.outputs={tmp_path}", "run=again"]) == 0
+    assert (tmp_path / "toy" / "again" / "findings.json").read_bytes() == (finished / "findings.json").read_bytes()
+
+
+def test_the_defaults_of_the_command_are_those_of_the_code() -> None:
+    with initialize_config_dir(str(config_directory()), version_base="1.3"):
+        config = load_study_config(ToyStudy, compose("toy", ["run=any"]))
+    assert config.toy == ToyConfig()
+    assert config.seeds == 5
+
+
+def test_help_shows_every_setting_with_what_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["toy", "--help"]) == 0
+    page = capsys.readouterr().out
+    main(["toy", "--cfg", "job"])
+    settings = yaml.safe_load(capsys.readouterr().out)
+    assert all(f"{name}:" in page for name in (*settings, *settings["toy"]))
+    assert "defaults" not in page
+    assert max(map(len, page.splitlines())) <= 120
+
+
+def test_every_example_of_the_help_composes(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["toy", "--help"])
+    examples = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("  ldyn toy")]
+    assert len(examples) == 2
+    for words in examples:
+        assert main([*words[1:], "--cfg", "job"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("toy.start=3", "toy.start: unknown key; did you mean starts"),
+        ("toy.labels=[5]", "toy.labels.0: found 5, expected greater than or equal to 10"),
+        ("toy.labels=[]", "toy.labels: found [], expected at least one item"),
+        ("toy.peaky=0.5", "expected peaky above flat; it is 0.5, flat is 1"),
+        ("toy.valley=0.7", "toy.valley: found 0.7, expected less than or equal to 0.5"),
+        ("seeds=0", "seeds: found 0, expected greater than or equal to 1"),
+        ("run=../elsewhere", "run: found '../elsewhere', expected a name for a directory"),
+    ],
+)
+def test_what_cannot_run_is_said_in_words(
+    setting: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["toy", setting]) == 2
+    assert said in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sweep_gives_a_directory_for_each_job(tmp_path: Path) -> None:
+    assert main(["toy", "-m", "seed=3,5", *SMALL, f"hydra.sweep.dir={tmp_path}"]) == 0
+    runs = [read_run(tmp_path / job) for job in ("0", "1")]
+    assert [run.manifest["seeds"] for run in runs] == [[3, 4], [5, 6]]

@@ -1,0 +1,132 @@
+"""Influence between classes: splits, sums and predictions of a short training, against slow loops."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from ldyn.data.digits import DigitImages, load_digit_images
+from ldyn.errors import DataError
+from ldyn.theory.classifier import build_classifier, detached, logps, loss_gradient, stepped
+from ldyn.theory.images import Course, ImagesConfig, Split, learn, pixel_similarity, split_images
+from ldyn.theory.images_tables import accuracy_table, changes_table, influence_table
+
+CONFIG = ImagesConfig(steps=25, observed=2, measure_every=4, learning_rate=0.1)
+
+
+@pytest.fixture(scope="module")
+def data() -> DigitImages:
+    return load_digit_images(CONFIG)
+
+
+@pytest.fixture(scope="module")
+def split(data: DigitImages) -> Split:
+    return split_images(data, CONFIG, 0)
+
+
+@pytest.fixture(scope="module")
+def course(split: Split) -> Course:
+    return learn(split, CONFIG, 0)
+
+
+def test_observed_images_are_held_out_and_of_every_class(split: Split) -> None:
+    assert split.observed_labels.tolist() == [label for label in range(10) for _ in range(2)]
+    assert split.train.shape == (25, 1, 8, 8)
+    observed = {image.numpy().tobytes() for image in split.observed}
+    assert not observed & {image.numpy().tobytes() for image in split.train}
+
+
+def test_training_goes_on_with_a_new_order_when_the_images_are_used_up(data: DigitImages) -> None:
+    few = DigitImages(data.images[:60], data.labels[:60])
+    first = split_images(few, ImagesConfig(steps=90, observed=2), 0)
+    rounds = [{image.numpy().tobytes() for image in part} for part in first.train.split(40)]
+    assert rounds[0] == rounds[1]
+    assert len(rounds[0]) == 40
+    assert first.train[:40].tolist() != first.train[40:80].tolist()
+
+
+def test_the_seed_decides_the_split(data: DigitImages, split: Split) -> None:
+    assert torch.equal(split_images(data, CONFIG, 0).train, split.train)
+    assert not torch.equal(split_images(data, CONFIG, 1).train, split.train)
+
+
+def test_more_held_out_images_than_there_are_is_an_error(data: DigitImages) -> None:
+    with pytest.raises(DataError, match="174 images, and 174 of each are held out"):
+        split_images(data, ImagesConfig(observed=174), 0)
+
+
+def test_likeness_is_the_mean_correlation_over_all_pairs_of_images(data: DigitImages) -> None:
+    chosen = np.concatenate([np.flatnonzero(data.labels == label)[:4] for label in range(10)])
+    images, labels = data.images[chosen], data.labels[chosen]
+    found = pixel_similarity(images, labels)
+    for a, b in ((4, 9), (3, 3)):
+        pairs = [
+            np.corrcoef(one.ravel(), other.ravel())[0, 1]
+            for one in images[labels == a]
+            for other in images[labels == b]
+        ]
+        assert found[a, b] == pytest.approx(np.mean(pairs), abs=1e-12)
+
+
+def test_the_course_is_that_of_plain_gradient_descent(split: Split, course: Course) -> None:
+    model = build_classifier(0)
+    parameters = detached(model)
+    for step in range(25):
+        before = logps(model, parameters, split.observed)
+        gradient = loss_gradient(model, parameters, split.train[step], int(split.train_labels[step]))
+        parameters = stepped(parameters, gradient, 0.1)
+        after = logps(model, parameters, split.observed)
+        np.testing.assert_allclose(course.actual[step], (after - before).numpy(), atol=1e-12)
+    right = after.argmax(dim=1).numpy() == split.observed_labels
+    assert course.accuracy[-1] == pytest.approx(right.mean())
+
+
+def test_the_theory_is_held_against_every_fourth_step(course: Course) -> None:
+    assert course.measured.tolist() == [0, 4, 8, 12, 16, 20, 24]
+    actual = course.actual[course.measured]
+    assert np.corrcoef(course.predicted.ravel(), actual.ravel())[0, 1] > 0.99
+    errors = [
+        np.linalg.norm(scale * course.predicted - made) for scale, made in ((1.0, actual), (0.1, course.actual_small))
+    ]
+    assert errors[0] / errors[1] == pytest.approx(100, rel=0.5)  # of second order
+
+
+def test_influence_is_summed_over_steps_and_averaged_over_images(split: Split, course: Course) -> None:
+    table = influence_table(course, split, seed=7).set_index(["learned", "observed", "label"])
+    assert len(table) == 1000
+    assert set(table["seed"]) == {7}
+    for learned, observed, label in ((4, 9, 4), (int(split.train_labels[0]), 1, 2)):
+        sums = {"actual": 0.0, "actual_measured": 0.0, "predicted": 0.0}
+        for step, of_step in enumerate(split.train_labels):
+            for image, of_image in enumerate(split.observed_labels):
+                if (of_step, of_image) == (learned, observed):
+                    sums["actual"] += course.actual[step, image, label] / 2
+                    if step % 4 == 0:
+                        sums["actual_measured"] += course.actual[step, image, label] / 2
+                        sums["predicted"] += course.predicted[step // 4, image, label] / 2
+        row = table.loc[(learned, observed, label)]
+        assert {name: row[name] for name in sums} == pytest.approx(sums, abs=1e-12)
+        assert row["similarity"] == split.similarity[learned, observed]
+    first = int(split.train_labels[0])
+    steps = [m for m, step in enumerate(course.measured) if split.train_labels[step] == first]
+    expected = course.kernel_norms[steps][:, split.observed_labels == 5].mean()
+    assert table.loc[(first, 5, 0), "kernel_norm"] == pytest.approx(expected)
+
+
+def test_single_changes_are_of_the_class_just_learned(split: Split, course: Course) -> None:
+    table = changes_table(course, split, seed=7)
+    assert len(table) == 7 * 20
+    row = table[(table["step"] == 8) & (table["image"] == 13)].iloc[0]
+    learned = int(split.train_labels[8])
+    assert (row["learned"], row["observed"], row["seed"]) == (learned, 6, 7)
+    assert row["actual"] == course.actual[8, 13, learned]
+    assert row["predicted"] == course.predicted[2, 13, learned]
+    assert row["actual_small"] == course.actual_small[2, 13, learned]
+
+
+def test_accuracy_is_kept_for_every_measured_step_and_the_end(split: Split, course: Course) -> None:
+    table = accuracy_table(course, split, seed=7)
+    assert table["step"].tolist() == [0, 4, 8, 12, 16, 20, 24, 25]
+    pd.testing.assert_series_equal(table["accuracy"], pd.Series(course.accuracy), check_names=False)
