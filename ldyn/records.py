@@ -229,7 +229,7 @@ START_TOKENS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class ProbeStep:
     """A point of a run at which probes are scored: after ``step`` updates of ``stage`` (0 = before the first)."""
 
     stage: str

@@ -24,14 +24,14 @@ from ldyn.models.pretrained import load_pretrained
 from ldyn.models.settings import PretrainedConfig
 from ldyn.probes.budget import Tokens
 from ldyn.probes.scorer import nonfinite_scores, score_probes
-from ldyn.records import Moment, ProbeScore
+from ldyn.records import ProbeScore, ProbeStep
 from ldyn.store.files import write_atomically
 from ldyn.store.schema import is_measured, table_of_scores, to_bytes
 
 Device = Literal["auto", "cpu", "cuda"]
 
 MAX_TOKENS = 512  # of prompt and response, as in the paper
-MOMENT = Moment(stage="score", algorithm="none", step=0, examples_seen=0, epoch=0.0)
+SCORED_ONCE = ProbeStep(stage="score", algorithm="none", step=0, examples_seen=0, epoch=0.0)
 MEANS_SHOWN = {
     "n_tokens": "tokens",
     "logp": "log π(y|x)",
@@ -58,7 +58,7 @@ class ScoredFile:
 
     def write(self, path: Path) -> None:
         """Write the trajectory table; ``origin`` is in the file's metadata. Raises RunDirectoryError if it cannot."""
-        table = table_of_scores(MOMENT, self.scores)
+        table = table_of_scores(SCORED_ONCE, self.scores)
         metadata = {**table.schema.metadata, _ORIGIN_KEY: json.dumps(self.origin)}
         write_atomically(path, to_bytes(table.replace_schema_metadata(metadata)))
 

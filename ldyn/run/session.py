@@ -16,7 +16,7 @@ from ldyn.config.loading import config_to_yaml
 from ldyn.config.schema import RunConfig
 from ldyn.errors import RunDirectoryError
 from ldyn.processes.group import in_main, process_count
-from ldyn.records import Moment, ProbeScore, StageInfo, TokenRecord
+from ldyn.records import ProbeScore, ProbeStep, StageInfo, TokenRecord
 from ldyn.run.conclusion import conclude
 from ldyn.run.manifest import Manifest, recorded
 from ldyn.store import RunDirectory, TrajectoryStore
@@ -78,9 +78,11 @@ class Session:
         """The same for a part that comes back often; it is written with the next change of the manifest."""
         self.manifest.add_seconds(part, seconds)
 
-    def record_scores(self, moment: Moment, scores: Sequence[ProbeScore], tokens: Sequence[TokenRecord] = ()) -> None:
-        self.store.append(moment, scores, tokens)
-        self.observer.probes_scored(moment, scores)
+    def record_scores(
+        self, probe_step: ProbeStep, scores: Sequence[ProbeScore], tokens: Sequence[TokenRecord] = ()
+    ) -> None:
+        self.store.append(probe_step, scores, tokens)
+        self.observer.probes_scored(probe_step, scores)
 
     def record_log(self, stage: str, step: int, metrics: Mapping[str, float]) -> None:
         self._unwritten.append({"step": step, **metrics})
@@ -130,7 +132,7 @@ class SilentSession(Session):
     def add_seconds(self, part: str, seconds: float) -> None: ...
 
     def record_scores(
-        self, moment: Moment, scores: Sequence[ProbeScore], tokens: Sequence[TokenRecord] = ()
+        self, probe_step: ProbeStep, scores: Sequence[ProbeScore], tokens: Sequence[TokenRecord] = ()
     ) -> None: ...
 
     def record_log(self, stage: str, step: int, metrics: Mapping[str, float]) -> None: ...

@@ -25,7 +25,7 @@ from ldyn.config.schema import RunConfig
 from ldyn.errors import RunDirectoryError
 from ldyn.models.base import fingerprint
 from ldyn.processes.group import process_count
-from ldyn.records import EncodedPair, EncodedProbeExample, Moment, ProbeScore
+from ldyn.records import EncodedPair, EncodedProbeExample, ProbeScore, ProbeStep
 from ldyn.run.manifest import installed_versions
 from ldyn.run.session import Session
 from ldyn.store import Run, read_run
@@ -126,18 +126,18 @@ def _where() -> list[Any]:
 def take_over(shared: SharedStage, plan: StagePlan, steps: Collection[int], session: Session) -> None:
     """Tell the session all that was measured of the shared stage at ``steps``, then adopt its weights."""
     table = shared.table
-    moments = table[table["step"].isin(steps)].groupby("step")
-    past = StagePast(list(shared.log_rows()), [(_moment(rows, plan), _scores(rows)) for _, rows in moments])
+    probe_steps = table[table["step"].isin(steps)].groupby("step")
+    past = StagePast(list(shared.log_rows()), [(_probe_step(rows, plan), _scores(rows)) for _, rows in probe_steps])
     past.tell(session.record_scores, partial(session.record_log, plan.info.name))
     session.commit_log(plan.info.name)
     session.describe(shared_stages={plan.info.name: {"run": shared.run.path, "stage": shared.name}})
     adopt_final(shared.final, session.stage_directory(plan.info.name))
 
 
-def _moment(rows: pd.DataFrame, plan: StagePlan) -> Moment:
+def _probe_step(rows: pd.DataFrame, plan: StagePlan) -> ProbeStep:
     first = rows.iloc[0]
     seen, epoch = int(first["examples_seen"]), float(first["epoch"])
-    return Moment(plan.info.name, plan.info.algorithm, int(first["step"]), seen, epoch)
+    return ProbeStep(plan.info.name, plan.info.algorithm, int(first["step"]), seen, epoch)
 
 
 def _scores(rows: pd.DataFrame) -> list[ProbeScore]:

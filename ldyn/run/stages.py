@@ -98,7 +98,7 @@ def _train(
 
     def probe(model: PreTrainedModel, step: int) -> None:
         started = time.perf_counter()
-        session.record_scores(length.moment(info, step), *probing.measure(model, step))
+        session.record_scores(length.probe_step(info, step), *probing.measure(model, step))
         session.add_seconds("probing", time.perf_counter() - started)
 
     def log(step: int, metrics: Mapping[str, float]) -> None:
@@ -118,7 +118,7 @@ def _train(
 
 
 class StageProbing:
-    """Scores one stage's probes, with what must last over its moments: the token budget, and the stage's start."""
+    """Scores one stage's probes, with what must last over its probe steps: the token budget, and the stage's start."""
 
     def __init__(
         self,

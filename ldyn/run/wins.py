@@ -87,12 +87,12 @@ def _moments(
     for plan in (by_name[info.name] for info in arm.rounds):
         name, length = plan.info.name, StageLength.of(plan, len(prepared.pairs))
         for step in snapshot_steps(session.stage_directory(name)):
-            epoch = length.moment(plan.info, step).epoch
+            epoch = length.probe_step(plan.info, step).epoch
             load = partial(snapshot_weights, plan, step, base, session.stage_directory)
             if step < length.total_steps:
                 yield ArmMoment(before + step, epochs_before + epoch, f"{name}@{epoch:.4g}", load)
         before += length.total_steps
-        epochs_before += length.moment(plan.info, length.total_steps).epoch
+        epochs_before += length.probe_step(plan.info, length.total_steps).epoch
         yield ArmMoment(before, epochs_before, name, partial(stage_weights, name, base, session))
 
 

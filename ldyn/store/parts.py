@@ -1,6 +1,6 @@
-"""Parts: one file for each moment, in one directory for each stage: each is written atomically and can be dropped.
+"""Parts: one file for each probe step, in one directory for each stage: each is written atomically and can be dropped.
 
-    <root>/00-sft/00000000.parquet     the moment before the first update of the first stage
+    <root>/00-sft/00000000.parquet     the probe step before the first update of the first stage
     <root>/00-sft/00000040.parquet
     <root>/01-dpo/...
 
@@ -43,7 +43,7 @@ class Parts:
         return known or self.root / f"{len(directories):02d}-{stage}"
 
     def path(self, stage: str, step: int) -> Path:
-        """Where the part of a moment is, or will be."""
+        """Where the part of a probe step is, or will be."""
         return self.stage_directory(stage) / f"{step:08d}.parquet"
 
     def steps(self, stage: str) -> list[int]:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ldyn.errors import RunDirectoryError
-from ldyn.records import TRAJECTORY_COLUMNS, Moment, ProbeScore
+from ldyn.records import TRAJECTORY_COLUMNS, ProbeScore, ProbeStep
 
 SCHEMA_VERSION = 1
 
@@ -23,7 +23,7 @@ _IMPORTED_KEY = b"ldyn.imported"
 TEXT = pa.dictionary(pa.int32(), pa.string())
 _TEXT_COLUMNS = ("stage", "algorithm", "split", "example_id", "probe")
 _WHOLE_COLUMNS = ("step", "examples_seen", "n_tokens")
-_MOMENT_COLUMNS = ("stage", "algorithm", "step", "examples_seen", "epoch")
+_PROBE_STEP_COLUMNS = ("stage", "algorithm", "step", "examples_seen", "epoch")
 MEASURES = tuple(name for name in TRAJECTORY_COLUMNS if name not in (*_TEXT_COLUMNS, *_WHOLE_COLUMNS, "epoch"))
 """What is measured of a response. A row has all of them, or none (null) where a logit was not finite.
 
@@ -46,13 +46,13 @@ SCHEMA = pa.schema(
 )
 
 
-def table_of_scores(moment: Moment, scores: Sequence[ProbeScore]) -> pa.Table:
+def table_of_scores(probe_step: ProbeStep, scores: Sequence[ProbeScore]) -> pa.Table:
     """One row for each score, in the order given; its measures are empty where any of them is not finite.
 
     Raises RunDirectoryError for a response scored twice.
     """
-    _check_unique(moment, scores)
-    columns = {name: [getattr(moment, name)] * len(scores) for name in _MOMENT_COLUMNS}
+    _check_unique(probe_step, scores)
+    columns = {name: [getattr(probe_step, name)] * len(scores) for name in _PROBE_STEP_COLUMNS}
     columns |= {name: [getattr(score, name) for score in scores] for name in TRAJECTORY_COLUMNS if name not in columns}
     flagged = [not is_measured(score) for score in scores]
     for name in MEASURES:
@@ -60,13 +60,15 @@ def table_of_scores(moment: Moment, scores: Sequence[ProbeScore]) -> pa.Table:
     return pa.table({name: columns[name] for name in TRAJECTORY_COLUMNS}, schema=SCHEMA)
 
 
-def scores_of_table(table: pa.Table) -> tuple[Moment, list[ProbeScore]]:
-    """The moment and the scores of which `table_of_scores` made ``table``; NaN for every empty measure."""
+def scores_of_table(table: pa.Table) -> tuple[ProbeStep, list[ProbeScore]]:
+    """The probe_step and the scores of which `table_of_scores` made ``table``; NaN for every empty measure."""
     rows: list[dict[str, Any]] = [
         {name: math.nan if value is None else value for name, value in row.items()} for row in table.to_pylist()
     ]
-    moment = Moment(**{name: rows[0][name] for name in _MOMENT_COLUMNS})
-    return moment, [ProbeScore(**{name: row[name] for name in row if name not in _MOMENT_COLUMNS}) for row in rows]
+    probe_step = ProbeStep(**{name: rows[0][name] for name in _PROBE_STEP_COLUMNS})
+    return probe_step, [
+        ProbeScore(**{name: row[name] for name in row if name not in _PROBE_STEP_COLUMNS}) for row in rows
+    ]
 
 
 def imported_table(frame: pd.DataFrame) -> pa.Table:
@@ -153,25 +155,25 @@ def is_measured(score: ProbeScore) -> bool:
     return all(math.isfinite(getattr(score, name)) for name in MEASURES)
 
 
-def flagged_note(moment: Moment, scores: Sequence[ProbeScore]) -> str:
+def flagged_note(probe_step: ProbeStep, scores: Sequence[ProbeScore]) -> str:
     """Which of ``scores`` could not be measured, in words; empty if all could."""
     flagged = [f"{s.probe} of {s.split} example {s.example_id}" for s in scores if not is_measured(s)]
     if not flagged:
         return ""
     more = f" and {len(flagged) - _NAMES_SHOWN} more" if len(flagged) > _NAMES_SHOWN else ""
     return (
-        f"A logit was not finite on {len(flagged)} of {len(scores)} responses at step {moment.step} of stage "
-        f"{moment.stage}: {', '.join(flagged[:_NAMES_SHOWN])}{more}. Their rows are kept without numbers. If there are "
+        f"A logit was not finite on {len(flagged)} of {len(scores)} responses at step {probe_step.step} of stage "
+        f"{probe_step.stage}: {', '.join(flagged[:_NAMES_SHOWN])}{more}. These rows have no numbers. If there are "
         "more at every step, the model diverges: lower the learning rate."
     )
 
 
-def _check_unique(moment: Moment, scores: Sequence[ProbeScore]) -> None:
+def _check_unique(probe_step: ProbeStep, scores: Sequence[ProbeScore]) -> None:
     seen: set[tuple[str, str, str]] = set()
     for score in scores:
         key = (score.split, score.example_id, score.probe)
         if key in seen:
             what = f"{score.probe} of {score.split} example {score.example_id} was scored twice"
             advice = "give every example of a split an id of its own"
-            raise RunDirectoryError(f"{what} at step {moment.step} of stage {moment.stage}: {advice}.")
+            raise RunDirectoryError(f"{what} at step {probe_step.step} of stage {probe_step.stage}: {advice}.")
         seen.add(key)

@@ -1,8 +1,8 @@
-"""The store of a running experiment: one Parquet part for each moment, one log file for each stage.
+"""The store of a running experiment: one Parquet part for each probe step, one log file for each stage.
 
 Layout, inside the run directory (see ``ldyn.store.parts``)::
 
-    parts/00-sft/00000040.parquet        the scores of one moment
+    parts/00-sft/00000040.parquet        the scores of one probe step
     parts/00-sft/log.jsonl               one JSON object for each row logged
     per_token/00-sft/00000040.parquet    its token records, if they were asked for
 
@@ -23,7 +23,7 @@ from typing import Any
 import pyarrow as pa
 
 from ldyn.errors import RunDirectoryError
-from ldyn.records import Moment, ProbeScore, TokenRecord
+from ldyn.records import ProbeScore, ProbeStep, TokenRecord
 from ldyn.store.files import append_durably, explained, write_atomically
 from ldyn.store.layout import PARTS_DIR, TRAIN_LOG_FILE, TRAJECTORIES_FILE
 from ldyn.store.parts import Parts, stage_of
@@ -51,20 +51,22 @@ class TrajectoryStore:
         self.directory = directory
         self._scores, self._tokens = Parts(directory / PARTS_DIR), Parts(directory / RECORDS_DIR)
 
-    def append(self, moment: Moment, scores: Sequence[ProbeScore], tokens: Sequence[TokenRecord] = ()) -> None:
-        """Store what was measured at one moment, atomically; the same moment scored again replaces the first.
+    def append(self, probe_step: ProbeStep, scores: Sequence[ProbeScore], tokens: Sequence[TokenRecord] = ()) -> None:
+        """Store what was measured at one probe step, atomically; the same probe step scored again replaces the first.
 
         A score that is not finite becomes a row with empty numbers, and a warning names it. Raises RunDirectoryError
         for a doubled score or a disk without room.
         """
-        content = to_bytes(table_of_scores(moment, scores))
-        note = flagged_note(moment, scores)
+        content = to_bytes(table_of_scores(probe_step, scores))
+        note = flagged_note(probe_step, scores)
         if note:
             warnings.warn(note, stacklevel=2)
         self._drop_merged()
-        if tokens:  # first, so that a moment that has scores has its tokens, too
-            write_atomically(self._tokens.path(moment.stage, moment.step), to_bytes(table_of_tokens(moment, tokens)))
-        write_atomically(self._scores.path(moment.stage, moment.step), content)
+        if tokens:  # first, so that a probe step that has scores has its tokens, too
+            write_atomically(
+                self._tokens.path(probe_step.stage, probe_step.step), to_bytes(table_of_tokens(probe_step, tokens))
+            )
+        write_atomically(self._scores.path(probe_step.stage, probe_step.step), content)
 
     def append_log(self, stage: str, rows: Sequence[Mapping[str, float]]) -> None:
         """Store rows of the training log, each with its ``step`` and any metrics."""
@@ -83,8 +85,8 @@ class TrajectoryStore:
         """The steps of ``stage`` at which probes were scored, ascending; empty for a stage that has none."""
         return self._scores.steps(stage)
 
-    def scored(self, stage: str) -> list[tuple[Moment, list[ProbeScore]]]:
-        """What was scored at each moment of ``stage``, by ascending step; a score without numbers has NaN."""
+    def scored(self, stage: str) -> list[tuple[ProbeStep, list[ProbeScore]]]:
+        """What was scored at each probe_step of ``stage``, by ascending step; a score without numbers has NaN."""
         return [scores_of_table(read_trajectory_file(self._scores.path(stage, step))) for step in self.steps(stage)]
 
     def log(self, stage: str) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Reading token records: the tokens of one moment, or what they say of each response over a whole run."""
+"""Reading token records: the tokens of one probe step, or what they say of each response over a whole run."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _SUMMARY_COLUMNS = ("stage", "step", "split", "example_id", "probe", "n_tokens",
 
 
 def read_tokens(run: Path, stage: str, step: int) -> pd.DataFrame:
-    """The token records of one moment of the run at ``run``: one row for each response, lists as arrays.
+    """The token records of one probe_step of the run at ``run``: one row for each response, lists as arrays.
 
     The columns are those of ``ldyn.store.tokens.TOKEN_SCHEMA``; to have one row for each token,
-    ``frame.explode([...])`` the columns of interest. Raises RunDirectoryError, saying which moments there are, where
-    this one has no records.
+    ``frame.explode([...])`` the columns of interest. Raises RunDirectoryError, saying which probe_steps there are,
+    where this one has no records.
     """
     parts = _parts(run)
     path = parts.path(stage, step)
@@ -36,7 +36,7 @@ def read_tokens(run: Path, stage: str, step: int) -> pd.DataFrame:
 
 
 def read_token_summaries(run: Path) -> pd.DataFrame:
-    """``argmax_gained`` and ``kept_mass`` of every response at every moment; no row where nothing was recorded.
+    """``argmax_gained`` and ``kept_mass`` of every response at every probe_step; no row where nothing was recorded.
 
     Columns: stage, step, split, example_id, probe, n_tokens and these two, see ``ldyn.records.TokenRecord``.
     """

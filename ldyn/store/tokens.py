@@ -1,4 +1,4 @@
-"""Token records in Parquet: one part for each moment, one row for each response, lists of one value for each token.
+"""Token records in Parquet: one part for each probe step, one row for each response, lists of one value for each token.
 
 Lists are stored as one array with offsets, so a question to one column reads that column only. ``start_ids`` is there
 at a stage's step 0 only: the START_TOKENS most likely tokens of each position, one position after the other. A number
@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ldyn.records import Moment, TokenRecord
+from ldyn.records import ProbeStep, TokenRecord
 from ldyn.store.schema import METADATA, TEXT, read_table
 
 RECORDS_DIR = "per_token"
@@ -37,9 +37,9 @@ TOKEN_SCHEMA = pa.schema(
 )
 
 
-def table_of_tokens(moment: Moment, records: Sequence[TokenRecord]) -> pa.Table:
+def table_of_tokens(probe_step: ProbeStep, records: Sequence[TokenRecord]) -> pa.Table:
     """One row for each record, in the order given."""
-    columns: dict[str, Any] = {"stage": [moment.stage] * len(records), "step": [moment.step] * len(records)}
+    columns: dict[str, Any] = {"stage": [probe_step.stage] * len(records), "step": [probe_step.step] * len(records)}
     columns |= {name: [getattr(record, name) for record in records] for name in (*_KEYS, "n_tokens")}
     columns |= {name: _lists([getattr(record, name) for record in records], _IDS) for name in _INTEGERS}
     columns |= {name: _lists([getattr(record, name) for record in records], _NUMBERS) for name in _FLOATS}

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.table import Table
 from rich.text import Text
 
-from ldyn.records import PROBE_FAMILIES, Finding, Moment, ProbeFamily, ProbeScore, StageInfo
+from ldyn.records import PROBE_FAMILIES, Finding, ProbeFamily, ProbeScore, ProbeStep, StageInfo
 from ldyn.tracking.observer import StagePast
 from ldyn.tracking.sparkline import sparkline
 from ldyn.tracking.summaries import probe_means
@@ -59,14 +59,14 @@ class LiveConsole:
         if "loss" in metrics:
             self._progress.update(self._task, loss=f"loss {metrics['loss']:.4g}")
 
-    def probes_scored(self, moment: Moment, scores: Sequence[ProbeScore]) -> None:
+    def probes_scored(self, probe_step: ProbeStep, scores: Sequence[ProbeScore]) -> None:
         train = [score for score in scores if score.split == "train"]
         for (_, probe), mean in probe_means(train, "logp").items():
             self._curves[probe].append(mean)
         for (_, probe), mean in probe_means(train, "logp_argmax").items():
             if probe == "chosen":
                 self._curves["greedy"].append(mean)
-        self._progress.update(self._task, completed=moment.step)
+        self._progress.update(self._task, completed=probe_step.step)
         self._redraw()
 
     def stage_finished(self, stage: StageInfo) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from ldyn.records import Finding, Moment, ProbeScore, StageInfo
+from ldyn.records import Finding, ProbeScore, ProbeStep, StageInfo
 from ldyn.tracking.observer import Observer, StagePast
 
 _logger = logging.getLogger(__name__)
@@ -31,8 +31,8 @@ class FanOut:
     def step_logged(self, stage: str, step: int, metrics: Mapping[str, float]) -> None:
         self._tell(lambda observer: observer.step_logged(stage, step, metrics))
 
-    def probes_scored(self, moment: Moment, scores: Sequence[ProbeScore]) -> None:
-        self._tell(lambda observer: observer.probes_scored(moment, scores))
+    def probes_scored(self, probe_step: ProbeStep, scores: Sequence[ProbeScore]) -> None:
+        self._tell(lambda observer: observer.probes_scored(probe_step, scores))
 
     def stage_finished(self, stage: StageInfo) -> None:
         self._tell(lambda observer: observer.stage_finished(stage))

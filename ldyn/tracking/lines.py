@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
-from ldyn.records import Finding, Moment, ProbeScore, StageInfo
+from ldyn.records import Finding, ProbeScore, ProbeStep, StageInfo
 from ldyn.tracking.observer import StagePast
 from ldyn.tracking.summaries import probe_means, stage_words
 
@@ -32,12 +32,12 @@ class PlainLines:
     def step_logged(self, stage: str, step: int, metrics: Mapping[str, float]) -> None:
         self._loss = f"  loss {metrics['loss']:.4g}" if "loss" in metrics else self._loss
 
-    def probes_scored(self, moment: Moment, scores: Sequence[ProbeScore]) -> None:
+    def probes_scored(self, probe_step: ProbeStep, scores: Sequence[ProbeScore]) -> None:
         means, argmax_means = probe_means(scores, "logp"), probe_means(scores, "logp_argmax")
         values = [(probe, means.get(("train", probe))) for probe in SHOWN]
         values.append(("greedy", argmax_means.get(("train", "chosen"))))
         shown = "  ".join(f"{name} {mean:.2f}" for name, mean in values if mean is not None)
-        self._say(f"{moment.stage} {moment.step}/{self._total}{self._loss}  log p: {shown}")
+        self._say(f"{probe_step.stage} {probe_step.step}/{self._total}{self._loss}  log p: {shown}")
 
     def stage_finished(self, stage: StageInfo) -> None:
         self._say(f"{stage.name}: done in {time.monotonic() - self._started:.0f} s")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ldyn.records import Finding, Moment, ProbeScore, StageInfo
+from ldyn.records import Finding, ProbeScore, ProbeStep, StageInfo
 
 Row = Mapping[str, float]
 """Metric -> value: of the training log, after one step."""
@@ -18,15 +18,17 @@ class StagePast:
     """What an earlier process of a resumed run stored of a stage: rows of its log, each with its ``step``; scores."""
 
     log: Sequence[Row]
-    scored: Sequence[tuple[Moment, Sequence[ProbeScore]]]
+    scored: Sequence[tuple[ProbeStep, Sequence[ProbeScore]]]
 
-    def tell(self, scored: Callable[[Moment, Sequence[ProbeScore]], None], logged: Callable[[int, Row], None]) -> None:
+    def tell(
+        self, scored: Callable[[ProbeStep, Sequence[ProbeScore]], None], logged: Callable[[int, Row], None]
+    ) -> None:
         """Tell it all again, in the order in which it happened: after a step it is scored, then logged."""
-        moments = {moment.step: (moment, scores) for moment, scores in self.scored}
+        probe_steps = {probe_step.step: (probe_step, scores) for probe_step, scores in self.scored}
         rows = {int(row["step"]): row for row in self.log}
-        for step in sorted({*moments, *rows}):
-            if step in moments:
-                scored(*moments[step])
+        for step in sorted({*probe_steps, *rows}):
+            if step in probe_steps:
+                scored(*probe_steps[step])
             if step in rows:
                 logged(step, {name: value for name, value in rows[step].items() if name != "step"})
 
@@ -43,8 +45,8 @@ class Observer(Protocol):
     def step_logged(self, stage: str, step: int, metrics: Row) -> None:
         """Training metrics after ``step`` updates of the stage: loss, learning_rate, grad_norm ..."""
 
-    def probes_scored(self, moment: Moment, scores: Sequence[ProbeScore]) -> None:
-        """All probes of all splits, scored at one moment."""
+    def probes_scored(self, probe_step: ProbeStep, scores: Sequence[ProbeScore]) -> None:
+        """All probes of all splits, scored at one probe step."""
 
     def stage_finished(self, stage: StageInfo) -> None:
         """The stage has made its last update and its last probes are scored."""

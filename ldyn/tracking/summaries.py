@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 
-from ldyn.records import PROBE_FAMILIES, Moment, ProbeScore, StageInfo
+from ldyn.records import PROBE_FAMILIES, ProbeScore, ProbeStep, StageInfo
 
 CHARTED = ("logp", "logp_argmax", "entropy", "p_label")
 """The columns that trackers draw as curves; every column is in the run's trajectory table."""
@@ -34,12 +34,14 @@ def probe_means(scores: Sequence[ProbeScore], column: str) -> Means:
 
 
 class Charts:
-    """The points that trackers draw of each moment; remembers where each stage began, for the changes since then."""
+    """The points that trackers draw of each probe step; remembers where each stage began, for the changes since
+    then.
+    """
 
     def __init__(self) -> None:
         self._starts: dict[str, Means] = {}
 
-    def points(self, moment: Moment, scores: Sequence[ProbeScore]) -> dict[str, float]:
+    def points(self, probe_step: ProbeStep, scores: Sequence[ProbeScore]) -> dict[str, float]:
         """Chart -> value: ``<stage>/<column>/<probe>`` for train probes, ``<stage>/<column>_<split>/…`` for others.
 
         A chart each of CHARTED, and ``logp_change``, log p minus its value at step 0. In both of log p, ``greedy`` is
@@ -48,12 +50,12 @@ class Charts:
         columns = {column: probe_means(scores, column) for column in CHARTED}
         greedy = {(split, "greedy"): mean for (split, key), mean in columns["logp_argmax"].items() if key == "chosen"}
         columns["logp"] |= greedy
-        if moment.step == 0:
-            self._starts[moment.stage] = columns["logp"]
-        starts = self._starts.get(moment.stage, {})
+        if probe_step.step == 0:
+            self._starts[probe_step.stage] = columns["logp"]
+        starts = self._starts.get(probe_step.stage, {})
         columns["logp_change"] = {key: columns["logp"][key] - starts[key] for key in columns["logp"] if key in starts}
         return {
-            f"{moment.stage}/{column if split == 'train' else f'{column}_{split}'}/{probe}": mean
+            f"{probe_step.stage}/{column if split == 'train' else f'{column}_{split}'}/{probe}": mean
             for column, means in columns.items()
             for (split, probe), mean in means.items()
         }

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from ldyn.records import Finding, Moment, ProbeScore, StageInfo
+from ldyn.records import Finding, ProbeScore, ProbeStep, StageInfo
 from ldyn.tracking.observer import StagePast
 from ldyn.tracking.summaries import Charts, stage_words
 
@@ -37,9 +37,9 @@ class TensorboardTracker:
         for key, value in metrics.items():
             self._writer.add_scalar(f"{stage}/train/{key}", value, step)
 
-    def probes_scored(self, moment: Moment, scores: Sequence[ProbeScore]) -> None:
-        for name, value in self._charts.points(moment, scores).items():
-            self._writer.add_scalar(name, value, moment.step)
+    def probes_scored(self, probe_step: ProbeStep, scores: Sequence[ProbeScore]) -> None:
+        for name, value in self._charts.points(probe_step, scores).items():
+            self._writer.add_scalar(name, value, probe_step.step)
 
     def stage_finished(self, stage: StageInfo) -> None:
         self._writer.flush()

@@ -20,7 +20,7 @@ from typing import Any, Literal
 import wandb
 import yaml
 
-from ldyn.records import FINDING_FIELDS, Finding, Moment, ProbeScore, StageInfo
+from ldyn.records import FINDING_FIELDS, Finding, ProbeScore, ProbeStep, StageInfo
 from ldyn.tracking.naming import NamedRun, wandb_names
 from ldyn.tracking.observer import StagePast
 from ldyn.tracking.settings import LoggerConfig
@@ -59,9 +59,9 @@ class WandbTracker:
     def step_logged(self, stage: str, step: int, metrics: Mapping[str, float]) -> None:
         self._log(stage, step, {f"{stage}/train/{key}": value for key, value in metrics.items()})
 
-    def probes_scored(self, moment: Moment, scores: Sequence[ProbeScore]) -> None:
-        place = {f"{moment.stage}/{axis}": getattr(moment, axis) for axis in ("epoch", "examples_seen")}
-        self._log(moment.stage, moment.step, {**place, **self._charts.points(moment, scores)})
+    def probes_scored(self, probe_step: ProbeStep, scores: Sequence[ProbeScore]) -> None:
+        place = {f"{probe_step.stage}/{axis}": getattr(probe_step, axis) for axis in ("epoch", "examples_seen")}
+        self._log(probe_step.stage, probe_step.step, {**place, **self._charts.points(probe_step, scores)})
 
     def stage_finished(self, stage: StageInfo) -> None:
         """Nothing: the last scores have been logged."""

@@ -23,7 +23,7 @@ from ldyn.errors import TrainingError
 from ldyn.models.unembedding import is_sharded
 from ldyn.probes.schedule import ScheduleConfig, scheduled_steps
 from ldyn.processes.group import from_main, highest_of_all, in_main
-from ldyn.records import EncodedPair, Moment, StageInfo
+from ldyn.records import EncodedPair, ProbeStep, StageInfo
 from ldyn.training.adapters import with_adapters
 from ldyn.training.algorithm_trainer import AlgorithmTrainer
 from ldyn.training.checkpoints import keep_snapshot, last_complete_checkpoint
@@ -51,7 +51,7 @@ class StagePlan:
 
 @dataclass(frozen=True)
 class StageLength:
-    """How many examples a stage has and how many updates it makes; tells the moment that a step number means."""
+    """How many examples a stage has and how many updates it makes; tells the probe step that a step number means."""
 
     examples: int
     examples_per_step: int
@@ -74,11 +74,11 @@ class StageLength:
         """The steps that the schedule means in this stage, from 0 to the last."""
         return scheduled_steps(self.total_steps, schedule, self.steps_per_epoch)
 
-    def moment(self, info: StageInfo, step: int) -> Moment:
+    def probe_step(self, info: StageInfo, step: int) -> ProbeStep:
         """Step -> examples seen and epoch; the last batch of an epoch holds what is left over, nothing is repeated."""
         epochs, rest = divmod(step, self.steps_per_epoch)
         seen = epochs * self.examples + rest * self.examples_per_step
-        return Moment(info.name, info.algorithm, step, seen, seen / self.examples)
+        return ProbeStep(info.name, info.algorithm, step, seen, seen / self.examples)
 
 
 class StageCallback(TrainerCallback):

@@ -13,7 +13,7 @@ import pytest
 
 from ldyn.findings import find_all
 from ldyn.findings.verify import differences, verify
-from ldyn.records import Moment, ProbeScore
+from ldyn.records import ProbeScore, ProbeStep
 from ldyn.store import RunDirectory, TrajectoryStore
 
 
@@ -31,7 +31,7 @@ def a_run(path: Path, run: Any, seed: int = 0) -> RunDirectory:
     for step, rows in run.table.groupby("step"):
         names = ProbeScore.__dataclass_fields__
         scores = [ProbeScore(**{name: row[name] for name in names}) for row in rows.to_dict("records")]
-        store.append(Moment("sft", "sft_sum", int(step), 8 * int(step), 0.0), scores)
+        store.append(ProbeStep("sft", "sft_sum", int(step), 8 * int(step), 0.0), scores)
     store.publish()
     directory.write_json("findings.json", find_all(run.table, run.stages))
     return directory

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ldyn.records import Moment, ProbeScore, StageInfo
+from ldyn.records import ProbeScore, ProbeStep, StageInfo
 from ldyn.store import RunDirectory
 
 STAGES = (
@@ -15,8 +15,8 @@ STAGES = (
 
 
 @pytest.fixture
-def moment() -> Callable[[str, int], Moment]:
-    return lambda stage, step: Moment(stage, {"sft": "sft_sum"}.get(stage, stage), step, 4 * step, step / 60)
+def moment() -> Callable[[str, int], ProbeStep]:
+    return lambda stage, step: ProbeStep(stage, {"sft": "sft_sum"}.get(stage, stage), step, 4 * step, step / 60)
 
 
 @pytest.fixture

@@ -14,11 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from ldyn.errors import RunDirectoryError
-from ldyn.records import TRAJECTORY_COLUMNS, Finding, Moment, ProbeScore, StageInfo
+from ldyn.records import TRAJECTORY_COLUMNS, Finding, ProbeScore, ProbeStep, StageInfo
 from ldyn.store import RunDirectory, TrajectoryStore, read_run
 from ldyn.store.schema import imported_table, to_bytes
 
-Moments = Callable[[str, int], Moment]
+Moments = Callable[[str, int], ProbeStep]
 Scores = Callable[..., list[ProbeScore]]
 
 FINDING = Finding("S1", "rises", 1.5, float("nan"), float("nan"), "nats", 1, 1, "inconclusive", "one example", "Fig. 3")

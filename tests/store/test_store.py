@@ -21,11 +21,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ldyn.errors import RunDirectoryError
-from ldyn.records import TRAJECTORY_COLUMNS, Moment, ProbeScore
+from ldyn.records import TRAJECTORY_COLUMNS, ProbeScore, ProbeStep
 from ldyn.store import RunDirectory, TrajectoryStore, read_run
 from ldyn.store.schema import MEASURES, SCHEMA
 
-Moments = Callable[[str, int], Moment]
+Moments = Callable[[str, int], ProbeStep]
 Scores = Callable[..., list[ProbeScore]]
 
 PLAN = [("sft", 0), ("sft", 10), ("sft", 20), ("dpo", 0), ("dpo", 5), ("dpo", 10), ("dpo", 15)]
@@ -146,8 +146,8 @@ def record(store: TrajectoryStore, moment: Moments, scores: Scores, plan: list[t
         store.append(moment(stage, step), scores(stage, step))
 
 
-def simple_moment(stage: str, step: int) -> Moment:
-    return Moment(stage, stage, step, 4 * step, step / 60)
+def simple_moment(stage: str, step: int) -> ProbeStep:
+    return ProbeStep(stage, stage, step, 4 * step, step / 60)
 
 
 def simple_scores(stage: str, step: int) -> list[ProbeScore]:
@@ -229,7 +229,7 @@ def test_merged_files_are_gone_once_the_parts_change(
 WRITER = """
     import sys
     from pathlib import Path
-    from ldyn.records import Moment, ProbeScore
+    from ldyn.records import ProbeStep, ProbeScore
     from ldyn.store import RunDirectory, TrajectoryStore
 
     store = TrajectoryStore(RunDirectory.reopen(Path(sys.argv[1])).path)
@@ -239,7 +239,7 @@ WRITER = """
     while True:
         store.append_log("sft", [{"step": step, "loss": 1.0}] * 50)
         scores = [ProbeScore("train", str(i), "chosen", 5, -float(step), *rest) for i in range(300)]
-        store.append(Moment("sft", "sft", step, step, 0.0), scores)
+        store.append(ProbeStep("sft", "sft", step, step, 0.0), scores)
         step += 1
 """
 

@@ -13,11 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from ldyn.errors import RunDirectoryError
-from ldyn.records import Moment, ProbeScore, TokenRecord
+from ldyn.records import ProbeScore, ProbeStep, TokenRecord
 from ldyn.store import RunDirectory, TrajectoryStore, read_run, read_token_summaries, read_tokens
 from ldyn.store.tokens import TOKEN_SCHEMA
 
-Moments = Callable[[str, int], Moment]
+Moments = Callable[[str, int], ProbeStep]
 Scores = Callable[..., list[ProbeScore]]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ldyn.records import Finding, Moment, ProbeScore, StageInfo
+from ldyn.records import Finding, ProbeScore, ProbeStep, StageInfo
 from ldyn.tracking import Observer
 
 STAGE = StageInfo("dpo", "dpo", "pairwise", ("chosen", "rejected"), "sft")
@@ -39,7 +39,7 @@ def follow() -> Callable[[Observer, Path | None], None]:
             if step:
                 observer.step_logged("dpo", step, {"loss": 0.5 / step, "learning_rate": 2e-5})
             if step % 2 == 0:
-                observer.probes_scored(Moment("dpo", "dpo", step, 8 * step, step / 30), scores_at(step))
+                observer.probes_scored(ProbeStep("dpo", "dpo", step, 8 * step, step / 30), scores_at(step))
         observer.stage_finished(STAGE)
         figures = [directory / "figures" / "panel.png"] if directory else []
         observer.run_finished([FINDING], figures, directory / "report.html" if directory else None)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from ldyn.records import Moment
+from ldyn.records import ProbeStep
 from ldyn.tracking import LoggerConfig, Observer, StagePast, make_observer
 from ldyn.tracking.console import LiveConsole
 from ldyn.tracking.fan_out import FanOut
@@ -124,7 +124,7 @@ def test_a_disabled_wandb_writes_nothing(follow: Follow, tmp_path: Path) -> None
 
 def test_the_past_of_a_stage_is_told_in_the_order_in_which_it_happened() -> None:
     told: list[object] = []
-    moments = [(Moment("dpo", "dpo", step, 0, 0.0), []) for step in (0, 2)]
+    moments = [(ProbeStep("dpo", "dpo", step, 0, 0.0), []) for step in (0, 2)]
     past = StagePast([{"step": 1.0, "loss": 2.0}, {"step": 2, "loss": 1.0}], moments)
     past.tell(lambda moment, scores: told.append(moment.step), lambda step, metrics: told.append((step, metrics)))
     assert told == [0, (1, {"loss": 2.0}), 2, (2, {"loss": 1.0})]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ldyn.records import PROBE_FAMILIES, Moment, ProbeScore, StageInfo
+from ldyn.records import PROBE_FAMILIES, ProbeScore, ProbeStep, StageInfo
 from ldyn.tracking.sparkline import BARS, sparkline
 from ldyn.tracking.summaries import Charts, probe_means, stage_words
 
@@ -38,7 +38,7 @@ def test_probes_stand_in_the_order_of_the_paper_and_unknown_ones_last() -> None:
 
 
 def test_charts_are_named_by_stage_column_and_probe() -> None:
-    values = Charts().points(Moment("dpo", "dpo", 0, 0, 0.0), [score("train", "a", "chosen", -2)])
+    values = Charts().points(ProbeStep("dpo", "dpo", 0, 0, 0.0), [score("train", "a", "chosen", -2)])
     assert values == {
         "dpo/logp/chosen": -2,
         "dpo/logp/greedy": -1,  # of chosen, the most likely tokens
@@ -54,14 +54,14 @@ def test_changes_are_since_the_start_of_each_stage_and_split() -> None:
     charts = Charts()
     for stage, step, train, test in (("sft", 0, -5, -6), ("sft", 4, -3, -7), ("dpo", 0, -3, -7)):
         scores = [score("train", "a", "chosen", train), score("test", "b", "chosen", test)]
-        values = charts.points(Moment(stage, "dpo", step, 0, 0.0), scores)
+        values = charts.points(ProbeStep(stage, "dpo", step, 0, 0.0), scores)
         start = {"sft": (-5, -6), "dpo": (-3, -7)}[stage]
         assert values[f"{stage}/logp_change/chosen"] == train - start[0]
         assert values[f"{stage}/logp_change_test/chosen"] == test - start[1]
 
 
 def test_without_a_start_there_are_no_changes() -> None:
-    values = Charts().points(Moment("dpo", "dpo", 4, 0, 0.0), [score("train", "a", "chosen", -2)])
+    values = Charts().points(ProbeStep("dpo", "dpo", 4, 0, 0.0), [score("train", "a", "chosen", -2)])
     assert not [name for name in values if "change" in name]
 
 

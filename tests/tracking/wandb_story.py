@@ -18,7 +18,7 @@ import matplotlib.image
 import numpy as np
 from conftest import FINDING, STAGE, scores_at
 
-from ldyn.records import Moment, ProbeScore, StageInfo
+from ldyn.records import ProbeScore, ProbeStep, StageInfo
 from ldyn.tracking import LoggerConfig, Observer, StagePast, make_observer, wandb_tracker
 
 SFT = StageInfo("sft", "sft", "pointwise", ("chosen",), "base")
@@ -29,10 +29,10 @@ def log(first: int, last: int) -> Iterator[dict[str, float]]:
     yield from ({"step": step, "loss": 1.0 / step} for step in range(max(first, 1), last + 1))
 
 
-def scored(stage: str, first: int, last: int) -> Iterator[tuple[Moment, list[ProbeScore]]]:
+def scored(stage: str, first: int, last: int) -> Iterator[tuple[ProbeStep, list[ProbeScore]]]:
     for step in range(first, last + 1):
         if step % 2 == 0:
-            yield Moment(stage, stage, step, 8 * step, step / 4), scores_at(step)
+            yield ProbeStep(stage, stage, step, 8 * step, step / 4), scores_at(step)
 
 
 def past(stage: str, last: int, first: int = 0) -> StagePast:

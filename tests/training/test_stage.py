@@ -213,11 +213,11 @@ def test_moments_count_examples_exactly():
     length = StageLength.of(plan_for("sft", ("chosen", "rejected")), pairs=13)
     assert (length.examples, length.examples_per_step, length.total_steps) == (26, 4, 9)
     info = plan_for("sft").info
-    assert length.moment(info, 0).examples_seen == 0
-    assert length.moment(info, 6).examples_seen == 24
-    assert length.moment(info, 7).examples_seen == 26  # the last batch of the epoch holds the 2 that are left
-    assert length.moment(info, 9).examples_seen == 26 + 8
-    assert length.moment(info, 7).epoch == 1.0
+    assert length.probe_step(info, 0).examples_seen == 0
+    assert length.probe_step(info, 6).examples_seen == 24
+    assert length.probe_step(info, 7).examples_seen == 26  # the last batch of the epoch holds the 2 that are left
+    assert length.probe_step(info, 9).examples_seen == 26 + 8
+    assert length.probe_step(info, 7).epoch == 1.0
 
 
 def test_a_fractional_number_of_epochs_gives_the_trainers_number_of_steps(make_model, tokenizer, pairs, tmp_path):
