@@ -1,4 +1,4 @@
-"""The README's "Add a loss in ten lines", line by line: the files it shows, a stage of two updates, the numbers."""
+"""The loss of docs/YOUR_LOSS.md line by line: the files it shows, a stage of two updates, the numbers."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from ldyn.records import StageInfo
 from ldyn.training.settings import TrainerConfig
 from ldyn.training.stage import StagePlan, make_trainer
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-SECTION = README.split("### Add a loss in ten lines")[1].split("\n### ")[0]
+PAGE = (Path(__file__).parents[2] / "docs" / "YOUR_LOSS.md").read_text(encoding="utf-8")
+SECTION = PAGE.split("## Add a loss in ten lines")[1].split("\n## ")[0]
 BLOCKS = dict(re.findall(r"^```(\w+)\n(.*?)^```$", SECTION, flags=re.DOTALL | re.MULTILINE))
 
 
