@@ -84,19 +84,18 @@ def _report(build: ProbeSetBuild, *, as_json: bool) -> int:
     """Check the set as it lies on the disk, against all that is trained on; print what was made and found."""
     from rich.console import Console
 
+    from ldyn.probe_sets.quality import check_probe_set, findings_tables
     from ldyn.probe_sets.table import built_table, rows_lacking
-    from ldyn.probes.quality import check_probe_set
-    from ldyn.probes.quality_table import as_object, findings_tables, summary_line
     from ldyn.report.probe_quality import write_quality_report
 
     out, endpoint = build.plan.request.out, build.plan.request.rephraser.endpoint
     own = {one.example_id for one in build.examples["train"]}
     further = [row for row in build.plan.drawn.training.rows if row.row_id not in own]
     quality = check_probe_set(out, training=further)
-    page = write_quality_report(quality, out / "quality")
+    page = write_quality_report(quality.as_object(), out / "quality")
     if as_json:
         manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
-        print(json.dumps({**manifest, "quality": as_object(quality)}, indent=1))
+        print(json.dumps({**manifest, "quality": quality.as_object()}, indent=1))
     else:
         console = Console()
         console.print(built_table(build))
@@ -106,7 +105,7 @@ def _report(build: ProbeSetBuild, *, as_json: bool) -> int:
         print(f"Asked: {build.spent.words(endpoint)}", file=sys.stderr)
     if lacking := rows_lacking(build):
         print(f"{lacking} rows lack a probe that others have: train with probes.on_missing=drop", file=sys.stderr)
-    print(f"Quality: {summary_line(quality)}\nReport: {page}\nProbe set: {out}", file=sys.stderr)
+    print(f"Quality: {quality.summary}\nReport: {page}\nProbe set: {out}", file=sys.stderr)
     return 0
 
 

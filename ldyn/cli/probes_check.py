@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 from ldyn.cli.arguments import positive, share
 
 if TYPE_CHECKING:
-    from ldyn.probes.quality_record import TokenCounts
+    from ldyn.probe_sets.quality_checks import TokenCounts
 
 DESCRIPTION = """\
-Checks a probe set, yours or anyone's: leading spaces, blank, missing, identical and repeated responses, markup that a
-language model left around a rephrase, lengths, truncation, and "unseen" answers that are trained on. Prints what was
-found with what it does to the curves, and writes a page with all of it, examples and length histograms."""
+Checks a probe set: leading spaces, missing, identical and repeated responses, markup that a language model left around
+a rephrase, lengths, truncation, and "unseen" answers that are trained on. Prints each finding with its effect on the
+curves, and writes a page with examples."""
 
 EPILOG = """\
 examples:
@@ -35,38 +35,36 @@ def main(arguments: Sequence[str]) -> int:
     options = _options(arguments)
     out = options.out or Path("outputs", "probes", f"{datetime.now():%Y-%m-%d_%H-%M-%S}")
 
-    from ldyn.probes.quality import check_probe_set
-    from ldyn.probes.quality_table import as_object, findings_tables, summary_line
+    from ldyn.probe_sets.quality import check_probe_set, findings_tables
     from ldyn.report.probe_quality import write_quality_report
 
     report = check_probe_set(
         options.check, training=options.training or (), tokens=_tokens(options), tolerance=options.tolerance
     )
-    page = write_quality_report(report, out)
+    page = write_quality_report(report.as_object(), out)
     if options.json:
-        print(json.dumps(as_object(report), indent=1))
+        print(json.dumps(report.as_object(), indent=1))
     else:
         from rich.console import Console
 
         console = Console()
         for part in findings_tables(report):
             console.print(part, highlight=False)
-    print(f"{summary_line(report)}\nReport: {page}", file=sys.stderr)
+    print(f"{report.summary}\nReport: {page}", file=sys.stderr)
     return 1 if options.strict and report.faults else 0
 
 
-def _tokens(options: argparse.Namespace) -> TokenCounts:
-    from dataclasses import replace
-
-    from ldyn.probes.quality_record import LOWER_BOUND
-
-    limits = {"max_prompt_tokens": options.max_prompt_tokens, "max_response_tokens": options.max_response_tokens}
+def _tokens(options: argparse.Namespace) -> TokenCounts | None:
     if options.tokenizer is None:
-        return replace(LOWER_BOUND, **limits)
+        return None
 
-    from ldyn.probes.quality_tokens import counts_of
+    from ldyn.probe_sets.quality import counts_of
 
-    return replace(counts_of(options.tokenizer), **limits)
+    return counts_of(
+        options.tokenizer,
+        max_prompt_tokens=options.max_prompt_tokens,
+        max_response_tokens=options.max_response_tokens,
+    )
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
@@ -80,7 +78,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     add = parser.add_argument
     add("--check", type=Path, required=True, metavar="FILE_OR_DIR", help="the probe set")
     add("--training", type=Path, metavar="FILE", help="further rows that are trained on: prompt, chosen and rejected")
-    add("--tokenizer", metavar="MODEL", help="directory or hub name; without it tokens are counted from below")
+    add("--tokenizer", metavar="MODEL", help="directory or hub name; truncation is checked with one only")
     add("--max-prompt-tokens", type=positive, default=256, metavar="N", help="limit of a prompt (%(default)s)")
     add("--max-response-tokens", type=positive, default=256, metavar="N", help="of a response, with EOS (%(default)s)")
     add("--tolerance", type=share, default=0.02, help="share of a probe's rows that may have a fault (%(default)s)")

@@ -10,11 +10,11 @@ from ldyn.data.encoder import normal_response
 from ldyn.data.rows import Row, draw
 from ldyn.data.seeding import seeded_random
 from ldyn.errors import DataError
+from ldyn.probe_sets.quality_checks import TrainingText
 from ldyn.probe_sets.settings import BuildRequest
 from ldyn.probes.builder import check_probes
 from ldyn.probes.completion import Completer
 from ldyn.probes.dealing import deal_answers
-from ldyn.probes.quality_record import TrainingText
 from ldyn.records import PROBE_FAMILIES, PreferenceData, PreferencePair, ProbeExample
 
 Examples = Mapping[str, Sequence[ProbeExample]]

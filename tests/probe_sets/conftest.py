@@ -63,9 +63,3 @@ def instruction_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     build_tiny_model(config, tokenizer, 0).save_pretrained(directory)
     tokenizer.save_pretrained(directory)
     return directory
-
-
-@pytest.fixture(autouse=True)
-def _no_histograms(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The report of the quality check is tested elsewhere; its figures take longer than a build."""
-    monkeypatch.setattr("ldyn.report.probe_quality._splits", lambda report: [])

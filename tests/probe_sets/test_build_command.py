@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerFast
 from writer import pair, read_rows, write_rows, writes_well, written
 
 from ldyn.cli.main import main
-from ldyn.probes.quality import check_probe_set
+from ldyn.probe_sets.quality import check_probe_set
 from ldyn.records import PROBE_FAMILIES
 
 LDYN = Path(__file__).parents[2] / "ldyn" / "__main__.py"

@@ -1,6 +1,6 @@
 """From a language model's answer to the text that it was asked for, and why a text cannot be used.
 
-The rules are those of `ldyn probes --check` (``ldyn.probes.quality_form`` and ``quality_markup``), applied to one text
+The rules are those of `ldyn probes --check` (``ldyn.probe_sets.quality_checks``), applied to one text
 at a time, so that what is kept here is not found there.
 """
 
@@ -11,9 +11,9 @@ import re
 from ldyn.answers.chats import REFUSED, ChatAnswer
 from ldyn.answers.text_metrics import repeated_ngrams
 from ldyn.data.encoder import normal_response
+from ldyn.probe_sets.markup import is_open, leftover_markup
+from ldyn.probe_sets.quality_checks import LONG, SHORT
 from ldyn.probe_sets.rephrasing.tasks import Writing
-from ldyn.probes.quality_form import LONG, SHORT, is_open
-from ldyn.probes.quality_markup import leftover_markup
 
 MOST_REPEATED = 0.3
 """Share of 4-grams that occurred before in the text, above which it runs in a loop and no person wrote it."""

@@ -1,8 +1,4 @@
-"""What a language model leaves around a text that it was asked to write: labels, markers, lists, tags.
-
-A kind of markup counts as left over where the response has it and the text it was made from does not: a rephrase of a
-list may well be a list. Kinds are counted one by one, as no single number says what is wrong with a file.
-"""
+"""Markup that a language model leaves around a text: labels, markers, lists, tags, and an end within a sentence."""
 
 from __future__ import annotations
 
@@ -10,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 _LABELS = r"(?:original|rephras|paraphras|reword|rewrit|revis|input|output|answer|response|version|sentence)"
+_END_OF_SENTENCE = re.compile(r"[.?!:…)\]}\"”’'*]\s*\Z")
 _MARKER = re.compile(r"([@#=*~_|<>^%+-])\1{2,}")
 
 KINDS: dict[str, re.Pattern[str]] = {
@@ -33,7 +30,7 @@ KINDS: dict[str, re.Pattern[str]] = {
 
 
 def leftover_markup(text: str, source: str) -> Iterator[tuple[str, int]]:
-    """(kind, position) for each kind of markup that ``text`` has and ``source`` has not; positions in characters."""
+    """(kind, position) for each kind of markup that ``text`` has and ``source`` lacks: a rephrased list is a list."""
     in_source = {kind for kind, _ in _markup(source)}
     return ((kind, position) for kind, position in _markup(text) if kind not in in_source)
 
@@ -46,3 +43,8 @@ def _markup(text: str) -> Iterator[tuple[str, int]]:
         found = pattern.search(text)
         if found:
             yield kind, found.start()
+
+
+def is_open(text: str) -> bool:
+    """Whether the text ends within a sentence."""
+    return bool(text.strip()) and not _END_OF_SENTENCE.search(text)

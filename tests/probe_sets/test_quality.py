@@ -14,10 +14,8 @@ import pytest
 from ldyn.cli.main import main
 from ldyn.errors import DataError
 from ldyn.models.tokenizers import build_tokenizer
-from ldyn.probes.quality import QualityReport, check_probe_set
-from ldyn.probes.quality_markup import leftover_markup
-from ldyn.probes.quality_record import LOWER_BOUND, fewest_tokens
-from ldyn.probes.quality_table import findings_tables, summary_line
+from ldyn.probe_sets.markup import leftover_markup
+from ldyn.probe_sets.quality import QualityReport, check_probe_set, findings_tables
 from ldyn.report.probe_quality import write_quality_report
 
 HOSTILE = "\x1b[31m<script>alert(1)</script>\u202e[bold]x[/bold]"
@@ -50,7 +48,7 @@ def write(path: Path, rows: Rows) -> Path:
 
 
 def found(report: QualityReport) -> set[tuple[str, str, str, str, int]]:
-    return {(check.name, one.split, one.probe, one.what, one.count) for check, one in report.findings}
+    return {(one.check, one.split, one.probe, one.what, one.count) for one in report.findings}
 
 
 def changed(row: int, **texts: str) -> Callable[[Rows], None]:
@@ -63,7 +61,7 @@ FAULTS: list[tuple[Callable[[Rows], None], set[tuple[str, str, str, int]]]] = [
         changed(1, chosen_gptsemantic="Seven herons, all green, stand in still water, says mine one, truly."),
         {("leading space", "chosen_gptsemantic", "no leading space, which chosen has", 1)},
     ),
-    (changed(2, chosen_gptsemantic=" \n"), {("blank response", "chosen_gptsemantic", "blank", 1)}),
+    (changed(2, chosen_gptsemantic=" \n"), {("missing response", "chosen_gptsemantic", "blank", 1)}),
     (lambda rows: rows[3].pop("irr_test"), {("missing response", "irr_test", "missing", 1)}),
     (
         changed(0, chosen_gptsemantic=" Rephrased: seven herons, all green, stand in still water here."),
@@ -89,7 +87,7 @@ FAULTS: list[tuple[Callable[[Rows], None], set[tuple[str, str, str, int]]]] = [
     ),
     (
         changed(0, irr_test=clean_rows("mine")[2]["chosen"]),
-        {("unseen answer is trained on", "irr_test", "a training answer", 1)},
+        {("unseen text is trained on", "irr_test", "a training answer", 1)},
     ),
     (
         changed(0, irr_test=clean_rows("mine")[2]["chosen"] + " So much for herons."),
@@ -107,30 +105,13 @@ FAULTS: list[tuple[Callable[[Rows], None], set[tuple[str, str, str, int]]]] = [
             ("repeated response", "irr_train", "as in an earlier row", 1),  # row 3 has it too
         },
     ),
-    (
-        changed(1, random_permute=" Some other words."),
-        {("shuffling", "random_permute", "not the words of chosen", 1)},
-    ),
-    (
-        changed(1, prompt="word " * 257),
-        {("truncation", "prompt", "surely more than 256 tokens", 1)},
-    ),
-    (
-        changed(1, prompt=clean_rows("mine")[0]["prompt"] + "  "),
-        {("repeated question", "prompt", "as in an earlier row", 1)},
-    ),
-    (changed(3, id="row-0001"), {("repeated id", "id", "as in an earlier row", 1)}),
-    (
-        changed(3, rejected=clean_rows("mine")[0]["rejected"]),
-        {("repeated response", "rejected", "as in an earlier row", 1)},
-    ),
 ]
 
 
 def test_a_clean_set_passes(tmp_path: Path) -> None:
     report = check_probe_set(write(tmp_path / "mine.jsonl", clean_rows("mine")))
     assert found(report) == set()
-    assert summary_line(report).startswith("passed")
+    assert report.summary.startswith("passed")
 
 
 @pytest.mark.parametrize(("spoil", "expected"), FAULTS, ids=[min(e)[0] for _, e in FAULTS])
@@ -153,8 +134,8 @@ def test_test_rows_are_held_against_the_training_rows(tmp_path: Path) -> None:
     write(tmp_path / "probe_test.jsonl", test)
     faults = {one for one in found(check_probe_set(tmp_path)) if "trained on" in one[0]}
     assert faults == {
-        ("unseen question is trained on", "test", "prompt", "a training question", 1),
-        ("unseen answer is trained on", "test", "rejected", "a training answer", 1),
+        ("unseen text is trained on", "test", "prompt", "a training question", 1),
+        ("unseen text is trained on", "test", "rejected", "a training answer", 1),
     }
 
 
@@ -164,7 +145,7 @@ def test_further_training_rows_count(tmp_path: Path) -> None:
     trained = write(tmp_path / "pairs.jsonl", [{"prompt": "?", "chosen": clean_rows("test")[2]["irr_test"]}])
     report = check_probe_set(alone, training=trained)
     assert report.training_rows == 1
-    assert ("unseen answer is trained on", "test", "irr_test", "a training answer", 1) in found(report)
+    assert ("unseen text is trained on", "test", "irr_test", "a training answer", 1) in found(report)
 
 
 @pytest.mark.parametrize(
@@ -188,15 +169,6 @@ def test_kinds_of_markup(text: str, kinds: set[str]) -> None:
     assert list(leftover_markup(text, text)) == []  # what the source has is not left over
 
 
-def test_without_a_tokenizer_tokens_are_counted_from_below() -> None:
-    texts = ["Don't you think so? It's 3.5 inches ...", "naïve “words” — and\n\nlines", "a_b c"]
-    tokenizer = build_tokenizer("bpe", texts * 20, 400)
-    for text in texts:
-        assert fewest_tokens(text) <= len(tokenizer(text)["input_ids"])
-    assert fewest_tokens("It is so.") == 3
-    assert LOWER_BOUND.response("It is so.") == 4  # EOS
-
-
 def test_a_tokenizer_counts_exactly(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = clean_rows("mine")
     build_tokenizer("word", [text for row in rows for text in row.values()], 500).save_pretrained(tmp_path / "words")
@@ -208,13 +180,12 @@ def test_a_tokenizer_counts_exactly(tmp_path: Path, capsys: pytest.CaptureFixtur
     found = json.loads(capsys.readouterr().out)
     cut = {one["probe"]: one["count"] for one in found["findings"] if one["check"] == "truncation"}
     assert cut == {"chosen": 4, "chosen_gptsemantic": 4, "rejected": 4, "irr_train": 4, "random_permute": 4}
-    assert found["tokens"] == "exact"
 
 
 def test_the_papers_own_files(shared_directory: Path) -> None:
     """PAPER's list of mistakes: 376 of 500 self-rephrases with markup, GPT rephrases without the leading space."""
     report = check_probe_set(shared_directory / "data" / "hh_helpful")
-    counts = {(one.split, check.name, one.probe, one.what): one.count for check, one in report.findings}
+    counts = {(one.split, one.check, one.probe, one.what): one.count for one in report.findings}
     assert report.rows == {"train": 500, "test": 500}
     assert counts["train", "leftover markup", "chosen_selfr", "the marker @@@"] == 376
     for split in ("train", "test"):
@@ -230,13 +201,13 @@ def test_the_papers_own_files(shared_directory: Path) -> None:
         counts["test", "irr_train is no training answer", "irr_train", "not a chosen answer of the training rows"]
         == 492
     )
-    assert "not passed" in summary_line(report)
+    assert "not passed" in report.summary
 
 
 def test_hostile_text_stays_text(tmp_path: Path) -> None:
     rows = [{**row, "chosen_gptsemantic": HOSTILE, "id": f"{HOSTILE}{n}"} for n, row in enumerate(clean_rows("mine"))]
     report = check_probe_set(write(tmp_path / "mine.jsonl", rows))
-    page = write_quality_report(report, tmp_path / "out").read_text(encoding="utf-8")
+    page = write_quality_report(report.as_object(), tmp_path / "out").read_text(encoding="utf-8")
     assert "<script" not in page
     assert "\x1b" not in page
     assert "&lt;script&gt;" in page
@@ -262,7 +233,7 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     captured = capsys.readouterr()
     assert "identical responses" in captured.out
     assert "not passed" in captured.err
-    assert {path.name for path in out.iterdir()} == {"report.html", "quality.json", "lengths_mine.png"}
+    assert {path.name for path in out.iterdir()} == {"report.html", "quality.json"}
     assert main(["probes", "--check", str(file), "--out", str(out), "--strict", "--json"]) == 1
     assert json.loads(capsys.readouterr().out) == json.loads((out / "quality.json").read_text())
     assert main(["probes", "--check", str(tmp_path / "nothing.jsonl")]) == 1
