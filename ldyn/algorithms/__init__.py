@@ -7,8 +7,7 @@ paper's remedy, is no loss of its own: it is ``sft`` on another view of the data
 from ldyn.algorithms.coefficients import residual_coefficients
 from ldyn.algorithms.gates import GATES, Gate, gated
 from ldyn.algorithms.record import Algorithm, Parameter, Responses
-from ldyn.algorithms.registry import ALGORITHMS, register
-from ldyn.algorithms.settings import algorithm_faults, algorithm_of, algorithm_parameters
+from ldyn.algorithms.registry import ALGORITHMS, algorithm_faults, algorithm_of, algorithm_parameters, register
 
 __all__ = [
     "ALGORITHMS",

@@ -26,7 +26,7 @@ def residual_coefficients(
 
     Nothing of the model is needed or touched: the loss is evaluated anew on the numbers in ``responses``.
     """
-    import torch  # here: see ldyn.algorithms.functions
+    import torch  # here: see ldyn.algorithms.record
 
     leaves = [replace(one, logp=one.logp.detach().requires_grad_()) for one in responses]
     with torch.enable_grad():

@@ -2,6 +2,7 @@
 
 Symbols: s = log π(y|x) summed over response tokens (``logp``), s^ref the same under the frozen reference
 (``reference_logp``), |y| the number of response tokens (``lengths``, EOS counts). All in nats, one entry per example.
+No module of this package imports torch at the top, so that a configuration is checked without it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from torch import Tensor
+
 
 Kind = Literal["pointwise", "pairwise"]
 
@@ -90,3 +92,10 @@ class Algorithm:
     summary: str
     needs_reference: bool = False
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
+
+
+def log_sigmoid(values: Tensor) -> Tensor:
+    """log σ, without overflow."""
+    from torch.nn.functional import logsigmoid
+
+    return logsigmoid(values)

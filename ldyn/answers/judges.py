@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ldyn.algorithms.user_code import import_user_module
+from ldyn.algorithms.registry import import_user_module
 from ldyn.answers.reward_model import reward_model_judge
 from ldyn.answers.text_metrics import repeated_ngrams
 from ldyn.errors import DataError

@@ -15,9 +15,9 @@ from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 from ldyn.algorithms import ALGORITHMS, algorithm_parameters
 from ldyn.bench.settings import TrainBenchConfig
 from ldyn.records import EncodedPair, StageInfo
-from ldyn.training.arguments import common_arguments
-from ldyn.training.rows import pairwise_rows, pointwise_rows
+from ldyn.training.batches import pairwise_rows, pointwise_rows
 from ldyn.training.stage import StagePlan, make_trainer
+from ldyn.training.trainers import common_arguments
 
 
 @dataclass(frozen=True)

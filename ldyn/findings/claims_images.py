@@ -12,7 +12,7 @@ import pandas as pd
 from ldyn.findings.curves import Evidence
 from ldyn.findings.measurement import Measurement
 from ldyn.findings.parts import seeds_part
-from ldyn.numerics.ranks import rank_correlation
+from ldyn.numerics.statistics import rank_correlation
 
 ALIKE = (4, 9)
 """The paper's example of two classes that look alike."""

@@ -16,7 +16,7 @@ from ldyn.findings.agreement import relative_error, slope_and_correlation
 from ldyn.findings.curves import Evidence
 from ldyn.findings.measurement import Measurement
 from ldyn.findings.parts import mean_part
-from ldyn.numerics.ranks import kendall_tau, standard_ranks
+from ldyn.numerics.statistics import kendall_tau, standard_ranks
 
 UNEMBEDDING = "unembedding"
 KEPT_ORDER, PREDICTED_SHARE, HALF = 0.5, 0.9, 0.5

@@ -23,7 +23,7 @@ from __future__ import annotations
 import numpy as np
 
 from ldyn.findings.intervals import Array, Interval
-from ldyn.numerics.student_t import student_t_quantile, student_t_tail
+from ldyn.numerics.statistics import student_t_quantile, student_t_tail
 
 MIN_SEEDS = 3  # below, a t interval exists but says next to nothing: with two seeds it is 12.7 standard errors wide
 

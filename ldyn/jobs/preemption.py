@@ -11,8 +11,8 @@ from pathlib import Path
 
 from ldyn.errors import Interrupted, LdynError
 from ldyn.processes import slurm
+from ldyn.processes.signals import StopRequest
 from ldyn.store.directory import partial_path
-from ldyn.training.interrupts import StopRequest
 
 SECONDS_FOR_SLURM = 3600
 """How long a stopped job waits to be killed. It may not end by itself: then it would count as done, not as pre-empted.

@@ -1,12 +1,22 @@
-"""Using a model in the middle of training without a trace."""
+"""Score with a model: without gradients or dropout, hidden states apart from logits.
+
+With hidden states and logits apart, the V logits of a token exist only while its statistics are taken. That is right
+only where it is known what a model does to its logits after the output embeddings (some divide or bound them): for the
+model types of the two sets below. For any other the caller uses the model's own forward pass.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, cast
 
 import torch
-from torch import nn
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+from transformers import PreTrainedModel
+
+from ldyn.errors import ModelError
 
 
 @contextmanager
@@ -20,3 +30,56 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
     finally:
         for module in was_training:
             module.training = True
+
+
+PLAIN_HEADS = frozenset({"gemma", "gpt2", "gpt_neox", "llama", "mistral", "olmo2", "phi3", "qwen2", "qwen3", "smollm3"})
+"""Model types whose logits are the values of the output embeddings."""
+
+SOFTCAPPED_HEADS = frozenset({"gemma2", "gemma3_text"})
+"""Model types with logits c · tanh(z / c), c = config.final_logit_softcapping, where that is set."""
+
+
+def unwrapped(model: nn.Module) -> PreTrainedModel:
+    """The transformers model inside wrappers that do not change what it computes: DDP's, and PEFT's with its adapters.
+
+    Raises ModelError for PEFT methods that add tokens to the prompt: they live in the wrapper.
+    """
+    if isinstance(model, DistributedDataParallel):
+        return unwrapped(model.module)
+    if hasattr(model, "get_base_model") and not is_sharded(model):  # a PeftModel; peft itself need not be installed
+        return unwrapped(_inside_adapters(model))
+    return cast("PreTrainedModel", model)
+
+
+def _inside_adapters(model: Any) -> nn.Module:
+    if model.active_peft_config.is_prompt_learning:
+        found = model.active_peft_config.peft_type
+        raise ModelError(f"The model is adapted by {found}, which adds tokens to prompts; use LoRA or its like.")
+    return cast("nn.Module", model.get_base_model())
+
+
+def is_sharded(model: nn.Module) -> bool:
+    """Whether FSDP has spread the weights over processes: then all of them must run each forward pass together."""
+    if not distributed.is_initialized():
+        return False
+    from torch.distributed.fsdp import FSDPModule, FullyShardedDataParallel  # takes a second
+
+    return any(isinstance(module, (FSDPModule, FullyShardedDataParallel)) for module in model.modules())
+
+
+def has_known_head(model: PreTrainedModel) -> bool:
+    """Whether the halves give the model's own logits: a known head, and no FSDP, which gathers weights for a whole."""
+    return model.config.model_type in PLAIN_HEADS | SOFTCAPPED_HEADS and not is_sharded(model)
+
+
+def hidden_states(model: PreTrainedModel, **inputs: Tensor) -> Tensor:
+    """[B, S, h], what the output embeddings are applied to. ``inputs`` are those of the model's forward pass."""
+    hidden: Tensor = model.base_model(**inputs, use_cache=False).last_hidden_state
+    return hidden
+
+
+def unembed(model: PreTrainedModel, hidden: Tensor) -> Tensor:
+    """Logits [N, V] of ``hidden`` [N, h]; the model must have a known head."""
+    logits: Tensor = model.get_output_embeddings()(hidden)
+    cap = model.config.final_logit_softcapping if model.config.model_type in SOFTCAPPED_HEADS else None
+    return logits if cap is None else logits.div_(cap).tanh_().mul_(cap)  # in its dtype, as the model does it

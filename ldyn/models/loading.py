@@ -15,9 +15,8 @@ from transformers import AutoTokenizer, GPTNeoXForCausalLM
 from ldyn.models.base import BaseModel, fingerprint
 from ldyn.models.cache import cached_directory
 from ldyn.models.pretrained import load_pretrained
-from ldyn.models.pretraining import pretrain
 from ldyn.models.settings import PretrainedConfig, TinyConfig
-from ldyn.models.tiny import build_tiny_model
+from ldyn.models.tiny import build_tiny_model, pretrain
 from ldyn.models.tokenizers import build_tokenizer
 
 # Raise it when a change of the code would make another base of the same config: tokenizer, initialisation, training.

@@ -13,7 +13,7 @@ The estimate, in bytes for one token of a row of S tokens, without gradients, so
     b (12 h + 3 f)      residual stream, norms (in float32), queries, keys, values, the MLP with its gate
     (b + 3) S           the mask, and what it is made of
     (2 b + 4) H S       only with eager attention: its scores and their softmax, in float32
-    (b + 4) V           only where logits are not made in chunks (`ldyn.models.unembedding`)
+    (b + 4) V           only where logits are not made in chunks (`ldyn.models.evaluation`)
 
 An estimate may err. Running out of memory therefore ends nothing: the budget is halved.
 """
@@ -26,7 +26,7 @@ from typing import Literal
 import torch
 from transformers import PreTrainedModel
 
-from ldyn.models.unembedding import has_known_head
+from ldyn.models.evaluation import has_known_head
 
 CPU_TOKENS = 2048
 ACCELERATOR_TOKENS = 32_768

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from transformers import PreTrainedModel
 
 from ldyn.errors import ModelError
-from ldyn.models.unembedding import is_sharded
+from ldyn.models.evaluation import is_sharded
 from ldyn.probes.budget import FEWEST_TOKENS, TokenBudget, is_out_of_memory
 from ldyn.probes.forward import batch_stats
 from ldyn.probes.packing import lay_plainly, pack

@@ -1,7 +1,7 @@
 """One forward pass over a batch of rows: statistics of its response tokens, and nothing of V columns outlives them.
 
 Two things depend on the model. Whether it *follows a mask of ours* decides the layout of the batch (``why_plain``);
-whether its *head is known* (``ldyn.models.unembedding``) decides where the logits come from:
+whether its *head is known* (``ldyn.models.evaluation``) decides where the logits come from:
 
     known head      hidden states of all tokens, then logits of the needed ones, a chunk at a time
     any other head  the model's own forward pass, told which columns are needed (all of the batch's, at once)
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from ldyn.models.unembedding import has_known_head, hidden_states, unembed
+from ldyn.models.evaluation import has_known_head, hidden_states, unembed
 from ldyn.numerics.token_stats import TokenStats, joined, selected, token_stats
 from ldyn.probes.budget import FEWEST_TOKENS
 from ldyn.probes.packing import NO_SEGMENT, PackedBatch, may_attend

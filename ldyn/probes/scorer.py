@@ -18,8 +18,7 @@ from collections.abc import Sequence
 from torch import nn
 from transformers import PreTrainedModel
 
-from ldyn.models.evaluation import evaluation_mode
-from ldyn.models.unembedding import unwrapped
+from ldyn.models.evaluation import evaluation_mode, unwrapped
 from ldyn.probes.budget import TokenBudget, Tokens
 from ldyn.probes.checks import check_examples
 from ldyn.probes.engine import Engine

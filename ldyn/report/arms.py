@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ldyn.findings.arms import PreferenceArm, arms_of
-from ldyn.numerics.student_t import student_t_quantile
+from ldyn.numerics.statistics import student_t_quantile
 from ldyn.records import StageInfo
 from ldyn.report.style import GREEDY
 

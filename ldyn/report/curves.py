@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from ldyn.numerics.student_t import student_t_quantile
+from ldyn.numerics.statistics import student_t_quantile
 from ldyn.records import MEAN_EXAMPLE
 from ldyn.report.quantities import QUANTITIES, with_derived, with_greedy
 

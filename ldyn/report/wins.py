@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ldyn.answers.pairwise.statistics import wilson
-from ldyn.numerics.student_t import student_t_quantile
+from ldyn.numerics.statistics import student_t_quantile
 
 KEYS = ["judge", "arm", "baseline", "split", "epoch"]
 PAPER_TABLE_1: Mapping[str, Mapping[float, float]] = {

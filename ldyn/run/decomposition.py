@@ -13,11 +13,11 @@ from ldyn.errors import RunDirectoryError
 from ldyn.processes.group import process_count
 from ldyn.processes.quiet import quiet_libraries
 from ldyn.records import TRAJECTORY_COLUMNS, EncodedPair
+from ldyn.run.answering import drawn_pairs
 from ldyn.run.preparation import Prepared, prepare
 from ldyn.run.session import Session
 from ldyn.run.stages import stage_plans
 from ldyn.run.studies import Study, run_study
-from ldyn.run.training_pairs import drawn_pairs
 from ldyn.store import Run, read_run
 from ldyn.theory.decomposition import decompose
 from ldyn.theory.moments import Experiment, moments

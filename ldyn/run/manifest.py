@@ -17,9 +17,9 @@ from typing import Any
 
 from ldyn import __version__
 from ldyn.errors import Interrupted, RunDirectoryError
+from ldyn.processes.signals import signals_held_back
 from ldyn.store import RunDirectory
 from ldyn.store.directory import resume_note
-from ldyn.training.interrupts import signals_held_back
 
 SCHEMA_VERSION = 1
 PACKAGES = ("torch", "transformers", "trl", "accelerate", "datasets", "tokenizers", "numpy", "pyarrow", "hydra-core")

@@ -14,7 +14,7 @@ from ldyn.models.loading import load_base
 from ldyn.probes.builder import ProbeSet, probe_fingerprint
 from ldyn.processes.group import from_main, main_first
 from ldyn.records import EncodedPair, EncodedProbeExample, PreferenceData
-from ldyn.run.samples import Answering, observed_probes
+from ldyn.run.answering import Answering, observed_probes
 
 
 @dataclass(frozen=True)

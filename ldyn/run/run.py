@@ -9,14 +9,13 @@ from ldyn.config.schema import RunConfig
 from ldyn.data.sources import pinned_dataset
 from ldyn.processes.group import from_main, join_processes, losses_explained, main_alone
 from ldyn.processes.quiet import quiet_libraries
+from ldyn.processes.signals import StopRequest
+from ldyn.run.answering import training_pairs, write_samples
 from ldyn.run.decomposition import decompose_run
 from ldyn.run.preparation import prepare
-from ldyn.run.samples import write_samples
 from ldyn.run.session import describe_stage, open_session
 from ldyn.run.stages import run_stage, stage_plans
-from ldyn.run.training_pairs import training_pairs
-from ldyn.run.wins import check_judges, hold_contests
-from ldyn.training.interrupts import StopRequest
+from ldyn.run.win_rates import check_judges, hold_contests
 from ldyn.training.stage import StageLength
 
 

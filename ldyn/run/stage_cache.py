@@ -31,8 +31,7 @@ from ldyn.run.session import Session
 from ldyn.store import Run, read_run
 from ldyn.store.files import write_atomically
 from ldyn.tracking import StagePast
-from ldyn.training.checkpoints import adopt_final, final_directory
-from ldyn.training.identity import stage_identity
+from ldyn.training.checkpoints import adopt_final, final_directory, stage_identity
 from ldyn.training.stage import StagePlan
 
 # Raise it when a change of the code would give other numbers for the same stage.

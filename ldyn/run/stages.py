@@ -15,12 +15,12 @@ from ldyn.probes.budget import TokenBudget
 from ldyn.probes.builder import ProbesConfig
 from ldyn.probes.scorer import score_probes, score_tokens
 from ldyn.processes.group import from_main, in_main
+from ldyn.processes.signals import StopRequest
 from ldyn.records import EncodedPair, EncodedProbeExample, ProbeScore, StageInfo, TokenRecord
 from ldyn.run.session import Session
 from ldyn.run.stage_cache import exchange_of, stage_key, take_over
 from ldyn.store import TrajectoryStore
 from ldyn.training.checkpoints import final_directory, last_complete_checkpoint, start_weights
-from ldyn.training.interrupts import StopRequest
 from ldyn.training.stage import StageLength, StageObservers, StagePlan, train_stage
 
 

@@ -16,8 +16,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from ldyn.models.evaluation import evaluation_mode
-from ldyn.models.unembedding import hidden_states
+from ldyn.models.evaluation import evaluation_mode, hidden_states
 from ldyn.theory.prediction import inner_product
 from ldyn.theory.responses import Response, flattened, make_batch, plain_attention, token_logps, weights_of
 

@@ -21,7 +21,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import PreTrainedModel
 
 from ldyn.errors import DataError
-from ldyn.models.unembedding import PLAIN_HEADS, hidden_states, is_sharded, unembed
+from ldyn.models.evaluation import PLAIN_HEADS, hidden_states, is_sharded, unembed
 
 Weights = Mapping[str, Tensor]
 """Weights by name, as `weights_of` names them."""

@@ -18,7 +18,7 @@ import pandas as pd
 from annotated_types import Ge, Gt, Le, MinLen
 from numpy.typing import NDArray
 
-from ldyn.numerics.ranks import rank_correlation
+from ldyn.numerics.statistics import rank_correlation
 from ldyn.theory.squeezing import squeeze
 
 Array = NDArray[np.float64]

@@ -1,12 +1,11 @@
-"""How the rows of a stage become batches: in an order drawn by the seed, divided over processes and micro-batches.
+"""The rows of a stage and how they become batches: shuffled by the seed, divided over processes and micro-batches.
 
-An update sees ``batch_size`` rows, whoever computes them: B rows, W processes and A micro-batches one after the other
-make m = B / (W A) rows a process and micro-batch. Micro-batch i of all processes together is rows [i m W, (i + 1) m W)
-of the epoch's order, and each process takes m neighbouring rows of it.
+An update sees ``batch_size`` rows: B rows, W processes and A micro-batches make m = B / (W A) rows per process and
+micro-batch. Micro-batch i of all processes together is rows [i m W, (i + 1) m W) of the epoch's order.
 
-The last update of an epoch has the rows that are left over: no row is dropped, none counts twice. A process for which
-none is left is given a *filler*, a row that is another's already: it takes part in every exchange, and counts for
-nothing (``n_rows`` of its batch is 0).
+The last update of an epoch has the rows that remain: no row is dropped, none counts twice. A process without a row of
+its own gets a *filler*, a row of another process: it takes part in every collective operation and counts for nothing
+(``n_rows`` of its batch is 0).
 """
 
 from __future__ import annotations
@@ -15,9 +14,46 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from datasets import Dataset
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Sampler
+
+from ldyn.records import EncodedPair
+
+REFERENCE_COLUMNS = ("ref_chosen_logps", "ref_rejected_logps")  # TRL's collator knows them by these names
+
+
+def pointwise_rows(pairs: Sequence[EncodedPair], view: Sequence[str]) -> Dataset:
+    """One row for each response in the view: all of ``chosen`` in the pairs' order, then all of ``rejected``."""
+    rows = []
+    for side in view:
+        for pair in pairs:
+            response = pair.chosen_ids if side == "chosen" else pair.rejected_ids
+            labels = [-100] * len(pair.prompt_ids) + list(response)
+            rows.append({"input_ids": [*pair.prompt_ids, *response], "labels": labels})
+    return Dataset.from_list(rows)
+
+
+def pairwise_rows(pairs: Sequence[EncodedPair], references: NDArray[np.float32] | None = None) -> Dataset:
+    """One row for each pair; with ``references`` [pairs, 2] also the reference's log-probs of chosen and rejected."""
+    rows = Dataset.from_list(
+        [
+            {
+                "prompt_ids": list(pair.prompt_ids),
+                "chosen_ids": list(pair.chosen_ids),
+                "rejected_ids": list(pair.rejected_ids),
+            }
+            for pair in pairs
+        ]
+    )
+    if references is None:
+        return rows
+    for column, logps in zip(REFERENCE_COLUMNS, references.T, strict=True):
+        rows = rows.add_column(column, logps.tolist())
+    return rows
+
 
 Batch = dict[str, Any]
 Collate = Callable[[list[dict[str, Any]]], Batch]

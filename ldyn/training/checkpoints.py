@@ -1,25 +1,33 @@
-"""Where a stage keeps its weights: ``checkpoint-<step>`` directories to resume from, and ``final`` when it is done.
+"""The files of a stage: ``checkpoint-<step>`` to resume from, ``snapshot-<step>`` to keep, ``final`` when it is done.
 
-``snapshot-<step>`` directories are checkpoints that stay, where the settings ask for them.
+``stage.json`` beside them says what the checkpoints belong to; it is compared when a stage is resumed.
 """
 
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
-from ldyn.errors import RunDirectoryError
+from ldyn.errors import RunDirectoryError, TrainingError
 from ldyn.models.base import BaseModel
-from ldyn.store.files import explained
+from ldyn.records import EncodedPair
+from ldyn.store.files import explained, write_atomically
+from ldyn.training.adapters import merged, with_stored_adapters
+
+if TYPE_CHECKING:
+    from ldyn.training.stage import StagePlan
 
 
 def last_complete_checkpoint(stage_directory: Path) -> tuple[Path, int] | None:
@@ -129,3 +137,62 @@ def start_weights(stage: str, base: BaseModel, stage_directory: Callable[[str], 
     if stage == "base":
         return copy.deepcopy(base.model)
     return AutoModelForCausalLM.from_pretrained(final_directory(stage_directory(stage)), dtype=base.model.dtype)
+
+
+FILE = "stage.json"
+
+
+def claim_directory(directory: Path, identity: Mapping[str, Any], *, resumed: bool) -> None:
+    """Write the identity of a stage that begins; of one that is resumed, refuse to go on from another stage's.
+
+    Raises TrainingError that names each difference.
+    """
+    file = directory / FILE
+    if resumed and file.exists():
+        before = json.loads(file.read_text(encoding="utf-8"))
+        if differences := list(_differences(before, identity)):
+            raise TrainingError(
+                f"The checkpoints in {directory} belong to another configuration:\n"
+                + "\n".join(f"  - {line}" for line in differences)
+                + "\nGo on with what they were made with, or start a new run."
+            )
+        return
+    write_atomically(file, json.dumps(identity, indent=1).encode())
+
+
+def stage_identity(
+    plan: StagePlan, model: PreTrainedModel, pairs: Sequence[EncodedPair], seed: int
+) -> Mapping[str, Any]:
+    """All that decides how a stage goes on from a checkpoint, as JSON has it."""
+    rows = hashlib.sha256(repr([asdict(pair) for pair in pairs]).encode()).hexdigest()
+    identity = {
+        "algorithm": {"name": plan.algorithm.name, **plan.parameters},
+        "view": plan.info.view,
+        "trainer": asdict(plan.trainer),
+        "seed": seed,
+        "pairs": {"number": len(pairs), "sha256": rows},
+        "model": {"type": model.config.model_type, "parameters": model.num_parameters()},
+    }
+    normal: Mapping[str, Any] = json.loads(json.dumps(identity))
+    return normal
+
+
+def _differences(before: Any, now: Any, key: str = "") -> Iterator[str]:
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        for name in {**before, **now}:
+            yield from _differences(before.get(name), now.get(name), f"{key}.{name}".lstrip("."))
+    elif before != now:
+        yield f"{key}: found {now!r}, expected {before!r}"
+
+
+def snapshot_weights(
+    plan: StagePlan, step: int, base: BaseModel, stage_directory: Callable[[str], Path]
+) -> PreTrainedModel:
+    """A model of its own with the weights of the stage after ``step`` updates, of which it has kept a snapshot.
+
+    A snapshot of adapters holds these alone; they are laid on the weights that the stage started from.
+    """
+    directory = snapshot_directory(stage_directory(plan.info.name), step)
+    if plan.trainer.lora is None:
+        return AutoModelForCausalLM.from_pretrained(directory, dtype=base.model.dtype)
+    return merged(with_stored_adapters(start_weights(plan.info.start, base, stage_directory), directory))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from trl.trainer.utils import selective_log_softmax
 
-from ldyn.numerics.residual_norms import response_residual_norms
+from ldyn.numerics.token_stats import response_residual_norms
 
 
 @dataclass(frozen=True)

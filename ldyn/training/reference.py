@@ -27,8 +27,8 @@ from ldyn.models.base import fingerprint
 from ldyn.models.evaluation import evaluation_mode
 from ldyn.processes.group import from_main, gathered, is_main_process, own_share
 from ldyn.records import EncodedPair
+from ldyn.training.batches import pairwise_rows
 from ldyn.training.logps import response_logps
-from ldyn.training.rows import pairwise_rows
 
 MAX_PAIRS, MAX_TOKENS = 32, 8192
 """Of one batch; tokens with padding, of both responses. What is computed depends on these by rounding alone."""

@@ -20,19 +20,17 @@ from transformers import (
 
 from ldyn.algorithms import Algorithm
 from ldyn.errors import TrainingError
-from ldyn.models.unembedding import is_sharded
+from ldyn.models.evaluation import is_sharded
 from ldyn.probes.schedule import ScheduleConfig, scheduled_steps
 from ldyn.processes.group import from_main, highest_of_all, in_main
+from ldyn.processes.signals import StopRequest
 from ldyn.records import EncodedPair, ProbeStep, StageInfo
 from ldyn.training.adapters import with_adapters
-from ldyn.training.algorithm_trainer import AlgorithmTrainer
-from ldyn.training.checkpoints import keep_snapshot, last_complete_checkpoint
-from ldyn.training.identity import claim_directory, stage_identity
-from ldyn.training.interrupts import StopRequest
+from ldyn.training.batches import pairwise_rows, pointwise_rows
+from ldyn.training.checkpoints import claim_directory, keep_snapshot, last_complete_checkpoint, stage_identity
 from ldyn.training.reference import check_vocabulary, reference_logps
-from ldyn.training.rows import pairwise_rows, pointwise_rows
 from ldyn.training.settings import TrainerConfig
-from ldyn.training.trainers import PairwiseTrainer, PointwiseTrainer
+from ldyn.training.trainers import AlgorithmTrainer, PairwiseTrainer, PointwiseTrainer
 
 
 @dataclass(frozen=True)

@@ -1,26 +1,231 @@
-"""What a loss sees of a batch: responses one by one, or pairs with the reference's log-probs.
+"""TRL's trainer driven by an ``Algorithm``: the loss is replaced, everything around it stays TRL's.
 
-Both trainers are TRL's ``SFTTrainer`` with rows that our encoder has tokenised, so that training and probes see the
-same tokens. ``PairwiseTrainer`` collates pairs as TRL's ``DPOTrainer`` does; that class itself would keep, or load from
-the config's name, a reference model, where two numbers a pair do.
+An update is the mean over its rows, divided over micro-batches and processes (``ldyn.training.batches``): each part
+gives its own mean, weighted such that the mean over all parts is the mean over all rows. Both trainers are TRL's
+``SFTTrainer`` with rows that ldyn's encoder has tokenised, so training and probes see the same tokens.
+``PairwiseTrainer`` collates pairs as TRL's ``DPOTrainer`` does, but needs two numbers per pair instead of a reference
+model.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import torch
+from datasets import Dataset
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
+from trl import SFTConfig, SFTTrainer
 from trl.trainer.dpo_trainer import DataCollatorForPreference
+from trl.trainer.utils import disable_dropout_in_model
 
-from ldyn.algorithms import Responses
+from ldyn.algorithms import Algorithm, Responses
 from ldyn.errors import TrainingError
-from ldyn.training.algorithm_trainer import AlgorithmTrainer
-from ldyn.training.batches import Batch, Collate
+from ldyn.processes.group import (
+    any_process,
+    in_main,
+    process_count,
+    process_rank,
+    rows_of_all,
+    sum_over_processes,
+    wait_for_all,
+)
+from ldyn.training.adapters import has_adapters, merged
+from ldyn.training.batches import REFERENCE_COLUMNS, Batch, Collate, StageBatches, StageLoader
+from ldyn.training.checkpoints import checkpoint_written, final_directory, save_final
 from ldyn.training.logps import TokenLogps, response_token_logps
-from ldyn.training.residuals import residual_values
-from ldyn.training.rows import REFERENCE_COLUMNS
+from ldyn.training.residuals import residual_values, summaries
+from ldyn.training.settings import TrainerConfig
+
+OPTIMIZERS = {"adamw": "adamw_torch", "rmsprop": "rmsprop", "sgd": "sgd"}
+
+
+def common_arguments(config: TrainerConfig, output_dir: Path, seed: int) -> dict[str, Any]:
+    """The arguments of TRL's SFTConfig; its defaults (bf16, checkpointing, trackers) are replaced."""
+    return {
+        "output_dir": str(output_dir),
+        "optim": OPTIMIZERS[config.optimizer],
+        "learning_rate": config.learning_rate,
+        "lr_scheduler_type": "constant_with_warmup",
+        "warmup_steps": config.warmup_steps,
+        "max_steps": config.max_steps or -1,
+        "num_train_epochs": config.epochs or 1,
+        "per_device_train_batch_size": config.micro_batch,
+        "gradient_accumulation_steps": config.gradient_accumulation,
+        "max_grad_norm": config.max_grad_norm,
+        "weight_decay": config.weight_decay,
+        "bf16": config.precision == "bf16",
+        "use_cpu": not torch.cuda.is_available(),
+        "seed": seed,
+        "save_strategy": "steps",
+        "save_steps": config.checkpoint_every,
+        "save_total_limit": 2,
+        "logging_steps": config.log_every,
+        "logging_nan_inf_filter": False,  # a loss that is not finite must be seen, not averaged away
+        "report_to": "none",
+        "disable_tqdm": True,
+        "log_level": "error",  # its warning of a lost head at each resume is answered by ``_load_from_checkpoint``
+        "ddp_find_unused_parameters": False,
+        "remove_unused_columns": False,  # the rows have what is needed and nothing else
+        "max_length": None,
+        **_parallel_arguments(config),
+    }
+
+
+def _parallel_arguments(config: TrainerConfig) -> dict[str, Any]:
+    """How weights are held by several processes; FSDP has its own activation checkpointing."""
+    if config.parallel == "ddp":
+        return {"activation_checkpointing": config.gradient_checkpointing}
+    fsdp_config = {"activation_checkpointing": config.gradient_checkpointing}
+    return {"activation_checkpointing": False, "fsdp": True, "fsdp_config": fsdp_config}
+
+
+class AlgorithmTrainer(SFTTrainer):
+    """Rows in, updates out. A subclass says how rows are collated and what the loss of a batch is."""
+
+    loss_is_scaled_for_ga = False  # type: ignore[assignment] # a mean: the Trainer divides it by the number of parts
+
+    def __init__(
+        self,
+        algorithm: Algorithm,
+        parameters: Mapping[str, float],
+        config: TrainerConfig,
+        *,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        rows: Dataset,
+        output_dir: Path,
+        seed: int,
+        callbacks: Sequence[TrainerCallback],
+    ) -> None:
+        self.algorithm, self.parameters, self.policy = algorithm, parameters, model
+        self._rows, self._directory = rows, output_dir
+        self._bad_loss: float | None = None
+        # Of the part that is being computed: how many of its rows count, and its weight; of the update: all its rows.
+        self._part_rows: int | None = None
+        self._weight, self._step_rows = 1.0, 1.0
+        self._values: list[Tensor] = []  # of each part, [rows, columns]: what is known of each row, for the log
+        self._columns: tuple[list[str], list[str]] = ([], [])
+        disable_dropout_in_model(model)
+        arguments = common_arguments(config, output_dir, seed)
+        super().__init__(
+            model=model,
+            args=SFTConfig(**arguments, dataset_kwargs={"skip_prepare_dataset": True}),
+            train_dataset=rows,
+            processing_class=tokenizer,
+            data_collator=self._collator(tokenizer),
+            callbacks=list(callbacks),
+        )
+
+    def _collator(self, tokenizer: PreTrainedTokenizerBase) -> Collate | None:
+        """How rows become a batch; None for TRL's own for responses one by one."""
+        return None
+
+    def _response_mask(self, batch: Batch) -> Tensor:
+        """True on the response tokens of a batch."""
+        raise NotImplementedError
+
+    # ---- one update, in parts ----
+
+    def get_train_dataloader(self) -> StageLoader:
+        """The batches of this process; accelerate's own would repeat rows to fill the last one of an epoch."""
+        size, seed = self.args.per_device_train_batch_size, self.args.seed
+        rank, processes = process_rank(), process_count()
+        batches = StageBatches(len(self._rows), micro_batch=size, rank=rank, processes=processes, seed=seed)
+        return StageLoader(self._rows, batches, self.data_collator, pin_memory=torch.cuda.is_available())
+
+    def _get_num_items_in_batch(self, batch_samples: list[Batch], device: torch.device) -> Tensor:
+        """Response tokens of the update; its rows are counted by the way, fillers excepted. Called once an update."""
+        counted = [batch for batch in batch_samples if batch["n_rows"]]
+        own = [sum(batch["n_rows"] for batch in counted), sum(int(self._response_mask(b).sum()) for b in counted)]
+        self._step_rows, tokens = sum_over_processes(own, device)
+        return torch.tensor(tokens, device=device)
+
+    def training_step(self, model: nn.Module, inputs: Batch, num_items_in_batch: Tensor | int | None = None) -> Tensor:
+        """Weigh this part of the update by its rows: 1 where all parts have the same number, 0 for a filler."""
+        self._part_rows = inputs.pop("n_rows")
+        parts = self.current_gradient_accumulation_steps * process_count()
+        self._weight = self._part_rows * parts / self._step_rows
+        loss: Tensor = super().training_step(model, inputs, num_items_in_batch)
+        return loss
+
+    def _mean_length(self, lengths: Tensor, num_items_in_batch: Tensor | int | None) -> Tensor:
+        """Response tokens per row of the update."""
+        if num_items_in_batch is None:
+            return lengths.float().mean()
+        return torch.as_tensor(num_items_in_batch, device=lengths.device) / self._step_rows
+
+    def _finish(self, losses: Tensor, metrics: Mapping[str, Tensor], residuals: Mapping[str, Tensor]) -> Tensor:
+        """What this part adds to the mean loss of the update.
+
+        What else is known of each row, [B] each, goes to the log: metrics as their mean over the rows of the update,
+        residuals with quantiles as well.
+        """
+        loss = losses.mean()
+        if not torch.isfinite(loss):
+            self._bad_loss = loss.item()
+        columns = torch.stack([values.float() for values in (*metrics.values(), *residuals.values())], dim=1)
+        self._values.append(columns[: self._part_rows])
+        self._columns = (list(metrics), list(residuals))
+        return loss * self._weight
+
+    def _get_grad_norm(self, model: nn.Module, grad_norm: Tensor | float | None = None) -> Any:
+        """Once an update, before the optimiser's step: refuse, in all processes, what is not finite; log the rest."""
+        norm = super()._get_grad_norm(model, grad_norm=grad_norm)
+        is_bad = self._bad_loss is not None or not math.isfinite(norm)
+        if any_process(is_bad, self.args.device):
+            raise TrainingError(self._what_is_not_finite(float(norm)))
+        self._log_values()
+        return norm
+
+    def _what_is_not_finite(self, norm: float) -> str:
+        found = f"gradient norm is {norm}" if self._bad_loss is None else f"loss is {self._bad_loss}"
+        return (
+            f"In the batch after step {self.state.global_step} the {self.algorithm.name} {found}, expected a finite "
+            "number. Nothing later is saved; resume from the last checkpoint with a smaller learning rate "
+            "or a smaller max_grad_norm."
+        )
+
+    def _log_values(self) -> None:
+        """Put the rows of the update, from all parts, into TRL's log, which averages between two log rows."""
+        most = self.args.per_device_train_batch_size * self.args.gradient_accumulation_steps
+        rows = rows_of_all(torch.cat(self._values), at_most=most)
+        self._values.clear()
+        for name, value in summaries(rows, *self._columns).items():
+            self._metrics["train"][name].append(value)
+
+    # ---- checkpoints ----
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        """Load weights through ``from_pretrained``, which maps every name.
+
+        The Trainer loads the raw file with ``strict=False``; where ``save_pretrained`` renames (GPT-NeoX writes
+        ``lm_head`` as ``embed_out``), those weights would silently keep their initial values.
+        """
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        if self.is_fsdp_enabled or has_adapters(self.policy):  # both have files of their own, with their own names
+            return
+        saved = type(self.policy).from_pretrained(resume_from_checkpoint, dtype=self.policy.dtype)
+        self.policy.load_state_dict(saved.state_dict())
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        """As the Trainer; no process goes on before the main one has written all of it."""
+        with checkpoint_written(self._directory / f"checkpoint-{self.state.global_step}"):
+            super()._save_checkpoint(model, trial)
+        wait_for_all()
+
+    def save_final(self, tokenizer: PreTrainedTokenizerBase) -> Path:
+        """Save the last weights of the stage, adapters merged, and return their directory; every process must call."""
+        weights = self.accelerator.get_state_dict(self.model) if self.is_fsdp_enabled else None
+        in_main(lambda: save_final(merged(self.policy), weights, tokenizer, self._directory))
+        return final_directory(self._directory)
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """No model card: the run directory's manifest says what was trained."""
+
 
 # How far the first log-ratio to the reference may be from 0 (relative to |log π|): rounding, not another model.
 START_TOLERANCE = {"fp32": 1e-4, "bf16": 3e-2}

@@ -108,7 +108,7 @@ def test_a_name_belongs_to_one_module():
     def loss(chosen, rejected):
         return rejected.logp - chosen.logp
 
-    with pytest.raises(ValueError, match=r"second algorithm called 'dpo'; ldyn.algorithms.pairwise defines one"):
+    with pytest.raises(ValueError, match=r"second algorithm called 'dpo'; ldyn.algorithms.losses defines one"):
         register(Algorithm("dpo", "pairwise", loss, "another"))
     assert register(ALGORITHMS["dpo"]) is ALGORITHMS["dpo"]  # of the same module: as when a notebook cell runs again
 

@@ -10,7 +10,7 @@ import pytest
 
 from ldyn.findings import find_all
 from ldyn.findings.agreement import relative_error, slope_and_correlation
-from ldyn.numerics.ranks import kendall_tau, standard_ranks
+from ldyn.numerics.statistics import kendall_tau, standard_ranks
 from ldyn.records import FAILS, HOLDS, INCONCLUSIVE, TRAJECTORY_COLUMNS, Finding
 
 NONE = pd.DataFrame(columns=list(TRAJECTORY_COLUMNS))

@@ -17,9 +17,8 @@ from ldyn.errors import ModelError
 from ldyn.models import loading
 from ldyn.models.base import BaseModel, fingerprint
 from ldyn.models.loading import RECORD, cache_key, load_base
-from ldyn.models.pretraining import learning_rate_factor, pack_documents, pretrain, shuffled_batches
 from ldyn.models.settings import TinyConfig
-from ldyn.models.tiny import build_tiny_model
+from ldyn.models.tiny import build_tiny_model, learning_rate_factor, pack_documents, pretrain, shuffled_batches
 from ldyn.models.tokenizers import build_tokenizer
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from ldyn.numerics.ranks import rank_correlation
+from ldyn.numerics.statistics import rank_correlation
 
 
 def test_four_values_by_hand() -> None:

@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from ldyn.numerics.residual_norms import response_residual_norms
-from ldyn.numerics.token_stats import token_stats
+from ldyn.numerics.token_stats import response_residual_norms, token_stats
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from ldyn.numerics.student_t import student_t_quantile, student_t_tail
+from ldyn.numerics.statistics import student_t_quantile, student_t_tail
 
 
 @pytest.mark.parametrize(("freedom", "quantile"), [(1, 12.7062), (2, 4.30265), (4, 2.77645), (79, 1.99045)])

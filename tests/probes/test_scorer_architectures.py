@@ -11,7 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from ldyn.data.encoder import Encoder, EncodingConfig
 from ldyn.errors import ModelError
-from ldyn.models.unembedding import (
+from ldyn.models.evaluation import (
     PLAIN_HEADS,
     SOFTCAPPED_HEADS,
     has_known_head,

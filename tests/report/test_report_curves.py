@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ldyn.numerics.student_t import student_t_quantile
+from ldyn.numerics.statistics import student_t_quantile
 from ldyn.records import MEAN_EXAMPLE
 from ldyn.report.curves import select, summarise
 

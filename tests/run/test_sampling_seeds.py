@@ -6,7 +6,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from ldyn.run.samples import REPHRASE_TRIES, Answering
+from ldyn.run.answering import REPHRASE_TRIES, Answering
 
 
 @pytest.mark.parametrize("seed", [0, 1, 7])

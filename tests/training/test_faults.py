@@ -12,10 +12,10 @@ from safetensors import SafetensorError
 
 from ldyn.algorithms import ALGORITHMS, algorithm_parameters
 from ldyn.errors import Interrupted, RunDirectoryError, TrainingError
+from ldyn.processes import signals
+from ldyn.processes.signals import StopRequest, signals_held_back
 from ldyn.records import StageInfo
-from ldyn.training import interrupts
 from ldyn.training.checkpoints import last_complete_checkpoint
-from ldyn.training.interrupts import StopRequest, signals_held_back
 from ldyn.training.settings import TrainerConfig
 from ldyn.training.stage import StageObservers, StagePlan, train_stage
 
@@ -131,7 +131,7 @@ class TestSignals:
             assert stop.signal_number == signal.SIGTERM
 
     def test_a_second_request_raises_at_once(self, monkeypatch):
-        monkeypatch.setattr(interrupts, "ECHO_SECONDS", 0.01)
+        monkeypatch.setattr(signals, "ECHO_SECONDS", 0.01)
         with StopRequest() as stop:
             stop.graceful = True
             os.kill(os.getpid(), signal.SIGINT)
@@ -141,7 +141,7 @@ class TestSignals:
 
     @pytest.mark.parametrize("order", [(signal.SIGTERM, signal.SIGUSR2), (signal.SIGUSR2, signal.SIGTERM)])
     def test_slurm_s_two_signals_are_one_wish_to_be_requeued(self, order, monkeypatch):
-        monkeypatch.setattr(interrupts, "ECHO_SECONDS", 0.01)
+        monkeypatch.setattr(signals, "ECHO_SECONDS", 0.01)
         with StopRequest() as stop:
             stop.graceful = True
             for number in order:

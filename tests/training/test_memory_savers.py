@@ -11,9 +11,9 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from ldyn.algorithms import ALGORITHMS, algorithm_parameters
 from ldyn.errors import Interrupted, ModelError
+from ldyn.processes.signals import StopRequest
 from ldyn.records import StageInfo
 from ldyn.training.adapters import with_adapters
-from ldyn.training.interrupts import StopRequest
 from ldyn.training.settings import LoraConfig, TrainerConfig
 from ldyn.training.stage import StageObservers, StagePlan, make_trainer, train_stage
 

@@ -14,9 +14,9 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from ldyn.algorithms import ALGORITHMS
 from ldyn.errors import TrainingError
 from ldyn.probes.schedule import ScheduleConfig
+from ldyn.processes.signals import StopRequest
 from ldyn.records import StageInfo
 from ldyn.training.checkpoints import snapshot_directory, snapshot_steps
-from ldyn.training.interrupts import StopRequest
 from ldyn.training.settings import TrainerConfig
 from ldyn.training.single_step import take_step
 from ldyn.training.stage import StageObservers, StagePlan, train_stage

@@ -8,11 +8,10 @@ import torch
 from ldyn.algorithms import ALGORITHMS, algorithm_parameters
 from ldyn.models.base import BaseModel
 from ldyn.probes.schedule import ScheduleConfig
+from ldyn.processes.signals import StopRequest
 from ldyn.records import StageInfo
-from ldyn.training.checkpoints import snapshot_steps
-from ldyn.training.interrupts import StopRequest
+from ldyn.training.checkpoints import snapshot_steps, snapshot_weights
 from ldyn.training.settings import LoraConfig, TrainerConfig
-from ldyn.training.snapshots import snapshot_weights
 from ldyn.training.stage import StageObservers, StagePlan, train_stage
 
 HALF_EPOCHS = ScheduleConfig(epochs=(0.5, 1.5, 9))

@@ -11,12 +11,12 @@ from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
 from ldyn.algorithms import ALGORITHMS, algorithm_parameters
 from ldyn.errors import Interrupted, TrainingError
+from ldyn.processes.signals import StopRequest
 from ldyn.records import StageInfo
-from ldyn.training.arguments import common_arguments
 from ldyn.training.checkpoints import last_complete_checkpoint
-from ldyn.training.interrupts import StopRequest
 from ldyn.training.settings import TrainerConfig
 from ldyn.training.stage import StageLength, StageObservers, StagePlan, make_trainer, train_stage
+from ldyn.training.trainers import common_arguments
 
 CONFIG = TrainerConfig(learning_rate=1e-3, max_steps=9, batch_size=4, checkpoint_every=4)
 

@@ -25,10 +25,10 @@ from torch import distributed
 
 from ldyn.algorithms import ALGORITHMS, algorithm_parameters
 from ldyn.errors import LdynError
-from ldyn.models.unembedding import is_sharded
+from ldyn.models.evaluation import is_sharded
 from ldyn.processes.group import main_alone
+from ldyn.processes.signals import StopRequest
 from ldyn.records import StageInfo
-from ldyn.training.interrupts import StopRequest
 from ldyn.training.settings import TrainerConfig
 from ldyn.training.stage import StageObservers, StagePlan, train_stage
 

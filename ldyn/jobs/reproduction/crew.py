@@ -13,8 +13,8 @@ from pathlib import Path
 from ldyn.jobs.reproduction.order import next_job
 from ldyn.jobs.reproduction.plan import Job
 from ldyn.jobs.reproduction.state import FAILED, FINISHED, HELD_UP, RUNNING, STOPPED, WAITING, State
+from ldyn.processes.signals import StopRequest
 from ldyn.store.directory import partial_path
-from ldyn.training.interrupts import StopRequest
 
 LOG_DIR = "log"
 POLL_SECONDS = 0.2

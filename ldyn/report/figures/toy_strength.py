@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
-from ldyn.numerics.student_t import student_t_quantile
+from ldyn.numerics.statistics import student_t_quantile
 from ldyn.report.figures.axes import zero_line
 from ldyn.report.figures.labels import EndLabel, label_ends
 from ldyn.report.figures.layout import PanelSize, grid_cells, head_and_foot, lay_out

@@ -13,10 +13,10 @@ from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, PreTrainedTokenizerF
 from ldyn.algorithms import ALGORITHMS
 from ldyn.models.base import BaseModel
 from ldyn.probes.schedule import ScheduleConfig
+from ldyn.processes.signals import StopRequest
 from ldyn.records import EncodedPair, EncodedProbeExample, StageInfo
 from ldyn.theory.moments import Experiment
 from ldyn.training.checkpoints import start_weights
-from ldyn.training.interrupts import StopRequest
 from ldyn.training.settings import TrainerConfig
 from ldyn.training.stage import StageObservers, StagePlan, train_stage
 

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from ldyn.numerics.student_t import student_t_quantile
+from ldyn.numerics.statistics import student_t_quantile
 from ldyn.report.style import GREEDY, GROUPS, curve_style, family_of
 
 GROUP_COLOURS = {

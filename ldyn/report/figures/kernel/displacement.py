@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from ldyn.numerics.ranks import rank_correlation
+from ldyn.numerics.statistics import rank_correlation
 from ldyn.report.figures.axes import zero_line
 from ldyn.report.figures.layout import PanelSize, grid_cells, head_and_foot, lay_out
 from ldyn.report.figures.material import Drawing, Material

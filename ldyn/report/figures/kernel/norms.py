@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from ldyn.numerics.ranks import rank_correlation
+from ldyn.numerics.statistics import rank_correlation
 from ldyn.report.figures.axes import zero_line
 from ldyn.report.figures.kernel.common import example_count, mean_and_half, minus_signs, stages_of, updates_axis
 from ldyn.report.figures.labels import EndLabel, label_ends

@@ -35,8 +35,7 @@ from ldyn.run.preparation import Prepared
 from ldyn.run.score_file import find_device
 from ldyn.run.session import Session
 from ldyn.run.stages import stage_weights
-from ldyn.training.checkpoints import snapshot_steps
-from ldyn.training.snapshots import snapshot_weights
+from ldyn.training.checkpoints import snapshot_steps, snapshot_weights
 from ldyn.training.stage import StageLength, StagePlan
 
 ANSWERS_FILE = "wins_answers.jsonl"

@@ -13,7 +13,7 @@ from ldyn.config.loading import load_config
 from ldyn.config.schema import RunConfig
 from ldyn.errors import ApiError, ConfigError, DataError
 from ldyn.run.run import run
-from ldyn.run.wins import check_judges
+from ldyn.run.win_rates import check_judges
 from ldyn.store import Run, read_run
 
 CONFIGS = Path(__file__).parents[2] / "configs"

@@ -1,10 +1,11 @@
-"""Rank correlations: Spearman's, for rows of many cases at once, and Kendall's. Needs no torch."""
+"""Rank correlations and Student's t distribution. Needs no torch."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import stdtr, stdtrit
 
 Array = NDArray[np.float64]
 
@@ -42,3 +43,16 @@ def kendall_tau(first: Array, second: Array) -> float:
     """(concordant − discordant pairs) / all pairs of two lists (n,); NaN for fewer than two values."""
     a, b = np.triu_indices(len(first), k=1)
     return float(np.mean(np.sign(first[a] - first[b]) * np.sign(second[a] - second[b]))) if len(a) else np.nan
+
+
+CONFIDENCE = 0.95
+
+
+def student_t_quantile(freedom: int) -> float:
+    """q with P(|T| ≤ q) = CONFIDENCE for Student's t with ``freedom`` ≥ 1 degrees of freedom."""
+    return float(stdtrit(freedom, (1 + CONFIDENCE) / 2))
+
+
+def student_t_tail(freedom: int, t: float) -> float:
+    """P(T ≥ t) for Student's t with ``freedom`` ≥ 1 degrees of freedom; ``t`` may be infinite."""
+    return float(stdtr(freedom, -t))

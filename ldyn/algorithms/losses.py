@@ -1,18 +1,34 @@
-"""The pairwise losses of the paper's table: a chosen and a rejected response of one prompt, against a reference.
+"""SFT and the pairwise losses of the paper's table.
 
 h± = s± − s±^ref is the log-ratio to the reference. Each docstring gives the residual coefficients c± = −∂ℓ/∂s±: the
-loss's gradient on the logits is c₊ (π − e) at every token of y⁺ and c₋ (π − e) at every token of y⁻.
+loss's gradient on the logits is c₊ (π − e) at every token of y⁺ and c₋ (π − e) at every token of y⁻. SFT has c₊ = 1.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ldyn.algorithms.functions import log_sigmoid
-from ldyn.algorithms.record import Algorithm, Parameter, Responses
+from ldyn.algorithms.record import Algorithm, Parameter, Responses, log_sigmoid
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+def negative_logp_sum(responses: Responses) -> Tensor:
+    """−s: cross-entropy *summed* over the response's tokens, as in the paper (arXiv 2407.10490). [B], nats."""
+    return -responses.logp
+
+
+def negative_logp_token_mean(responses: Responses) -> Tensor:
+    """−s / (mean response length of the batch), whose batch mean is Σ −s / Σ |y|, TRL's token mean. [B], nats."""
+    return -responses.logp / responses.mean_length
+
+
+SFT = Algorithm("sft", "pointwise", negative_logp_sum, "cross-entropy summed over response tokens (the paper's SFT)")
+SFT_TOKEN_MEAN = Algorithm(
+    "sft_token_mean", "pointwise", negative_logp_token_mean, "cross-entropy averaged over response tokens (TRL's SFT)"
+)
+
 
 BETA = Parameter(default=0.1, low=0.0, meaning="β, how closely the policy is held to its reference")
 
