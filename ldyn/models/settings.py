@@ -56,6 +56,7 @@ class PretrainedConfig:
     """A causal language model by its hub name or the path of a local directory; safetensors weights only.
 
     name_or_path, revision: where it comes from (revision: a branch, tag or commit of the hub).
+    gguf_file: the name of a GGUF file there, which is dequantized to ``dtype`` (``ldyn.models.gguf``).
     dtype: type of the weights; the paper trains in float32. attention: the attention kernel.
     trust_remote_code: whether code that comes with the model may run; never needed for the models configured here.
     random_init: build the model untrained from ``architecture`` (model_type and its dimensions), without a download.
@@ -66,6 +67,7 @@ class PretrainedConfig:
     name_or_path: str
     kind: Literal["pretrained"] = "pretrained"
     revision: str = "main"
+    gguf_file: str | None = None
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
     trust_remote_code: bool = False
