@@ -24,7 +24,7 @@ from ldyn.probe_sets.rephrasing.writer import Dropped
 from ldyn.probe_sets.settings import API, MODEL, BuildRequest
 from ldyn.probe_sets.writing import write_dropped, write_examples, write_manifest
 from ldyn.probes.builder import probe_fingerprint
-from ldyn.processes.quiet import quiet_libraries
+from ldyn.processes.group import quiet_libraries
 from ldyn.run.manifest import describe_environment, now
 
 Progresses = Callable[[str], Progress]

@@ -20,7 +20,7 @@ from ldyn.probe_sets.settings import OWN_ANSWER, BuildRequest, OwnAnswerConfig
 from ldyn.probes.builder import with_model_answers
 from ldyn.records import ProbeExample
 from ldyn.run.score_file import find_device
-from ldyn.run.stored_models import Respondent, find_respondents
+from ldyn.run.stored_models import StoredModel, find_models
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class OwnAnswers:
     counts: Counter[str] = field(default_factory=Counter)
 
 
-def one_respondent(word: str, option: str) -> Respondent:
+def one_respondent(word: str, option: str) -> StoredModel:
     """The one model that a word means. Raises an LdynError where it means none, or several."""
-    found = find_respondents([word])
+    found = find_models([word])
     if len(found) != 1:
         names = ", ".join(one.name for one in found)
         raise ConfigError([f"{option}: found {word!r}, a run with several models, expected one of {names}"])

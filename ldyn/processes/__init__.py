@@ -1,1 +1,1 @@
-"""Several processes as one run: who they are, how they exchange what they know, and how they are started."""
+"""Several processes as one run: launching them, dividing work, gathering results, stop signals."""

@@ -1,15 +1,17 @@
-"""Several processes as one run: each takes its share of the work, and what one of them knows, all get to know.
+"""Several processes as one run: each takes its share of the work, and all get the results.
 
-Without ``torch.distributed`` (or with one process) the one share is everything and nothing is exchanged. Results travel
-with their keys, so an uneven division loses and doubles nothing. Under DDP, processes score on their own. Under FSDP
-each forward pass gathers weights from all processes, so they go *in lockstep*: as long as any of them has a batch left,
-the others run one more, too, and drop what it gives.
+Without ``torch.distributed`` (or with one process) the one share is everything. Results are gathered by key, so an
+uneven division loses and doubles nothing. Under DDP, processes score independently. Under FSDP each forward pass
+gathers weights from all processes, so they run *in lockstep*: as long as one of them has a batch left, the others run
+one more and drop its result.
 
-The process of rank 0 is the *main* one: it alone writes the run directory and speaks to the user.
+The process of rank 0 is the *main* one: it alone writes the run directory and prints.
 """
 
 from __future__ import annotations
 
+import logging
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -25,14 +27,11 @@ Key = TypeVar("Key")
 Result = TypeVar("Result")
 
 PATIENCE = timedelta(hours=3)
-"""How long a process waits for another before it takes it for lost: the main one pretrains a base model alone, say.
-
-A process that has *ended* is noticed at once; this is for one that hangs.
-"""
+"""How long a process waits for another that hangs, as the main one may pretrain a base model alone meanwhile."""
 
 
 def join_processes() -> None:
-    """Meet the other processes that a launcher has started; nothing to do where there are none, or where it is done."""
+    """Join the process group of the launcher; a no-op without a launcher, or when already joined."""
     if launched_count() is None or process_count() > 1:
         return
     from accelerate import PartialState  # takes a second
@@ -42,10 +41,7 @@ def join_processes() -> None:
 
 @contextmanager
 def main_alone() -> Iterator[bool]:
-    """The processes part, after their last exchange; in this block each is the only one. Yields whether it is the main.
-
-    What only the main process does at the end of a run may train and score on its own.
-    """
+    """Leave the process group; in this block each process works alone. Yields whether this one is the main one."""
     if process_count() == 1:
         yield True
         return
@@ -70,7 +66,7 @@ def process_rank() -> int:
 
 
 def is_main_process() -> bool:
-    """Whether this process writes and speaks."""
+    """Whether this process writes and prints."""
     return process_rank() == 0
 
 
@@ -115,16 +111,13 @@ def rows_of_all(own: torch.Tensor, *, at_most: int) -> torch.Tensor:
 
 
 def wait_for_all() -> None:
-    """Go on once every process has come here."""
+    """Wait until every process has reached this call."""
     if process_count() > 1:
         distributed.barrier()
 
 
 def in_main(work: Callable[[], Result]) -> Result | None:
-    """Call ``work`` in the main process; the others wait until it is done, and get None.
-
-    An LdynError is raised in all processes, so that none waits for ever.
-    """
+    """Call ``work`` in the main process; the others wait for it and get None. An LdynError is raised in all."""
     outcome: Result | None = None
     fault: LdynError | None = None
     if is_main_process():
@@ -132,25 +125,25 @@ def in_main(work: Callable[[], Result]) -> Result | None:
             outcome = work()
         except LdynError as error:
             fault = error
-    fault = _told_by_main(fault)
+    fault = _broadcast(fault)
     if fault is not None:
         raise fault
     return outcome
 
 
 def main_first(work: Callable[[], Result]) -> Result:
-    """What ``work`` returns, in each process, called in the main one first: it makes what the others then find made."""
+    """The result of ``work`` in each process; the main one calls it first and fills the caches for the others."""
     made = in_main(work)
     return made if is_main_process() else work()  # type: ignore[return-value] # the main one's is what it returned
 
 
 def from_main(work: Callable[[], Result]) -> Result:
-    """What ``work`` returns in the main process, in all of them; it must survive pickling. Raises as ``in_main``."""
-    return _told_by_main(in_main(work))  # type: ignore[return-value] # None where it is not main's
+    """The result of ``work`` in the main process, in all of them; it must be picklable. Raises as ``in_main``."""
+    return _broadcast(in_main(work))  # type: ignore[return-value] # None where it is not main's
 
 
 def gathered(score_own: Callable[[], Mapping[Key, Result]]) -> Mapping[Key, Result]:
-    """The results of all processes, in each. An LdynError of one is raised in all, so that none waits for ever."""
+    """The results of all processes, in each. An LdynError of one is raised in all."""
     if process_count() == 1:
         return score_own()
     own: Mapping[Key, Result] = {}
@@ -168,22 +161,22 @@ def gathered(score_own: Callable[[], Mapping[Key, Result]]) -> Mapping[Key, Resu
 
 
 @contextmanager
-def losses_explained() -> Iterator[None]:
-    """Turn the error of an exchange with a process that has ended into a ``LostProcess``.
+def lost_processes_explained() -> Iterator[None]:
+    """Turn the error of a collective operation with a process that has ended into a ``LostProcess``.
 
-    Also where the launcher, which ends the processes that are left, was quicker than this one on its way out.
+    Also where the launcher, which ends the remaining processes, was faster.
     """
     try:
         yield
     except (RuntimeError, Interrupted) as error:
-        if process_count() > 1 and any(_is_of_an_exchange(one) for one in _with_contexts(error)):
+        if process_count() > 1 and any(_is_of_a_collective(one) for one in _with_contexts(error)):
             raise LostProcess(
                 f"Process {process_rank()} of {process_count()} lost another one, which has ended or was killed."
             ) from error
         raise
 
 
-def _is_of_an_exchange(error: BaseException) -> bool:
+def _is_of_a_collective(error: BaseException) -> bool:
     return isinstance(error, distributed.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error))
 
 
@@ -194,9 +187,21 @@ def _with_contexts(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__context__
 
 
-def _told_by_main(own: Result) -> Result:
+def _broadcast(own: Result) -> Result:
     if process_count() == 1:
         return own
-    told = [own]
-    distributed.broadcast_object_list(told, src=0)
-    return told[0]
+    values = [own]
+    distributed.broadcast_object_list(values, src=0)
+    return values[0]
+
+
+def quiet_libraries() -> None:
+    """Turn off the progress bars of transformers and datasets; in other processes than the main one warnings, too."""
+    import datasets
+    import transformers
+
+    datasets.disable_progress_bars()
+    transformers.utils.logging.disable_progress_bar()
+    if not is_main_process():
+        logging.disable(logging.WARNING)
+        warnings.simplefilter("ignore")

@@ -1,4 +1,4 @@
-"""The end of a run: its findings, its figures and its report; then what a person reads in the terminal."""
+"""The end of a run: findings, figures and report; then the summary in the terminal."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WIDTH_OF_LOGS = 160
 def conclude(
     directory: RunDirectory, manifest: Manifest, *, with_report: bool = True
 ) -> tuple[Sequence[Finding], Sequence[Path], Path | None]:
-    """Judge the claims, draw and write the report, all from the files of the run; findings, figures and the page."""
+    """Findings, figures and the report page, all made from the files of the run."""
     run = read_run(directory.path)
     findings = find_all(run.trajectories, run.stages, run.planned_steps, run.tables)
     directory.write_json("findings.json", findings)
@@ -32,17 +32,17 @@ def conclude(
 
 
 def print_results(run: Run) -> None:
-    """The findings table, where the time went, and where the report is."""
+    """Print the findings, the time of each part, and the path of the report."""
     console = Console(width=None if sys.stdout.isatty() else WIDTH_OF_LOGS)
     console.print(findings_table(run.findings))
     console.print(time_table(run))
     report = run.path / "report.html"
-    said = f"Report: {report}" if report.exists() else f"Report: not drawn yet; `ldyn report {run.path}` draws it"
-    console.print(said, soft_wrap=True)
+    line = f"Report: {report}" if report.exists() else f"Report: not written; run `ldyn report {run.path}`"
+    console.print(line, soft_wrap=True)
 
 
 def time_table(run: Run) -> Table:
-    """Wall seconds of each part. Probing happens inside the stages, so it is counted in them as well."""
+    """Wall seconds of each part. Probing happens inside the stages and is counted in them, too."""
     table = Table(title="Where the time went", title_justify="left")
     table.add_column("part")
     table.add_column("seconds", justify="right")

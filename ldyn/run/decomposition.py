@@ -1,4 +1,4 @@
-"""Decomposing updates: as the last part of a run, of a run that is finished, or of a model before any training."""
+"""Decompose updates: at the end of a run, of a finished run, or of a model before any training."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ import pandas as pd
 
 from ldyn.config.schema import DecomposeStudyConfig, RunConfig
 from ldyn.errors import RunDirectoryError
-from ldyn.processes.group import process_count
-from ldyn.processes.quiet import quiet_libraries
+from ldyn.processes.group import process_count, quiet_libraries
 from ldyn.records import TRAJECTORY_COLUMNS, EncodedPair
-from ldyn.run.answering import drawn_pairs
+from ldyn.run.answering import sampled_pairs
 from ldyn.run.preparation import Prepared, prepare
 from ldyn.run.session import Session
 from ldyn.run.stages import stage_plans
@@ -27,25 +26,23 @@ from ldyn.training.stage import StagePlan
 def decompose_run(config: RunConfig, plans: Sequence[StagePlan], prepared: Prepared, session: Session) -> None:
     """Decompose the updates of a run whose stages are trained; its tables go beside the trajectories.
 
-    One process alone can take a stage's step again, so in a run of several this is left for later, and said.
+    A single process repeats the steps of a stage, so a run of several processes prints the command for later instead.
     """
     assert config.decompose is not None
     if process_count() > 1:
         later = f"ldyn decompose decompose.run={config.paths.run}"
-        _say(f"the run's updates are not decomposed, as {process_count()} processes made them together; later: {later}")
+        _print(f"Updates made by {process_count()} processes are not decomposed within the run; afterwards: {later}")
         return
     experiment = _experiment(config, plans, prepared, session.stage_directory)
     with session.timed("decomposition"):
         trajectories = read_run(session.path).trajectories
-        found = decompose(experiment, moments(experiment, None, None), None, config.decompose, trajectories, _say)
+        found = decompose(experiment, moments(experiment, None, None), None, config.decompose, trajectories, _print)
         for name, table in found.items():
             session.directory.write_table(name, table)
 
 
 def decompose_study(config: DecomposeStudyConfig) -> Run:
-    """`ldyn decompose`: the same in a directory of its own, for the run, the moments and the pairs that were asked
-    for.
-    """
+    """`ldyn decompose`: the same in a separate directory, for the configured run, steps and pairs."""
     quiet_libraries()
     source = None if config.decompose.run is None else _finished_run(config.decompose.run)
     trajectories = pd.DataFrame(columns=list(TRAJECTORY_COLUMNS)) if source is None else source.trajectories
@@ -60,7 +57,7 @@ def decompose_study(config: DecomposeStudyConfig) -> Run:
         experiment = _experiment(config.experiment, plans, prepared, lambda stage: directory / "checkpoints" / stage)
         chosen = moments(experiment, config.decompose.stages, config.decompose.steps)
         with study.timed("decomposition"):
-            found = decompose(experiment, chosen, config.decompose.pairs, config.decompose, trajectories, _say)
+            found = decompose(experiment, chosen, config.decompose.pairs, config.decompose, trajectories, _print)
         for name, table in found.items():
             study.write_table(name, table)
 
@@ -73,7 +70,7 @@ def _experiment(
     def pairs_of(plan: StagePlan) -> Sequence[EncodedPair]:
         if not plan.info.sampled:
             return prepared.pairs
-        return prepared.answering.encoder.pairs(drawn_pairs(stage_directory(plan.info.name)))
+        return prepared.answering.encoder.pairs(sampled_pairs(stage_directory(plan.info.name)))
 
     return Experiment(plans, prepared.base, pairs_of, prepared.encoded, stage_directory, config.seed)
 
@@ -82,8 +79,8 @@ def _finished_run(path: Path) -> Run:
     run = read_run(path)
     if not run.stages:
         raise RunDirectoryError(
-            f"decompose.run: {run.path} is a study, which has no stages, expected the run of a training; give one, "
-            "e.g. outputs/dpo_squeeze/latest."
+            f"decompose.run: {run.path} has no stages; expected the directory of a training run, for example "
+            "outputs/dpo_squeeze/latest."
         )
     return run
 
@@ -94,11 +91,10 @@ def _check_same(run: Run, hashes: Mapping[str, str]) -> None:
     others = [name for name, value in hashes.items() if stored.get(name, value) != value]
     if others:
         raise RunDirectoryError(
-            f"The configuration of {run.path} now makes another {' and another '.join(others)} than it was trained "
-            "with, expected the same: the code, the packages or the input files have changed since; use those of the "
-            "run (its manifest names them), or train it again."
+            f"The configuration of {run.path} no longer gives the same {' and '.join(others)}: the code, the packages, "
+            "the cache or the input files changed. Use those of the run (see its manifest), or train it again."
         )
 
 
-def _say(words: str) -> None:
-    print(words, file=sys.stderr)
+def _print(message: str) -> None:
+    print(message, file=sys.stderr)

@@ -23,10 +23,10 @@ from ldyn.data.seeding import seeded_random
 from ldyn.data.sources import load_data
 from ldyn.errors import ConfigError, DataError
 from ldyn.probes.builder import build_probes
-from ldyn.processes.quiet import quiet_libraries
+from ldyn.processes.group import quiet_libraries
 from ldyn.records import AnswerChecker, PreferencePair, ProbeExample
 from ldyn.run.score_file import Device, TokenLimits, find_device
-from ldyn.run.stored_models import Respondent, StoredRun, find_respondents
+from ldyn.run.stored_models import StoredModel, StoredRun, find_models
 from ldyn.store.files import write_atomically
 
 SAMPLES_FILE = "samples.jsonl"
@@ -38,7 +38,7 @@ SETTINGS_FILE = "settings.json"
 class Request:
     """What `ldyn generate` was asked for.
 
-    who: see ``find_respondents``. prompts: a file of rows with a prompt; None: the probes of the first run.
+    who: see ``find_models``. prompts: a file of rows with a prompt; None: the probes of the first run.
     training: rows whose chosen answers are trained on, for the overlap; None: the pairs of the first run.
     splits, examples: which of the prompts; the first ``examples`` of each split (None: all).
     modes: "greedy", "sampled" or both, ``decodings`` says how. max_prompt_tokens: for models that come from no run.
@@ -85,7 +85,7 @@ def generate(request: Request, say: Callable[[str], None]) -> list[dict[str, Any
     Raises an LdynError before any weight is loaded where the prompts cannot be had.
     """
     quiet_libraries()
-    respondents = find_respondents(request.who)
+    respondents = find_models(request.who)
     questions = _chosen_part(_questions(request, respondents), request)
     write_atomically(request.out / SETTINGS_FILE, _settings(request).encode())
     training = TrainingAnswers(questions.pairs) if questions.pairs else None
@@ -109,7 +109,7 @@ def write_samples(rows: Sequence[dict[str, Any]], path: Path) -> None:
 
 
 def _answers(
-    respondent: Respondent, questions: Questions, training: TrainingAnswers | None, request: Request
+    respondent: StoredModel, questions: Questions, training: TrainingAnswers | None, request: Request
 ) -> Iterator[dict[str, Any]]:
     model, tokenizer = respondent.load()
     nn.Module.to(model, find_device(request.device))
@@ -132,7 +132,7 @@ def _answers(
         )
 
 
-def _encoding(respondent: Respondent, model: PreTrainedModel, request: Request) -> EncodingConfig:
+def _encoding(respondent: StoredModel, model: PreTrainedModel, request: Request) -> EncodingConfig:
     if respondent.run is not None:
         return respondent.run.config.dataset.encoding
     return TokenLimits(request.max_prompt_tokens).encoding(model)
@@ -146,7 +146,7 @@ def _own_answers(example: ProbeExample) -> tuple[str, ...]:
 # What is asked
 
 
-def _questions(request: Request, respondents: Sequence[Respondent]) -> Questions:
+def _questions(request: Request, respondents: Sequence[StoredModel]) -> Questions:
     runs = [one.run for one in respondents if one.run is not None]
     if request.prompts is not None:
         return Questions(_examples_of_file(request.prompts), _pairs_of_file(request.training), None)

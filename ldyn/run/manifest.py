@@ -1,4 +1,4 @@
-"""What a run writes down about itself in ``manifest.json``, from its first moment on: code, versions, machine, time."""
+"""``manifest.json``: code, versions, machine, time and state of a run, from its start on."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ PACKAGES = ("torch", "transformers", "trl", "accelerate", "datasets", "tokenizer
 
 
 class Manifest:
-    """The manifest of one run, rewritten atomically at every change, so that a crash leaves the last true state."""
+    """The manifest of one run, rewritten atomically at every change; without a directory nothing is written."""
 
-    def __init__(self, directory: RunDirectory, content: dict[str, Any]):
+    def __init__(self, directory: RunDirectory | None, content: dict[str, Any]):
         self._directory, self.content = directory, content
 
     def update(self, **values: Any) -> None:
@@ -37,7 +37,8 @@ class Manifest:
             merge = isinstance(value, dict) and isinstance(self.content.get(key), dict)
             self.content[key] = {**self.content[key], **value} if merge else value
         self.content["peak_memory_mib"] = max(peak_memory_mib(), self.content.get("peak_memory_mib", 0))
-        self._directory.write_json("manifest.json", self.content)
+        if self._directory:
+            self._directory.write_json("manifest.json", self.content)
 
     @contextmanager
     def timed(self, name: str) -> Iterator[None]:
@@ -57,7 +58,7 @@ class Manifest:
 
 @contextmanager
 def recorded(directory: RunDirectory, content: dict[str, Any], next_step: str) -> Iterator[Manifest]:
-    """The manifest of a run that begins now with ``content``; an error on the way is written down before it passes.
+    """The manifest of a run that begins now with ``content``; an error is recorded in it and raised again.
 
     next_step: what a user can do after an error, added to its message.
     """
@@ -75,7 +76,7 @@ def recorded(directory: RunDirectory, content: dict[str, Any], next_step: str) -
 
 
 def describe_environment() -> dict[str, Any]:
-    """Command line, git state of the code, versions of what it stands on, and the machine."""
+    """Command line, git state of the code, versions of packages, and the machine."""
     return {
         "schema_version": SCHEMA_VERSION,
         "command": " ".join([Path(sys.argv[0]).name, *map(shlex.quote, sys.argv[1:])]),

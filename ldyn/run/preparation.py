@@ -12,18 +12,18 @@ from ldyn.data.sources import data_fingerprint, load_data
 from ldyn.models.base import BaseModel
 from ldyn.models.gguf import model_file_hash
 from ldyn.models.loading import load_base
-from ldyn.probes.builder import ProbeSet, probe_fingerprint
+from ldyn.probes.builder import ProbeSet, build_probes, probe_fingerprint, with_model_answers
 from ldyn.processes.group import from_main, main_first
 from ldyn.records import EncodedPair, EncodedProbeExample, PreferenceData
-from ldyn.run.answering import Answering, observed_probes
+from ldyn.run.answering import Answering
 
 
 @dataclass(frozen=True)
 class Prepared:
     """``probes`` and ``encoded`` are the same probe examples, as text and in tokens.
 
-    hashes: of data, probes and base model, and which version of their source the data are. counts: what was read,
-    truncated and dropped.
+    hashes: of data, probes and base model, and the version of the data's source. counts: what was read, truncated and
+    dropped.
     """
 
     data: PreferenceData
@@ -49,19 +49,28 @@ def prepare(config: RunConfig, timed: Callable[[str], AbstractContextManager[Non
         probes = from_main(lambda: observed_probes(data, base, answering, config))
         pairs = encoder.pairs(data.pairs)
         encoded = [one for split, members in probes.examples.items() for one in encoder.probes(split, members)]
-    return Prepared(
-        data,
-        base,
-        answering,
-        probes,
-        pairs,
-        encoded,
-        hashes={
-            "data": data_fingerprint(data),
-            **({"data_version": data.version} if data.version else {}),
-            "probes": probe_fingerprint(probes.examples),
-            "base_model": base.fingerprint,
-            **model_file_hash(config.model),
-        },
-        counts={**data.counts, **probes.counts, **encoder.counts, "training_pairs": len(pairs)},
-    )
+    hashes = {
+        "data": data_fingerprint(data),
+        **({"data_version": data.version} if data.version else {}),
+        "probes": probe_fingerprint(probes.examples),
+        "base_model": base.fingerprint,
+        **model_file_hash(config.model),
+    }
+    counts = {**data.counts, **probes.counts, **encoder.counts, "training_pairs": len(pairs)}
+    return Prepared(data, base, answering, probes, pairs, encoded, hashes, counts)
+
+
+def observed_probes(data: PreferenceData, base: BaseModel, answering: Answering, config: RunConfig) -> ProbeSet:
+    """The probes of the run: those of the data, and the base model's own answers where the data have none."""
+    probes = build_probes(data, config.probes, config.seed)
+    makers = {"chosen_initial": answering.own_answers, "chosen_selfr": answering.rephrases}
+    examples, counts = dict(probes.examples), dict(probes.counts)
+    for split, members in probes.examples.items():
+        given = {probe for example in members for probe in example.responses}
+        for probe, make in makers.items():
+            if probe in given or (config.probes.families != "all" and probe not in config.probes.families):
+                continue
+            answers = make(base.model, members)
+            examples[split] = with_model_answers(examples[split], probe, answers)
+            counts[f"{split}.answered_by_base.{probe}"] = len(answers)
+    return ProbeSet(examples, counts)

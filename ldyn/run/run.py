@@ -1,22 +1,22 @@
-"""One experiment, top to bottom: data, base model, probes, stages, samples, contests, findings, report."""
+"""One experiment, top to bottom: data, base model, probes, stages, samples, win rates, findings, report."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from ldyn.config.schema import RunConfig
 from ldyn.data.sources import pinned_dataset
-from ldyn.processes.group import from_main, join_processes, losses_explained, main_alone
-from ldyn.processes.quiet import quiet_libraries
+from ldyn.processes.group import from_main, join_processes, lost_processes_explained, main_alone, quiet_libraries
 from ldyn.processes.signals import StopRequest
 from ldyn.run.answering import training_pairs, write_samples
 from ldyn.run.decomposition import decompose_run
-from ldyn.run.preparation import prepare
-from ldyn.run.session import describe_stage, open_session
+from ldyn.run.preparation import Prepared, prepare
+from ldyn.run.session import Session, describe_stage, open_session
 from ldyn.run.stages import run_stage, stage_plans
-from ldyn.run.win_rates import check_judges, hold_contests
-from ldyn.training.stage import StageLength
+from ldyn.run.win_rates import check_judges, write_win_rates
+from ldyn.training.stage import StageLength, StagePlan
 
 
 def run(config: RunConfig) -> Path:
@@ -29,27 +29,31 @@ def run(config: RunConfig) -> Path:
     config = from_main(lambda: replace(config, dataset=pinned_dataset(config.dataset)))
     quiet_libraries()
     plans = stage_plans(config)
-    with StopRequest() as stop, open_session(config, plans) as session, losses_explained():
+    with StopRequest() as stop, open_session(config, plans) as session, lost_processes_explained():
         check_judges(config)
         prepared = prepare(config, session.timed)
         session.check_same_data(prepared.hashes)
-        session.describe(
+        session.manifest.update(
             stages=[describe_stage(plan, StageLength.of(plan, len(prepared.pairs)).total_steps) for plan in plans],
             hashes=prepared.hashes,
             counts=prepared.counts,
         )
         for plan in plans:
-            responses = config.stages[plan.info.name].responses
-            pairs = training_pairs(plan, responses, prepared.data.pairs, prepared.base, prepared.answering, session)
-            run_stage(plan, prepared.base, pairs, prepared.encoded, config, session, stop)
+            pairs = training_pairs(plan, config, prepared, session)
+            run_stage(plan, pairs, prepared, config, session, stop)
         with main_alone() as is_main:
             if is_main:
-                with session.timed("samples"):
-                    write_samples(plans, prepared.base, prepared.probes, prepared.answering, session)
-                if config.wins is not None:
-                    with session.timed("contests"):
-                        hold_contests(config, plans, prepared, session)
-                if config.decompose is not None:
-                    decompose_run(config, plans, prepared, session)
-                session.conclude(with_report=config.report)
+                evaluate(config, plans, prepared, session)
     return session.publish()
+
+
+def evaluate(config: RunConfig, plans: Sequence[StagePlan], prepared: Prepared, session: Session) -> None:
+    """What follows the last stage: samples and, if configured, win rates and decomposition; findings and report."""
+    with session.timed("samples"):
+        write_samples(plans, prepared, session)
+    if config.wins is not None:
+        with session.timed("win rates"):
+            write_win_rates(config, plans, prepared, session)
+    if config.decompose is not None:
+        decompose_run(config, plans, prepared, session)
+    session.conclude(with_report=config.report)

@@ -1,8 +1,7 @@
-"""Stages that runs share: one trains it, the others take over its weights and what was measured of it.
+"""The stage cache: a stage that another run has trained with the same settings is reused, with its measurements.
 
-Where ``paths.stages`` names a directory, every stage that a run finishes is noted there under the hash of all that
-decides its numbers; a run that comes to a stage of the same hash takes it over instead of training it again. The note
-is a pointer to the run, not a copy; if that run has gone, or was probed at other steps, the stage is trained as usual.
+``paths.stages`` names the directory of the cache. An entry is a pointer to a run, under the hash of all that decides a
+stage's numbers. If that run has gone, or was probed at other steps, the stage is trained as usual.
 """
 
 from __future__ import annotations
@@ -11,21 +10,21 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 
 from ldyn.config.schema import RunConfig
 from ldyn.errors import RunDirectoryError
 from ldyn.models.base import fingerprint
 from ldyn.processes.group import process_count
-from ldyn.records import EncodedPair, EncodedProbeExample, ProbeScore, ProbeStep
+from ldyn.records import EncodedPair, ProbeScore, ProbeStep
 from ldyn.run.manifest import installed_versions
 from ldyn.run.session import Session
 from ldyn.store import Run, read_run
@@ -34,12 +33,15 @@ from ldyn.tracking import StagePast
 from ldyn.training.checkpoints import adopt_final, final_directory, stage_identity
 from ldyn.training.stage import StagePlan
 
+if TYPE_CHECKING:
+    from ldyn.run.preparation import Prepared
+
 # Raise it when a change of the code would give other numbers for the same stage.
 RECIPE_VERSION = 1
 
 
 @dataclass(frozen=True)
-class SharedStage:
+class CachedStage:
     """A stage called ``name`` that ``run`` has trained and measured."""
 
     run: Run
@@ -55,90 +57,76 @@ class SharedStage:
         """Its rows of the trajectory table."""
         return self.run.trajectories[self.run.trajectories["stage"] == self.name]
 
-    def log_rows(self) -> Iterator[dict[str, float]]:
-        """Its rows of the training log, each with its step."""
-        rows = self.run.train_log[self.run.train_log["stage"] == self.name].drop(columns="stage")
-        yield from ({str(name): value for name, value in row.dropna().items()} for _, row in rows.iterrows())
+    def past(self, plan: StagePlan, steps: Collection[int]) -> StagePast:
+        """Its training log, and its scores at ``steps``, under the stage name of ``plan``."""
+        log = self.run.train_log[self.run.train_log["stage"] == self.name].drop(columns="stage")
+        rows = [{str(name): value for name, value in row.dropna().items()} for _, row in log.iterrows()]
+        scored = self.table[self.table["step"].isin(steps)].groupby("step")
+        return StagePast(rows, [_scores_at_step(group, plan) for _, group in scored])
 
 
-class StageExchange:
-    """Where the runs of one ``directory`` find each other's stages."""
+@dataclass(frozen=True)
+class StageCache:
+    """The cache in ``directory``."""
 
-    def __init__(self, directory: Path):
-        self._directory = directory
+    directory: Path
 
-    def find(self, key: str, steps: Collection[int]) -> SharedStage | None:
+    def find(self, key: str, steps: Collection[int]) -> CachedStage | None:
         """A trained stage of this key, measured at all of ``steps``; None where there is none."""
         try:
             entry = json.loads(self._file(key).read_text(encoding="utf-8"))
-            found = SharedStage(read_run(self._directory / entry["run"]), entry["stage"])
+            found = CachedStage(read_run(self.directory / entry["run"]), entry["stage"])
         except (OSError, ValueError, KeyError, RunDirectoryError):
             return None
         return found if found.final.exists() and set(steps) <= set(found.table["step"]) else None
 
-    def offer(self, key: str, run: Path, stage: str, steps: Collection[int]) -> None:
-        """Note that ``run`` (its final path, which it need not have yet) has trained ``stage``, probed at ``steps``.
+    def reuse(self, key: str, plan: StagePlan, steps: Collection[int], session: Session) -> bool:
+        """Copy weights, scores and log of a cached stage into the run; returns whether there was one."""
+        cached = self.find(key, steps)
+        if cached is None:
+            return False
+        name = plan.info.name
+        cached.past(plan, steps).tell(session.record_scores, partial(session.record_log, name))
+        session.commit_log(name)
+        session.manifest.update(shared_stages={name: {"run": cached.run.path, "stage": cached.name}})
+        adopt_final(cached.final, session.stage_directory(name))
+        return True
 
-        One that was probed at all of these steps before keeps its place.
-        """
-        if self.find(key, steps):
-            return
-        entry = {"run": os.path.relpath(run, self._directory), "stage": stage}
-        write_atomically(self._file(key), json.dumps(entry, indent=1).encode(), writer=f".{os.getpid()}")
+    def store(self, key: str, run: Path, stage: str, steps: Collection[int]) -> None:
+        """Enter ``stage`` of ``run`` (its final path, which it need not have yet) unless an entry has all ``steps``."""
+        if not self.find(key, steps):
+            entry = {"run": os.path.relpath(run, self.directory), "stage": stage}
+            write_atomically(self._file(key), json.dumps(entry, indent=1).encode(), writer=f".{os.getpid()}")
 
     def _file(self, key: str) -> Path:
-        return self._directory / f"{key}.json"
+        return self.directory / f"{key}.json"
 
 
-def exchange_of(config: RunConfig) -> StageExchange | None:
-    """None where the run shares nothing; token records are not shared, so a run that wants them trains by itself."""
-    return None if config.paths.stages is None or config.probes.per_token else StageExchange(config.paths.stages)
+def stage_cache(config: RunConfig) -> StageCache | None:
+    """None where no directory is set, and for a run with token records, which are not cached."""
+    return None if config.paths.stages is None or config.probes.per_token else StageCache(config.paths.stages)
 
 
 def stage_key(
-    plan: StagePlan,
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    pairs: Sequence[EncodedPair],
-    probes: Sequence[EncodedProbeExample],
-    config: RunConfig,
+    plan: StagePlan, model: PreTrainedModel, pairs: Sequence[EncodedPair], prepared: Prepared, config: RunConfig
 ) -> str:
-    """Names all that decides the numbers of a stage which starts from ``model``, but for the steps of its probing."""
+    """The hash of all that decides the numbers of a stage which starts from ``model``, except its probe steps."""
     content: dict[str, Any] = {
         "recipe": RECIPE_VERSION,
         "stage": dict(stage_identity(plan, model, pairs, config.seed)),
-        "start": fingerprint(model, tokenizer),
-        "probes": [asdict(probe) for probe in probes],
+        "start": fingerprint(model, prepared.base.tokenizer),
+        "probes": [asdict(probe) for probe in prepared.encoded],
         "versions": installed_versions(),
-        "where": _where(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine(),
+        "parallel": [torch.get_num_threads(), process_count()],  # they decide the rounding
     }
     content["stage"]["trainer"] = {k: v for k, v in content["stage"]["trainer"].items() if k != "snapshots"}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def _where() -> list[Any]:
-    """What rounds: the device, and on a CPU the number of threads."""
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
-    return [device, torch.get_num_threads(), process_count()]
-
-
-def take_over(shared: SharedStage, plan: StagePlan, steps: Collection[int], session: Session) -> None:
-    """Tell the session all that was measured of the shared stage at ``steps``, then adopt its weights."""
-    table = shared.table
-    probe_steps = table[table["step"].isin(steps)].groupby("step")
-    past = StagePast(list(shared.log_rows()), [(_probe_step(rows, plan), _scores(rows)) for _, rows in probe_steps])
-    past.tell(session.record_scores, partial(session.record_log, plan.info.name))
-    session.commit_log(plan.info.name)
-    session.describe(shared_stages={plan.info.name: {"run": shared.run.path, "stage": shared.name}})
-    adopt_final(shared.final, session.stage_directory(plan.info.name))
-
-
-def _probe_step(rows: pd.DataFrame, plan: StagePlan) -> ProbeStep:
+def _scores_at_step(rows: pd.DataFrame, plan: StagePlan) -> tuple[ProbeStep, list[ProbeScore]]:
     first = rows.iloc[0]
-    seen, epoch = int(first["examples_seen"]), float(first["epoch"])
-    return ProbeStep(plan.info.name, plan.info.algorithm, int(first["step"]), seen, epoch)
-
-
-def _scores(rows: pd.DataFrame) -> list[ProbeScore]:
+    step, seen, epoch = int(first["step"]), int(first["examples_seen"]), float(first["epoch"])
     columns = [field.name for field in fields(ProbeScore)]
-    return [ProbeScore(*row) for row in rows[columns].itertuples(index=False, name=None)]
+    scores = [ProbeScore(*row) for row in rows[columns].itertuples(index=False, name=None)]
+    return ProbeStep(plan.info.name, plan.info.algorithm, step, seen, epoch), scores

@@ -1,10 +1,11 @@
-"""From the configured stages to trained ones: plans, start weights, and probing on schedule."""
+"""From the configured stages to trained ones: plans, start weights, the stage cache, and scoring on schedule."""
 
 from __future__ import annotations
 
 import functools
 import time
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from transformers import PreTrainedModel
 
@@ -18,26 +19,22 @@ from ldyn.processes.group import from_main, in_main
 from ldyn.processes.signals import StopRequest
 from ldyn.records import EncodedPair, EncodedProbeExample, ProbeScore, StageInfo, TokenRecord
 from ldyn.run.session import Session
-from ldyn.run.stage_cache import exchange_of, stage_key, take_over
+from ldyn.run.stage_cache import stage_cache, stage_key
 from ldyn.store import TrajectoryStore
 from ldyn.training.checkpoints import final_directory, last_complete_checkpoint, start_weights
 from ldyn.training.stage import StageLength, StageObservers, StagePlan, train_stage
+
+if TYPE_CHECKING:
+    from ldyn.run.preparation import Prepared
 
 
 def stage_plans(config: RunConfig) -> list[StagePlan]:
     """The stages of a validated config, in the order in which they run."""
     plans = []
     for name, stage in config.stages.items():
-        algorithm = algorithm_of(stage.algorithm)
-        info = StageInfo(
-            name,
-            algorithm.name,
-            algorithm.kind,
-            tuple(stage.view),
-            stage.start,
-            stage.trainer.learning_rate,
-            stage.responses.sampled,
-        )
+        algorithm, rate = algorithm_of(stage.algorithm), stage.trainer.learning_rate
+        view, sampled = tuple(stage.view), stage.responses.sampled
+        info = StageInfo(name, algorithm.name, algorithm.kind, view, stage.start, rate, sampled)
         parameters = algorithm_parameters(stage.algorithm)
         plans.append(StagePlan(info, algorithm, parameters, stage.trainer, config.paths.cache))
     return plans
@@ -45,61 +42,50 @@ def stage_plans(config: RunConfig) -> list[StagePlan]:
 
 def run_stage(
     plan: StagePlan,
-    base: BaseModel,
     pairs: Sequence[EncodedPair],
-    probes: Sequence[EncodedProbeExample],
+    prepared: Prepared,
     config: RunConfig,
     session: Session,
     stop: StopRequest,
 ) -> None:
-    """Train one stage unless its final weights are there already; scores and log rows go to the session."""
+    """Train one stage unless its final weights are there already or in the stage cache."""
     info, directory = plan.info, session.stage_directory(plan.info.name)
-    is_trained, checkpoint = from_main(
-        lambda: (final_directory(directory).exists(), last_complete_checkpoint(directory))
-    )
     length = StageLength.of(plan, len(pairs))
-    if is_trained:
+    if from_main(lambda: final_directory(directory).exists()):
         session.recall_stage(info, length.total_steps)
         return
+    checkpoint = from_main(lambda: last_complete_checkpoint(directory))
     steps = length.scheduled(config.probes.schedule)
-    model = stage_weights(info.start, base, session)
-    exchange = exchange_of(config)
-    key = from_main(lambda: stage_key(plan, model, base.tokenizer, pairs, probes, config) if exchange else "")
-    # What keeps snapshots must make them; what has begun goes on by itself.
-    may_share = exchange is not None and checkpoint is None and plan.trainer.snapshots is None
-
-    def taken_over() -> bool:
-        shared = exchange.find(key, steps) if exchange and may_share else None
-        if shared:
-            take_over(shared, plan, steps, session)
-        return shared is not None
-
+    model = stage_weights(info.start, prepared.base, session)
+    cache = stage_cache(config)
+    key = from_main(lambda: stage_key(plan, model, pairs, prepared, config) if cache else "")
+    # A stage with snapshots must make them itself; one that has a checkpoint continues from it.
+    is_reusable = checkpoint is None and plan.trainer.snapshots is None
     session.begin_stage(info, length.total_steps, after_step=checkpoint[1] if checkpoint else -1)
     with session.timed(info.name):
-        if not from_main(taken_over):
-            _train(plan, model, base, pairs, probes, config, session, stop)
-            if exchange:
-                in_main(lambda: exchange.offer(key, config.paths.run, info.name, steps))
+        if not (cache and is_reusable and from_main(lambda: cache.reuse(key, plan, steps, session))):
+            _train(plan, model, pairs, prepared, config, session, stop)
+            if cache:
+                in_main(lambda: cache.store(key, config.paths.run, info.name, steps))
     session.finish_stage(info)
 
 
 def _train(
     plan: StagePlan,
     model: PreTrainedModel,
-    base: BaseModel,
     pairs: Sequence[EncodedPair],
-    probes: Sequence[EncodedProbeExample],
+    prepared: Prepared,
     config: RunConfig,
     session: Session,
     stop: StopRequest,
 ) -> None:
-    info, length = plan.info, StageLength.of(plan, len(pairs))
-    probing = StageProbing(probes, config.probes, base.tokenizer.pad_token_id, session.store, info.name)
+    info, length, tokenizer = plan.info, StageLength.of(plan, len(pairs)), prepared.base.tokenizer
+    scoring = StageScoring(prepared.encoded, config.probes, int(tokenizer.pad_token_id), session.store, info.name)
 
     def probe(model: PreTrainedModel, step: int) -> None:
         started = time.perf_counter()
-        session.record_scores(length.probe_step(info, step), *probing.measure(model, step))
-        session.add_seconds("probing", time.perf_counter() - started)
+        session.record_scores(length.probe_step(info, step), *scoring.measure(model, step))
+        session.manifest.add_seconds("probing", time.perf_counter() - started)
 
     def log(step: int, metrics: Mapping[str, float]) -> None:
         session.record_log(info.name, step, metrics)
@@ -107,7 +93,7 @@ def _train(
     train_stage(
         plan,
         model,
-        base.tokenizer,
+        tokenizer,
         pairs,
         directory=session.stage_directory(info.name),
         seed=config.seed,
@@ -117,8 +103,8 @@ def _train(
     )
 
 
-class StageProbing:
-    """Scores one stage's probes, with what must last over its probe steps: the token budget, and the stage's start."""
+class StageScoring:
+    """Scores one stage's probes; holds the token budget and the token records of the stage's start."""
 
     def __init__(
         self,
@@ -133,7 +119,7 @@ class StageProbing:
         self._start = functools.cache(functools.partial(store.start_tokens, stage))  # read once, also after a resume
 
     def measure(self, model: PreTrainedModel, step: int) -> tuple[list[ProbeScore], list[TokenRecord]]:
-        """Scores and, if asked for, token records after ``step`` updates; those of step 0 must be stored first."""
+        """Scores and, if configured, token records after ``step`` updates; those of step 0 must be stored first."""
         if not self._per_token:
             return score_probes(model, self._examples, token_budget=self._budget, pad_id=self._pad_id), []
         start = self._start() if step > 0 else None
@@ -141,5 +127,5 @@ class StageProbing:
 
 
 def stage_weights(stage: str, base: BaseModel, session: Session) -> PreTrainedModel:
-    """A model of its own with the last weights of ``stage``, or of the base ("base")."""
+    """A separate model with the last weights of ``stage``, or of the base ("base")."""
     return start_weights(stage, base, session.stage_directory)

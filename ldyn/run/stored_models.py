@@ -1,9 +1,9 @@
-"""Who answers: the base and the stages of a run, a local model directory, or a model of the hub."""
+"""Models by name: the base and the stages of a run, a saved model's directory, or a model of the hub."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
@@ -36,8 +36,8 @@ class StoredRun:
 
 
 @dataclass(frozen=True)
-class Respondent:
-    """A model that answers. ``load`` is called when it is its turn; ``run`` is where it comes from, if from a run."""
+class StoredModel:
+    """A model that is not loaded yet. ``run``: the run that it comes from, if any."""
 
     name: str
     stage: str
@@ -45,19 +45,18 @@ class Respondent:
     run: StoredRun | None = None
 
 
-def find_respondents(words: Sequence[str]) -> list[Respondent]:
-    """What each word means: RUN (its base and all its stages), RUN:STAGE, the directory of a saved model, a hub name.
+def find_models(names: Sequence[str]) -> list[StoredModel]:
+    """Each name is RUN (its base and all its stages), RUN:STAGE, the directory of a saved model, or a hub name.
 
-    Raises RunDirectoryError for a run without the stage, before any weight is loaded; ModelError comes with ``load``.
+    Raises RunDirectoryError for a run without the stage, before any weight is loaded; ``load`` raises ModelError.
     """
-    found = [respondent for word in words for respondent in _respondents(word)]
-    labels = [respondent.stage for respondent in found]
-    if len(set(labels)) == len(labels):
+    found = [model for name in names for model in _models(name)]
+    if len({model.stage for model in found}) == len(found):
         return found
-    return [Respondent(one.name, one.name, one.load, one.run) for one in found]  # two runs have stages of one name
+    return [replace(model, stage=model.name) for model in found]  # two runs have stages of one name
 
 
-def _respondents(word: str) -> Iterator[Respondent]:
+def _models(word: str) -> Iterator[StoredModel]:
     path, _, stage = word.rpartition(":")
     if _is_run(word):
         run = _stored_run(Path(word))
@@ -69,7 +68,7 @@ def _respondents(word: str) -> Iterator[Respondent]:
             raise RunDirectoryError(f"The run {path} has no finished stage {stage!r}; {expected}.")
         yield _of_run(run, stage, word)
     else:
-        yield Respondent(word, word, lambda: _loaded(word))
+        yield StoredModel(word, word, lambda: _loaded(word))
 
 
 def _is_run(word: str) -> bool:
@@ -81,14 +80,12 @@ def _stored_run(path: Path) -> StoredRun:
     directory = find_run(path)
     stored = directory / "config.yaml"
     if not stored.is_file():
-        raise RunDirectoryError(
-            f"The run {directory} has no config.yaml, which says how it asks. Copy the directory again."
-        )
+        raise RunDirectoryError(f"The run {directory} has no config.yaml, its configuration. Copy the directory again.")
     return StoredRun(directory, load_config(yaml.safe_load(stored.read_text(encoding="utf-8"))))
 
 
-def _of_run(run: StoredRun, stage: str, name: str) -> Respondent:
-    return Respondent(name, stage, lambda: _base_of(run) if stage == BASE else _stage_of(run, stage), run)
+def _of_run(run: StoredRun, stage: str, name: str) -> StoredModel:
+    return StoredModel(name, stage, lambda: _base_of(run) if stage == BASE else _stage_of(run, stage), run)
 
 
 def _stage_of(run: StoredRun, stage: str) -> Loaded:
@@ -96,7 +93,7 @@ def _stage_of(run: StoredRun, stage: str) -> Loaded:
 
 
 def _base_of(run: StoredRun) -> Loaded:
-    """From the cache; a tiny base that is no longer there is pretrained once more."""
+    """From the cache; a tiny base that is no longer there is pretrained again."""
     config = run.config
     corpus = load_data(config.dataset, config.seed).corpus
     base = load_base(config.model, corpus=corpus, seed=config.seed, cache_dir=config.paths.cache)

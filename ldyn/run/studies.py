@@ -1,8 +1,7 @@
-"""A study: an experiment that is no training run in stages, with a run directory like any other.
+"""A study: an experiment without training stages, with a run directory like any other.
 
-It measures something into tables of its own; claims (`Evidence.table`) and figures (`Material.tables`) are made of
-them as they are of trajectories, so `ldyn verify` and `ldyn report` work on its directory. A study is a function that
-is handed a ``Study``; ``run_study`` does all the rest.
+It writes tables of its own; claims and figures are made from them, so `ldyn verify` and `ldyn report` work on its
+directory. A study is a function of a ``Study``; ``run_study`` does all the rest.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from ldyn.store import Run, RunDirectory, read_run
 
 @dataclass(frozen=True)
 class Study:
-    """The open run directory of a study, and what may be put into it."""
+    """The open run directory of a study."""
 
     directory: RunDirectory
     manifest: Manifest
@@ -43,7 +42,7 @@ class Study:
 
 
 def run_study(config: StudyConfig, measure: Callable[[Study], None]) -> Run:
-    """Let ``measure`` write its tables into a new run directory, judge, draw, report and publish; return the run."""
+    """Call ``measure`` on a new run directory, then judge the claims, write the report and publish; return the run."""
     with open_study(config) as study:
         measure(study)
         with study.timed("findings and report"):
@@ -53,15 +52,15 @@ def run_study(config: StudyConfig, measure: Callable[[Study], None]) -> Run:
 
 @contextmanager
 def open_study(config: StudyConfig) -> Iterator[Study]:
-    """Make the run directory; on the way out say in the manifest how the study ended."""
+    """Make the run directory; on the way out write to the manifest how the study ended."""
     directory = RunDirectory.create(config.paths.run)
     directory.write_text("config.yaml", config_to_yaml(config))
-    with recorded(directory, first_content(config), "a study is not resumed: start it again") as manifest:
+    with recorded(directory, first_content(config), "a study cannot be resumed; start it again") as manifest:
         yield Study(directory, manifest)
 
 
 def first_content(config: StudyConfig) -> dict[str, Any]:
-    """What the manifest of a study says from the start: it has no stages."""
+    """The manifest of a study at its start: it has no stages."""
     seeds = {"seed": config.seed, "seeds": list(config.all_seeds)}
     hashes = {"settings": settings_hash(config)}
     return {"name": config.name, "run": config.run, **seeds, "hashes": hashes, "stages": []}

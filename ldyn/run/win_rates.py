@@ -1,8 +1,8 @@
-"""Whose answers win in a run: every preference arm against the first one, at every moment that both have kept.
+"""Win rates within a run: every preference arm against the first one, at every evaluation step that both have.
 
-A moment is a number of updates: 0 (the weights that the arm starts from), the snapshots that its stages kept, and the
-end. The answers go into ``wins_answers.jsonl``, in the form of samples.jsonl and called by their weights ("sft",
-"dpo@2": dpo after 2 epochs, "dpo"), so that `ldyn judge` can ask others later; the verdicts into ``wins.parquet``.
+An arm is evaluated at step 0 (the weights that it starts from), at the snapshots of its stages, and at its end. The
+answers go into ``wins_answers.jsonl``, in the form of samples.jsonl and named by their weights ("sft", "dpo@2": dpo
+after 2 epochs, "dpo"), so that `ldyn judge` can compare them later; the verdicts into ``wins.parquet``.
 """
 
 from __future__ import annotations
@@ -40,48 +40,48 @@ from ldyn.training.stage import StageLength, StagePlan
 
 ANSWERS_FILE = "wins_answers.jsonl"
 LARGE = (MODEL, "reward_model:")
-"""Judges that take memory: they are loaded when they judge."""
+"""Judges that need much memory: they are loaded only when they judge."""
 
 
 @dataclass(frozen=True)
-class ArmMoment:
-    """An arm after ``step`` updates; ``weights`` names its weights, ``load`` has them."""
+class ArmWeights:
+    """An arm after ``step`` updates: the name of its weights, and how to load them."""
 
     step: int
     epoch: float
-    weights: str
+    name: str
     load: Callable[[], PreTrainedModel]
 
 
 def check_judges(config: RunConfig) -> None:
-    """Raises an LdynError, before anything is trained, where a judge lacks its key or cannot be imported."""
+    """Raises an LdynError, before any training, where a judge has no API key or cannot be imported."""
     for name in config.wins.judges if config.wins else ():
         if not name.startswith(LARGE):
             _judge(name, config)
 
 
-def hold_contests(config: RunConfig, plans: Sequence[StagePlan], prepared: Prepared, session: Session) -> None:
-    """Let all arms answer, judge, and write answers and verdicts into the directory of the run."""
+def write_win_rates(config: RunConfig, plans: Sequence[StagePlan], prepared: Prepared, session: Session) -> None:
+    """Sample answers from all arms, judge them, and write answers and verdicts into the run directory."""
     assert config.wins is not None
-    arms = {arm.name: list(_moments(arm, plans, prepared, session)) for arm in arms_of([plan.info for plan in plans])}
+    arms = {arm.name: list(_weights(arm, plans, prepared, session)) for arm in arms_of([plan.info for plan in plans])}
     prompts = _prompts(config.wins, prepared, config.seed)
-    by_weights = {moment.weights: moment for moments in arms.values() for moment in moments}
+    by_weights = {one.name: one for of_arm in arms.values() for one in of_arm}
     rows: dict[str, list[dict[str, Any]]] = {}
-    for number, (weights, moment) in enumerate(by_weights.items(), start=1):
-        print(f"{len(prompts)} answers of {weights} ({number} of {len(by_weights)})", file=sys.stderr)
-        rows[weights] = _answers(moment, prompts, prepared)
+    for number, (name, weights) in enumerate(by_weights.items(), start=1):
+        print(f"{len(prompts)} answers of {name} ({number} of {len(by_weights)})", file=sys.stderr)
+        rows[name] = _answers(weights, prompts, prepared)
     lines = [json.dumps(row, ensure_ascii=False) + "\n" for one in rows.values() for row in one]
     session.directory.write_text(ANSWERS_FILE, "".join(lines))
-    answers = {weights: answer_set(weights, "greedy", found) for weights, found in rows.items()}
+    answers = {name: answer_set(name, "greedy", found) for name, found in rows.items()}
     session.directory.write_table("wins", pd.DataFrame(_verdicts(config, _matches(arms), answers)))
 
 
-def _moments(
+def _weights(
     arm: PreferenceArm, plans: Sequence[StagePlan], prepared: Prepared, session: Session
-) -> Iterator[ArmMoment]:
-    """The rounds of an arm are one long stage: updates and epochs are counted through."""
+) -> Iterator[ArmWeights]:
+    """Updates and epochs are counted over all rounds of the arm, as if they were one long stage."""
     start, base, by_name = arm.first.start, prepared.base, {plan.info.name: plan for plan in plans}
-    yield ArmMoment(0, 0.0, start, partial(stage_weights, start, base, session))
+    yield ArmWeights(0, 0.0, start, partial(stage_weights, start, base, session))
     before, epochs_before = 0, 0.0
     for plan in (by_name[info.name] for info in arm.rounds):
         name, length = plan.info.name, StageLength.of(plan, len(prepared.pairs))
@@ -89,14 +89,14 @@ def _moments(
             epoch = length.probe_step(plan.info, step).epoch
             load = partial(snapshot_weights, plan, step, base, session.stage_directory)
             if step < length.total_steps:
-                yield ArmMoment(before + step, epochs_before + epoch, f"{name}@{epoch:.4g}", load)
+                yield ArmWeights(before + step, epochs_before + epoch, f"{name}@{epoch:.4g}", load)
         before += length.total_steps
         epochs_before += length.probe_step(plan.info, length.total_steps).epoch
-        yield ArmMoment(before, epochs_before, name, partial(stage_weights, name, base, session))
+        yield ArmWeights(before, epochs_before, name, partial(stage_weights, name, base, session))
 
 
 def _prompts(config: WinsConfig, prepared: Prepared, seed: int) -> list[SamplePrompt]:
-    """Every question that the data has for probing, more than are probed where ``probes`` asks for fewer."""
+    """The first ``wins.examples`` probe questions of the data, drawn by the seed; ``probes`` may use fewer of them."""
     return [
         SamplePrompt(split, one.example_id, one.prompt, prepared.answering.encoder.prompt(one.prompt, one.turns))
         for split, examples in prepared.data.probes.items()
@@ -104,40 +104,40 @@ def _prompts(config: WinsConfig, prepared: Prepared, seed: int) -> list[SamplePr
     ]
 
 
-def _answers(moment: ArmMoment, prompts: Sequence[SamplePrompt], prepared: Prepared) -> list[dict[str, Any]]:
-    answering, model = prepared.answering, moment.load()
+def _answers(weights: ArmWeights, prompts: Sequence[SamplePrompt], prepared: Prepared) -> list[dict[str, Any]]:
+    answering, model = prepared.answering, weights.load()
     nn.Module.to(model, find_device("auto"))
-    greedily = Decoding(answering.settings.max_new_tokens)
+    greedy = Decoding(answering.settings.max_new_tokens)
     tokenizer, checker = answering.tokenizer, answering.checker
-    return sample_rows(model, tokenizer, prompts, greedily, stage=moment.weights, checker=checker)
+    return sample_rows(model, tokenizer, prompts, greedy, stage=weights.name, checker=checker)
 
 
-def _matches(arms: Mapping[str, Sequence[ArmMoment]]) -> Iterator[tuple[Match, str, str]]:
+def _matches(arms: Mapping[str, Sequence[ArmWeights]]) -> Iterator[tuple[Match, str, str]]:
     """Every arm against the first after equally many epochs, with the names of both sides' weights."""
     (baseline, of_baseline), *others = arms.items()
-    by_epoch = {round(moment.epoch, 6): moment for moment in of_baseline}
-    for arm, moments in others:
-        for moment in moments:
-            other = by_epoch.get(round(moment.epoch, 6))
-            if other is not None and other.weights != moment.weights:
-                yield Match(arm, baseline, moment.step, moment.epoch), moment.weights, other.weights
+    by_epoch = {round(one.epoch, 6): one for one in of_baseline}
+    for arm, of_arm in others:
+        for one in of_arm:
+            other = by_epoch.get(round(one.epoch, 6))
+            if other is not None and other.name != one.name:
+                yield Match(arm, baseline, one.step, one.epoch), one.name, other.name
 
 
 def _verdicts(
     config: RunConfig, matches: Iterable[tuple[Match, str, str]], answers: Mapping[str, AnswerSet]
 ) -> list[dict[str, Any]]:
     assert config.wins is not None
-    contests = [(match, contests_between(answers[arm], answers[base])[0]) for match, arm, base in matches]
+    comparisons = [(match, contests_between(answers[arm], answers[base])[0]) for match, arm, base in matches]
     rows = []
     for name in config.wins.judges:
         judge = _judge(name, config)
-        for match, of_match in contests:
+        for match, of_match in comparisons:
             rows += win_rows(match, name, judge_contests(judge, of_match))
     return rows
 
 
 def _judge(name: str, config: RunConfig) -> PairJudge:
-    """As in `ldyn judge`; what language models answer is kept in the cache, so that nothing is asked twice."""
+    """As in `ldyn judge`; answers of language models are cached."""
     assert config.wins is not None
     cache, template = AnswerCache(config.paths.cache / "answers"), config.wins.template
     if name == API:

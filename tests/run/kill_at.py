@@ -1,9 +1,9 @@
-"""`KILL_AT="MOMENT STAGE STEP SIGNAL" python kill_at.py train ...`: the command line, which signals itself.
+"""`KILL_AT="WHEN STAGE STEP SIGNAL" python kill_at.py train ...`: `ldyn train`, which signals itself.
 
-MOMENT: "scored" (what was measured after STEP of STAGE is stored), "scoring" (in the middle of that measurement) or
+WHEN: "scored" (the scores after STEP of STAGE are stored), "scoring" (in the middle of that measurement) or
 "saving" (the checkpoint after STEP has its weights and optimiser, but is not complete).
 
-A run of several processes: KILL_AT="MOMENT STAGE STEP SIGNAL RANK" signals the process of that rank,
+A run of several processes: KILL_AT="WHEN STAGE STEP SIGNAL RANK" signals the process of that rank,
 "... RANK parent" the one that started it. They import this file as their main module, by another name.
 """
 
@@ -17,12 +17,12 @@ WHEN = tuple(os.environ["KILL_AT"].split())
 OF_SEVERAL = len(WHEN) > 4
 
 
-def signal_at_that_moment(*args, **options):
+def signal_now(*args, **options):
     os.kill(os.getppid() if WHEN[5:] == ("parent",) else os.getpid(), int(WHEN[3]))
 
 
-def is_here(moment: str, stage: str, step: int) -> bool:
-    return (moment, stage, str(step)) == WHEN[:3] and (not OF_SEVERAL or os.environ["RANK"] == WHEN[4])
+def is_here(when: str, stage: str, step: int) -> bool:
+    return (when, stage, str(step)) == WHEN[:3] and (not OF_SEVERAL or os.environ["RANK"] == WHEN[4])
 
 
 def prepare() -> None:
@@ -31,24 +31,24 @@ def prepare() -> None:
 
     from ldyn.probes import engine
     from ldyn.run import stages
-    from ldyn.run.session import Session, SilentSession
+    from ldyn.run.session import Session
 
     def after_scoring(record_scores):
         def record(self, at, *measured):
             record_scores(self, at, *measured)
             if is_here("scored", at.stage, at.step):
-                signal_at_that_moment()
+                signal_now()
 
         return record
 
-    class Probing(stages.StageProbing):
+    class Scoring(stages.StageScoring):
         def __init__(self, *arguments):
             super().__init__(*arguments)
             self.stage = arguments[-1]
 
         def measure(self, model, step):
             if is_here("scoring", self.stage, step):
-                engine.batch_stats = signal_at_that_moment
+                engine.batch_stats = signal_now
             return super().measure(model, step)
 
     save_rng_state = Trainer._save_rng_state
@@ -56,11 +56,10 @@ def prepare() -> None:
     def save_half(self, directory):
         save_rng_state(self, directory)
         if is_here("saving", Path(self.args.output_dir).name, self.state.global_step):
-            signal_at_that_moment()
+            signal_now()
 
-    for session in (Session, SilentSession):
-        session.record_scores = after_scoring(session.record_scores)
-    stages.StageProbing = Probing
+    Session.record_scores = after_scoring(Session.record_scores)
+    stages.StageScoring = Scoring
     Trainer._save_rng_state = save_half
 
 

@@ -132,19 +132,17 @@ def test_a_run_without_a_report_can_have_it_drawn_later(uninterrupted):
     assert (uninterrupted.path / "report.html").exists()
 
 
-MOMENTS = [("scored", "sft", 3), ("scored", "dpo", 1), ("scoring", "dpo", 5), ("saving", "sft", 4)]
+KILLS = [("scored", "sft", 3), ("scored", "dpo", 1), ("scoring", "dpo", 5), ("saving", "sft", 4)]
 
 
-@pytest.mark.parametrize(("moment", "stage", "step"), MOMENTS)
-def test_a_killed_run_resumes_to_the_uninterrupted_trajectory(
-    moment, stage, step, uninterrupted, words, outputs, forked
-):
-    name = f"killed-{moment}-{stage}-{step}"
+@pytest.mark.parametrize(("when", "stage", "step"), KILLS)
+def test_a_killed_run_resumes_to_the_uninterrupted_trajectory(when, stage, step, uninterrupted, words, outputs, forked):
+    name = f"killed-{when}-{stage}-{step}"
     partial = outputs / "smoke" / f"{name}.partial"
-    when = {**os.environ, "KILL_AT": f"{moment} {stage} {step} {int(signal.SIGKILL)}"}
-    assert forked([KILL_AT, *words(name, *LONGER)], env=when).returncode == -signal.SIGKILL
+    environment = {**os.environ, "KILL_AT": f"{when} {stage} {step} {int(signal.SIGKILL)}"}
+    assert forked([KILL_AT, *words(name, *LONGER)], env=environment).returncode == -signal.SIGKILL
     half = partial / "checkpoints" / stage / f"checkpoint-{step}"
-    assert half.exists() is (moment == "saving")
+    assert half.exists() is (when == "saving")
     assert not (half / "trainer_state.json").exists()
     assert read_run(partial).manifest["status"] == "running"  # nobody could write anything else
     assert main(["train", f"resume={partial}"]) == 0
@@ -159,8 +157,8 @@ def test_a_killed_run_resumes_to_the_uninterrupted_trajectory(
 
 def test_sigterm_saves_says_how_to_go_on_and_exits_with_143(words, outputs, forked):
     partial = outputs / "smoke" / "stopped.partial"
-    when = {**os.environ, "KILL_AT": f"scored sft 2 {int(signal.SIGTERM)}"}
-    done = forked([KILL_AT, *words("stopped", *LONGER)], env=when)
+    environment = {**os.environ, "KILL_AT": f"scored sft 2 {int(signal.SIGTERM)}"}
+    done = forked([KILL_AT, *words("stopped", *LONGER)], env=environment)
     assert done.returncode == 128 + signal.SIGTERM
     assert f"resume={partial}" in done.stderr
     assert read_run(partial).manifest["status"] == "interrupted"

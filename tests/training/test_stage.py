@@ -209,7 +209,7 @@ def test_a_loss_that_is_not_finite_stops_the_stage_with_the_step(make_model, tok
         train(plan_for("sft"), model, tokenizer, pairs, tmp_path)
 
 
-def test_moments_count_examples_exactly():
+def test_probe_steps_count_examples_exactly():
     length = StageLength.of(plan_for("sft", ("chosen", "rejected")), pairs=13)
     assert (length.examples, length.examples_per_step, length.total_steps) == (26, 4, 9)
     info = plan_for("sft").info

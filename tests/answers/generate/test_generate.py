@@ -15,7 +15,7 @@ from ldyn.config.loading import load_config
 from ldyn.data.sources import load_data
 from ldyn.errors import LdynError
 from ldyn.run.generate import Request, generate
-from ldyn.run.stored_models import find_respondents
+from ldyn.run.stored_models import find_models
 
 
 def rows_of(directory: Path) -> list[dict[str, Any]]:
@@ -88,7 +88,7 @@ def test_a_stop_text_ends_answers(stored_run: Path, tmp_path: Path) -> None:
 def test_stages_of_two_runs_are_told_apart(stored_run: Path, tmp_path: Path) -> None:
     twin = tmp_path / "twin"
     shutil.copytree(stored_run, twin)
-    found = find_respondents([f"{stored_run}:sft", f"{twin}:sft"])
+    found = find_models([f"{stored_run}:sft", f"{twin}:sft"])
     assert [one.stage for one in found] == [f"{stored_run}:sft", f"{twin}:sft"]
     config = (twin / "config.yaml").read_text()
     (twin / "config.yaml").write_text(config.replace("seed: 0", "seed: 1", 1))

@@ -66,7 +66,7 @@ def test_an_error_is_written_down_and_what_was_measured_stays(config: StudyConfi
         run_study(config, broken)
     partial = config.paths.run.with_name("first.partial")
     assert caught.value.__notes__ == [
-        f"What was measured so far is in {partial}; a study is not resumed: start it again"
+        f"What was measured so far is in {partial}; a study cannot be resumed; start it again"
     ]
     manifest = json.loads((partial / "manifest.json").read_text("utf-8"))
     assert (manifest["status"], manifest["error"]) == ("failed", "ZeroDivisionError: a mistake")

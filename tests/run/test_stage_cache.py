@@ -1,4 +1,4 @@
-"""Runs that share stages: what is taken over is what would have been trained, and only where all is equal."""
+"""A stage from the cache equals the stage trained anew, and is reused only where all settings are equal."""
 
 import json
 import shutil
@@ -12,7 +12,7 @@ from ldyn.store import read_run
 
 @pytest.fixture(scope="module")
 def shared(smoke, outputs):
-    """A run into an exchange of its own, beside which others are laid."""
+    """Run with one stage cache for all."""
     directory = outputs / "stages"
     return lambda name, *overrides: read_run(run(smoke(name, f"paths.stages={directory}", *overrides)))
 
@@ -23,11 +23,11 @@ def alone(smoke):
 
 
 @pytest.fixture(scope="module")
-def giver(shared):
-    return shared("giver")
+def storer(shared):
+    return shared("storer")
 
 
-def taken_from(run) -> dict[str, str]:
+def reused(run) -> dict[str, str]:
     return {stage: entry["stage"] for stage, entry in run.manifest.get("shared_stages", {}).items()}
 
 
@@ -38,34 +38,34 @@ def same_numbers(one, other):
     assert one.findings == other.findings
 
 
-def test_a_run_that_takes_its_stages_over_is_the_run_that_trains_them(alone, giver, shared):
-    taker = shared("taker")
-    assert taken_from(giver) == {}
-    assert taken_from(taker) == {"sft": "sft", "dpo": "dpo"}
-    same_numbers(alone, giver)
-    same_numbers(alone, taker)
+def test_a_reused_stage_has_the_numbers_of_a_trained_one(alone, storer, shared):
+    reuser = shared("reuser")
+    assert reused(storer) == {}
+    assert reused(reuser) == {"sft": "sft", "dpo": "dpo"}
+    same_numbers(alone, storer)
+    same_numbers(alone, reuser)
 
 
-@pytest.mark.usefixtures("giver")
+@pytest.mark.usefixtures("storer")
 def test_only_stages_that_differ_are_trained(shared):
-    assert taken_from(shared("other_beta", "algorithm.beta=0.2")) == {"sft": "sft"}
-    assert taken_from(shared("fewer_moments", "probes.schedule.points=2")) == {"sft": "sft", "dpo": "dpo"}
-    assert taken_from(shared("more_moments", "probes.schedule.every=1")) == {}
-    assert taken_from(shared("other_world", "seed=1")) == {}
+    assert reused(shared("other_beta", "algorithm.beta=0.2")) == {"sft": "sft"}
+    assert reused(shared("fewer_steps", "probes.schedule.points=2")) == {"sft": "sft", "dpo": "dpo"}
+    assert reused(shared("more_steps", "probes.schedule.every=1")) == {}
+    assert reused(shared("other_world", "seed=1")) == {}
 
 
-@pytest.mark.usefixtures("giver")
-def test_a_run_with_snapshots_makes_its_own(shared):
+@pytest.mark.usefixtures("storer")
+def test_a_run_with_snapshots_trains_its_stages(shared):
     snapshots = "{kind: linear, points: 2, every: null}"
     kept = shared("snapshots", f"trainer.snapshots={snapshots}")
-    assert taken_from(kept) == {}
+    assert reused(kept) == {}
     assert list((kept.path / "checkpoints" / "sft").glob("snapshot-*"))
 
 
-def test_a_run_that_has_gone_is_not_missed(smoke, outputs):
-    directory = outputs / "stages_of_one_that_goes"
+def test_an_entry_of_a_deleted_run_is_ignored(smoke, outputs):
+    directory = outputs / "stages_of_a_deleted_run"
     gone = run(smoke("gone", f"paths.stages={directory}"))
     shutil.rmtree(gone)
     for entry in directory.glob("*.json"):
         assert json.loads(entry.read_text())["run"].endswith("gone")
-    assert taken_from(read_run(run(smoke("after", f"paths.stages={directory}")))) == {}
+    assert reused(read_run(run(smoke("after", f"paths.stages={directory}")))) == {}
