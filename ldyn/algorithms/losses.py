@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ldyn.algorithms.record import Algorithm, Parameter, Responses, log_sigmoid
+from ldyn.algorithms.record import Parameter, Responses, log_sigmoid, pairwise, pointwise
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,12 +22,6 @@ def negative_logp_sum(responses: Responses) -> Tensor:
 def negative_logp_token_mean(responses: Responses) -> Tensor:
     """−s / (mean response length of the batch), whose batch mean is Σ −s / Σ |y|, TRL's token mean. [B], nats."""
     return -responses.logp / responses.mean_length
-
-
-SFT = Algorithm("sft", "pointwise", negative_logp_sum, "cross-entropy summed over response tokens (the paper's SFT)")
-SFT_TOKEN_MEAN = Algorithm(
-    "sft_token_mean", "pointwise", negative_logp_token_mean, "cross-entropy averaged over response tokens (TRL's SFT)"
-)
 
 
 BETA = Parameter(default=0.1, low=0.0, meaning="β, how closely the policy is held to its reference")
@@ -85,62 +79,21 @@ def sppo_loss(chosen: Responses, rejected: Responses, *, beta: float) -> Tensor:
     return (chosen.log_ratio - target).square() + (rejected.log_ratio + target).square()
 
 
-DPO = Algorithm(
-    "dpo",
-    "pairwise",
-    dpo_loss,
-    "direct preference optimisation: −log σ(β(h₊ − h₋))",
-    needs_reference=True,
-    parameters={"beta": BETA},
-)
-CDPO = Algorithm(
-    "cdpo",
-    "pairwise",
-    cdpo_loss,
-    "conservative DPO: a share ε of the labels is taken to be wrong",
-    needs_reference=True,
-    parameters={
-        "beta": BETA,
-        "flip_rate": Parameter(0.1, low=0.0, high=0.5, closed="left", meaning="ε, the share of wrong labels"),
-    },
-)
-IPO = Algorithm(
-    "ipo",
-    "pairwise",
-    ipo_loss,
-    "identity preference optimisation on summed log-probs, as in the paper: (h₊ − h₋ − 1/(2β))²",
-    needs_reference=True,
-    parameters={"beta": BETA},
-)
-IPO_LENGTH_NORMALISED = Algorithm(
-    "ipo_length_normalised",
-    "pairwise",
-    ipo_length_normalised_loss,
-    "identity preference optimisation on means per token, as in TRL",
-    needs_reference=True,
-    parameters={"beta": BETA},
-)
-SLIC = Algorithm(
-    "slic",
-    "pairwise",
-    slic_loss,
-    "sequence likelihood calibration, the hinge loss: max(0, 1 − β(h₊ − h₋))",
-    needs_reference=True,
-    parameters={"beta": BETA},
-)
-SPPO = Algorithm(
-    "sppo",
-    "pairwise",
-    sppo_loss,
-    "self-play preference optimisation with hard labels: (h₊ − 1/(2β))² + (h₋ + 1/(2β))²",
-    needs_reference=True,
-    parameters={"beta": BETA},
-)
-SPIN = Algorithm(
-    "spin",
-    "pairwise",
-    dpo_loss,  # Chen et al. 2024 (arXiv 2401.01335): what differs is where the rejected responses come from
-    "self-play finetuning: DPO's loss, for rejected responses that the previous iterate's policy sampled",
-    needs_reference=True,
-    parameters={"beta": BETA},
+LOSSES = (
+    pointwise("sft", negative_logp_sum, "cross-entropy summed over response tokens (the paper's SFT)"),
+    pointwise("sft_token_mean", negative_logp_token_mean, "cross-entropy averaged over response tokens (TRL's SFT)"),
+    pairwise("dpo", dpo_loss, "direct preference optimisation: −log σ(β(h₊ − h₋))", beta=BETA),
+    pairwise(
+        "cdpo",
+        cdpo_loss,
+        "conservative DPO: a share ε of the labels is taken to be wrong",
+        beta=BETA,
+        flip_rate=Parameter(0.1, low=0.0, high=0.5, closed="left", meaning="ε, the share of wrong labels"),
+    ),
+    pairwise("ipo", ipo_loss, "IPO on summed log-probs, as in the paper: (h₊ − h₋ − 1/(2β))²", beta=BETA),
+    pairwise("ipo_length_normalised", ipo_length_normalised_loss, "IPO on means per token, as in TRL", beta=BETA),
+    pairwise("slic", slic_loss, "sequence likelihood calibration, a hinge: max(0, 1 − β(h₊ − h₋))", beta=BETA),
+    pairwise("sppo", sppo_loss, "SPPO with hard labels: (h₊ − 1/(2β))² + (h₋ + 1/(2β))²", beta=BETA),
+    # Chen et al. 2024 (arXiv 2401.01335): only the origin of the rejected responses differs from DPO
+    pairwise("spin", dpo_loss, "self-play: DPO, rejected responses sampled by the previous policy", beta=BETA),
 )

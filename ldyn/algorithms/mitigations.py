@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ldyn.algorithms.losses import BETA, dpo_loss
-from ldyn.algorithms.record import Algorithm, Parameter, Responses, log_sigmoid
+from ldyn.algorithms.record import Parameter, Responses, log_sigmoid, pairwise
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,18 +20,6 @@ def simpo_loss(chosen: Responses, rejected: Responses, *, beta: float, margin: f
     c₊ = β(1 − a)/|y⁺|, c₋ = −β(1 − a)/|y⁻|, with a = σ(β(s₊/|y⁺| − s₋/|y⁻|) − γ).
     """
     return -log_sigmoid(beta * (chosen.logp_per_token - rejected.logp_per_token) - margin)
-
-
-SIMPO = Algorithm(
-    "simpo",
-    "pairwise",
-    simpo_loss,
-    "simple preference optimisation: log-probs per token, a target margin, no reference",
-    parameters={
-        "beta": Parameter(default=2.0, low=0.0, meaning="β, the scale of the reward per token"),
-        "margin": Parameter(default=1.0, low=0.0, closed="left", meaning="γ, the margin to be reached"),
-    },
-)
 
 
 def dpo_sft_loss(chosen: Responses, rejected: Responses, *, beta: float, sft_weight: float) -> Tensor:
@@ -94,61 +82,49 @@ def _rejected_weight(default: float, when: str = "") -> Parameter:
     return Parameter(default, low=0.0, high=1.0, closed="both", meaning=meaning)
 
 
-DPO_SFT = Algorithm(
-    "dpo_sft",
-    "pairwise",
-    dpo_sft_loss,
-    "DPO with a pull on the chosen response: DPO − λ s₊/|y⁺|",
-    needs_reference=True,
-    parameters={
-        "beta": BETA,
-        "sft_weight": Parameter(1.0, low=0.0, closed="left", meaning="λ, the weight of the pull on y⁺"),
-    },
-)
-DPOP = Algorithm(
-    "dpop",
-    "pairwise",
-    dpop_loss,
-    "DPO-positive: the margin pays for a chosen response that falls under its reference",
-    needs_reference=True,
-    parameters={
-        "beta": BETA,
-        "penalty": Parameter(50.0, low=0.0, closed="left", meaning="λ, the price of y⁺ under its reference"),
-    },
-)
-CAL_DPO = Algorithm(
-    "cal_dpo",
-    "pairwise",
-    cal_dpo_loss,
-    "calibrated DPO: the rewards get a scale of their own, the chosen one's above 0",
-    needs_reference=True,
-    parameters={"beta": BETA},
-)
-DPO_SHIFT = Algorithm(
-    "dpo_shift",
-    "pairwise",
-    dpo_shift_loss,
-    "DPO with the rejected side shrunk to λ of it",
-    needs_reference=True,
-    parameters={"beta": BETA, "rejected_weight": _rejected_weight(0.75)},
-)
-DPO_SHIFT_LINEAR = Algorithm(
-    "dpo_shift_linear",
-    "pairwise",
-    dpo_shift_linear_loss,
-    "DPO with the rejected side shrunk to λ of it, λ changing linearly over the stage",
-    needs_reference=True,
-    parameters={
-        "beta": BETA,
-        "first_rejected_weight": _rejected_weight(0.75, " at the first update"),
-        "last_rejected_weight": _rejected_weight(1.0, " at the end of the stage"),
-    },
-)
-APO_ZERO = Algorithm(
-    "apo_zero",
-    "pairwise",
-    apo_zero_loss,
-    "anchored preference optimisation: y⁺ up and y⁻ down, each measured from its own reference",
-    needs_reference=True,
-    parameters={"beta": BETA},
+MITIGATIONS = (
+    pairwise(
+        "simpo",
+        simpo_loss,
+        "simple preference optimisation: log-probs per token, a target margin, no reference",
+        needs_reference=False,
+        beta=Parameter(default=2.0, low=0.0, meaning="β, the scale of the reward per token"),
+        margin=Parameter(default=1.0, low=0.0, closed="left", meaning="γ, the target margin"),
+    ),
+    pairwise(
+        "dpo_sft",
+        dpo_sft_loss,
+        "DPO with a pull on the chosen response: DPO − λ s₊/|y⁺|",
+        beta=BETA,
+        sft_weight=Parameter(1.0, low=0.0, closed="left", meaning="λ, the weight of the pull on y⁺"),
+    ),
+    pairwise(
+        "dpop",
+        dpop_loss,
+        "DPO-positive: a penalty where the chosen response falls below its reference",
+        beta=BETA,
+        penalty=Parameter(50.0, low=0.0, closed="left", meaning="λ, the penalty for y⁺ below its reference"),
+    ),
+    pairwise("cal_dpo", cal_dpo_loss, "calibrated DPO: rewards have targets, the chosen one above 0", beta=BETA),
+    pairwise(
+        "dpo_shift",
+        dpo_shift_loss,
+        "DPO with the rejected side scaled by λ",
+        beta=BETA,
+        rejected_weight=_rejected_weight(0.75),
+    ),
+    pairwise(
+        "dpo_shift_linear",
+        dpo_shift_linear_loss,
+        "DPO with the rejected side scaled by λ, which changes linearly over the stage",
+        beta=BETA,
+        first_rejected_weight=_rejected_weight(0.75, " at the first update"),
+        last_rejected_weight=_rejected_weight(1.0, " at the end of the stage"),
+    ),
+    pairwise(
+        "apo_zero",
+        apo_zero_loss,
+        "anchored preference optimisation: y⁺ up and y⁻ down, each relative to its own reference",
+        beta=BETA,
+    ),
 )

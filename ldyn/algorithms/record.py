@@ -94,6 +94,18 @@ class Algorithm:
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
 
 
+def pointwise(name: str, loss: Callable[..., Tensor], summary: str) -> Algorithm:
+    """A loss on single responses, without parameters."""
+    return Algorithm(name, "pointwise", loss, summary)
+
+
+def pairwise(
+    name: str, loss: Callable[..., Tensor], summary: str, *, needs_reference: bool = True, **parameters: Parameter
+) -> Algorithm:
+    """A loss on pairs."""
+    return Algorithm(name, "pairwise", loss, summary, needs_reference, parameters)
+
+
 def log_sigmoid(values: Tensor) -> Tensor:
     """log σ, without overflow."""
     from torch.nn.functional import logsigmoid

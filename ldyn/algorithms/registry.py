@@ -7,6 +7,7 @@ A block has ``name``, the loss's parameters and optionally ``gate`` (any pairwis
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
@@ -15,19 +16,15 @@ from types import MappingProxyType, ModuleType
 from typing import Any
 
 from ldyn.algorithms.gates import GATES, gated
-from ldyn.algorithms.losses import CDPO, DPO, IPO, IPO_LENGTH_NORMALISED, SFT, SFT_TOKEN_MEAN, SLIC, SPIN, SPPO
-from ldyn.algorithms.mitigations import APO_ZERO, CAL_DPO, DPO_SFT, DPO_SHIFT, DPO_SHIFT_LINEAR, DPOP, SIMPO
+from ldyn.algorithms.losses import LOSSES
+from ldyn.algorithms.mitigations import MITIGATIONS
 from ldyn.algorithms.record import Algorithm, Parameter
 from ldyn.errors import expected_one_of
 
-_POINTWISE = (SFT, SFT_TOKEN_MEAN)
-_OF_THE_PAPER = (DPO, CDPO, IPO, IPO_LENGTH_NORMALISED, SLIC, SPPO, SPIN)
-_FURTHER = (SIMPO, DPO_SFT, DPOP, CAL_DPO, DPO_SHIFT, DPO_SHIFT_LINEAR, APO_ZERO)
-
-_registered: dict[str, Algorithm] = {one.name: one for one in (*_POINTWISE, *_OF_THE_PAPER, *_FURTHER)}
+_registered: dict[str, Algorithm] = {one.name: one for one in (*LOSSES, *MITIGATIONS)}
 
 ALGORITHMS: Mapping[str, Algorithm] = MappingProxyType(_registered)
-"""Name -> algorithm; what is registered later appears here too."""
+"""Name -> algorithm, with those registered later."""
 
 
 def register(algorithm: Algorithm) -> Algorithm:
@@ -58,9 +55,9 @@ def import_losses(module: str) -> str | None:
 
 
 def import_user_module(name: str) -> ModuleType:
-    """Import a module as any is, or else from the current directory, which a console script does not look into.
+    """Import a module, also from the current directory. Raises ImportError, or whatever the module raises.
 
-    Its code runs: name only what you trust. Raises ImportError where it is not found, and whatever it raises itself.
+    The module's code runs: name only modules that you trust.
     """
     here = str(Path.cwd())
     sys.path.append(here)
@@ -83,7 +80,18 @@ def algorithm_faults(settings: Mapping[str, Any]) -> list[str]:
     if name not in ALGORITHMS:
         return [f"name: found {name!r}; {expected_one_of(name, ALGORITHMS)}"]
     own = {key: value for key, value in settings.items() if key not in _NO_PARAMETERS}
-    return [*_value_faults(name, ALGORITHMS[name].parameters, own), *_gate_faults(settings)]
+    values = _value_faults(name, ALGORITHMS[name].parameters, own)
+    return [*_signature_faults(ALGORITHMS[name]), *values, *_gate_faults(settings)]
+
+
+def _signature_faults(algorithm: Algorithm) -> Iterator[str]:
+    """Whether the trainer can call the loss with the responses of its kind and its declared parameters."""
+    responses = ("responses",) if algorithm.kind == "pointwise" else ("chosen", "rejected")
+    try:
+        inspect.signature(algorithm.loss).bind(*responses, **dict.fromkeys(algorithm.parameters, 0.0))
+    except TypeError as error:
+        expected = ", ".join([*responses, "*", *algorithm.parameters] if algorithm.parameters else responses)
+        yield f"name: the loss of {algorithm.name} cannot be called ({error}); expected loss({expected})"
 
 
 def _gate_faults(settings: Mapping[str, Any]) -> Iterator[str]:

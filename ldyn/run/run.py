@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from ldyn.algorithms.coefficients import check_loss
 from ldyn.config.schema import RunConfig
 from ldyn.data.sources import pinned_dataset
 from ldyn.processes.group import from_main, join_processes, lost_processes_explained, main_alone, quiet_libraries
@@ -31,6 +32,8 @@ def run(config: RunConfig) -> Path:
     plans = stage_plans(config)
     with StopRequest() as stop, open_session(config, plans) as session, lost_processes_explained():
         check_judges(config)
+        for plan in plans:
+            check_loss(plan.algorithm, plan.parameters)
         prepared = prepare(config, session.timed)
         session.check_same_data(prepared.hashes)
         session.manifest.update(

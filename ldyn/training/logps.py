@@ -6,12 +6,16 @@ The logits at position t predict token t + 1, so the mask and the labels are shi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 from trl.trainer.utils import selective_log_softmax
 
 from ldyn.numerics.token_stats import response_residual_norms
+
+QUANTILES = {"p10": 0.1, "p50": 0.5, "p90": 0.9}
 
 
 @dataclass(frozen=True)
@@ -73,3 +77,18 @@ def response_token_logps(
     logps = selective_log_softmax(logits.float(), labels).masked_fill(~mask, 0.0)
     norms = response_residual_norms(logits, labels, mask) if with_residuals else None
     return TokenLogps(logps, mask, norms)
+
+
+def summaries(table: Tensor, metrics: Sequence[str], residuals: Sequence[str]) -> dict[str, float]:
+    """Columns of ``table`` [B, metrics + residuals], as the log has them.
+
+    ``<metric>`` is a column's mean; a residual has ``<residual>_mean``, ``_p10``, ``_p50`` and ``_p90`` (quantiles
+    linear between order statistics).
+    """
+    levels = torch.tensor(list(QUANTILES.values()) if residuals else [], device=table.device)
+    means, *quantiles = torch.cat([table.mean(dim=0)[None], table.quantile(levels, dim=0)]).tolist()  # one transfer
+    values = dict(zip(metrics, means, strict=False))
+    for statistic, row in zip(("mean", *QUANTILES), (means, *quantiles), strict=False):
+        of_residuals = row[len(metrics) :]
+        values |= {f"{name}_{statistic}": value for name, value in zip(residuals, of_residuals, strict=True)}
+    return values

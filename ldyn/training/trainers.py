@@ -23,6 +23,7 @@ from trl.trainer.dpo_trainer import DataCollatorForPreference
 from trl.trainer.utils import disable_dropout_in_model
 
 from ldyn.algorithms import Algorithm, Responses
+from ldyn.algorithms.coefficients import residual_values
 from ldyn.errors import TrainingError
 from ldyn.processes.group import (
     any_process,
@@ -36,8 +37,7 @@ from ldyn.processes.group import (
 from ldyn.training.adapters import has_adapters, merged
 from ldyn.training.batches import REFERENCE_COLUMNS, Batch, Collate, StageBatches, StageLoader
 from ldyn.training.checkpoints import checkpoint_written, final_directory, save_final
-from ldyn.training.logps import TokenLogps, response_token_logps
-from ldyn.training.residuals import residual_values, summaries
+from ldyn.training.logps import TokenLogps, response_token_logps, summaries
 from ldyn.training.settings import TrainerConfig
 
 OPTIMIZERS = {"adamw": "adamw_torch", "rmsprop": "rmsprop", "sgd": "sgd"}

@@ -9,6 +9,7 @@ import pytest
 
 from ldyn.algorithms import (
     ALGORITHMS,
+    GATES,
     Algorithm,
     Parameter,
     algorithm_faults,
@@ -17,6 +18,8 @@ from ldyn.algorithms import (
     register,
     registry,
 )
+from ldyn.algorithms.coefficients import check_loss
+from ldyn.errors import TrainingError
 
 GATE = {"name": "sequence", "threshold": 0.2}
 
@@ -116,3 +119,40 @@ def test_a_name_belongs_to_one_module():
 def test_a_range_is_written_as_it_is():
     assert str(Parameter(0.0, low=0.0, high=0.5, closed="left")) == "a number in [0, 0.5)"
     assert str(Parameter(0.0, high=1.0, closed="right", meaning="x")) == "a number in (-inf, 1]: x"
+
+
+@pytest.mark.parametrize(
+    ("loss", "words"),
+    [
+        (lambda chosen, rejected, *, beta: (chosen.logp - rejected.logp).mean(), r"shape \[\] for 2 examples"),
+        (lambda chosen, rejected, *, beta: 1.0, "returned float for 2 examples"),
+        (lambda chosen, rejected, *, beta: chosen.logp / chosen.nothing, "raises AttributeError"),
+    ],
+)
+def test_a_loss_without_one_value_per_example_is_refused(loss, words):
+    algorithm = Algorithm("own", "pairwise", loss, "", parameters={"beta": Parameter(0.1)})
+    with pytest.raises(TrainingError, match=words):
+        check_loss(algorithm, {"beta": 0.1})
+
+
+def test_all_losses_and_gates_give_one_value_per_example():
+    for name in ALGORITHMS:
+        blocks = [{"name": name}] + [{"name": name, "gate": {"name": gate}} for gate in GATES]
+        for block in blocks[: None if ALGORITHMS[name].kind == "pairwise" else 1]:
+            check_loss(algorithm_of(block), algorithm_parameters(block))
+
+
+@pytest.mark.parametrize(
+    ("loss", "parameters", "words"),
+    [
+        (lambda chosen, rejected: chosen.logp, ("beta",), "unexpected keyword argument 'beta'"),
+        (lambda responses, *, beta: responses.logp, ("beta",), "too many positional arguments"),
+        (lambda chosen, rejected, *, beta: chosen.logp, (), "missing a required argument: 'beta'"),
+    ],
+)
+def test_a_loss_with_another_signature_is_a_fault_of_the_configuration(loss, parameters, words, monkeypatch):
+    own = Algorithm("own", "pairwise", loss, "", parameters=dict.fromkeys(parameters, Parameter(0.1)))
+    monkeypatch.setitem(registry._registered, "own", own)
+    (fault,) = algorithm_faults({"name": "own"})
+    assert words in fault
+    assert "expected loss(chosen, rejected" in fault
