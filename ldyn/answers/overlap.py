@@ -16,7 +16,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ldyn.data.encoder import normal_prompt
+from ldyn.data.text import normal_prompt
 from ldyn.records import PreferencePair
 
 Words = tuple[str, ...]

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ldyn.answers.summary import SampleMeans
-from ldyn.data.display import one_line
+from ldyn.data.text import one_line
 
 _NAME_WIDTH = 48
 FORM = {

@@ -10,8 +10,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ldyn.bench.settings import BenchConfig, ProbesBenchConfig
 from ldyn.data.encoder import Encoder
-from ldyn.data.rows import draw
-from ldyn.data.seeding import seeded_random
+from ldyn.data.seeding import draw, seeded_random
 from ldyn.data.sources import load_data
 from ldyn.errors import DataError
 from ldyn.models.base import BaseModel

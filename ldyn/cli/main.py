@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from ldyn import __version__
 from ldyn.cli.completion import completion
-from ldyn.data.display import visible
+from ldyn.data.text import visible
 from ldyn.errors import LdynError
 
 

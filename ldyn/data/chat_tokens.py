@@ -1,7 +1,7 @@
-"""A chat as token ids by the tokenizer's own template, in which what people wrote never becomes a control token.
+"""Texts and chats as token ids, in which what people wrote never becomes a control token.
 
-The template is filled with marks in the place of the texts; what stands between the marks is the template's own and may
-hold control tokens, the texts themselves are tokenised as plain text. (So a token never spans the border of the two.)
+A chat template is filled with marks in place of the texts. What stands between the marks is the template's own and may
+hold control tokens; the texts are tokenised as plain text. So no token spans the border of the two.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from ldyn.data.plain_text import PlainText
 from ldyn.errors import ModelError
 
 if TYPE_CHECKING:
@@ -20,6 +19,44 @@ if TYPE_CHECKING:
 
 Message = tuple[str, str]
 """(role, content); roles are "system", "user" and "assistant"."""
+
+
+_BYTE = re.compile(r"<0x[0-9A-F]{2}>")  # what a character without a token falls back to; some mark these as special
+
+
+class PlainText:
+    """Tokenises text with one tokenizer. ``unknown_id``: the id of an unknown word, -1 where there is none."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase):
+        self._tokenizer = tokenizer
+        self._control_ids, self.unknown_id = _control_and_unknown_ids(tokenizer)
+
+    def ids(self, text: str) -> tuple[int, ...]:
+        """Token ids of the text alone, without BOS and EOS."""
+        ids: Sequence[int] = self._tokenizer(
+            text, add_special_tokens=False, split_special_tokens=True, return_attention_mask=False, verbose=False
+        )["input_ids"]
+        return self._without_control_ids(ids)
+
+    def _without_control_ids(self, ids: Sequence[int]) -> tuple[int, ...]:
+        # Word-level and unigram tokenizers find "</s>" in their vocabulary even when special tokens are not parsed.
+        if self._control_ids.isdisjoint(ids):
+            return tuple(ids)
+        plain = (self.unknown_id if token in self._control_ids else token for token in ids)
+        return tuple(token for token in plain if token >= 0)
+
+
+def _control_and_unknown_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[frozenset[int], int]:
+    """Ids that user text may not yield, and the id of an unknown word (-1 if the tokenizer has none of its own)."""
+    named = {int(token) for token in tokenizer.all_special_ids}
+    added = tokenizer.added_tokens_decoder.items()
+    marked = {number for number, token in added if token.special and not _BYTE.fullmatch(token.content)}
+    special = frozenset(named | marked)
+    markers = {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id}
+    unknown = tokenizer.unk_token_id
+    if not isinstance(unknown, int) or unknown in markers:
+        return special, -1
+    return special - {unknown}, unknown
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,68 +1,98 @@
-"""Which column of the user's data holds what: our names, theirs, and what to say where one is missing."""
+"""Which column of a data set holds what: as the user maps it, by our names, or by a known layout."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ldyn.data.display import one_line
+from ldyn.data.text import one_line
 from ldyn.records import PROBE_FAMILIES
 
 Columns = Mapping[str, str | None]
-"""Our name (id, prompt or a probe key) -> the column that holds it; None: not to be read although it is there."""
+"""Our name (id, system, prompt or a probe key) -> the column that holds it; None: ignore the column of that name."""
 
 OTHER_SPELLINGS = {"rejected_gptsemantic": "reject_gptsemantic", "rejected_gptformat": "reject_gptformat"}
-NAMES = ("id", "prompt", *PROBE_FAMILIES)
+NAMES = ("id", "system", "prompt", *PROBE_FAMILIES)
+PROMPT_COLUMNS = ("question", "instruction", "conversations")
+"""Columns that hold the prompt in known layouts (Orca's pairs, Alpaca's, ShareGPT's), where none is called prompt."""
 _ALIKE = {
-    "prompt": ("question", "instruction", "query", "input", "context", "user"),
+    "prompt": ("prompt", "question", "instruction", "query", "input", "context", "user", "conversation", "message"),
     "chosen": ("good", "better", "best", "prefer", "accept", "win", "positive"),
     "rejected": ("bad", "worse", "worst", "reject", "dispreferred", "lose", "losing", "negative"),
 }
-"""Words in which other data sets call our columns; used for a proposal, never to read by."""
+"""Words in other data sets' names of our columns: for proposals and warnings, never to read by."""
+_NOT_TEXT = re.compile(r"(?i)(^|_)(id|ids|idx|index|len|length|tokens|num|count|score|source|type|hash)$")
 _COLUMNS_SHOWN, _WIDTH = 20, 40
 
 
 def column_faults(columns: Columns) -> list[str]:
-    """What is wrong with a mapping, in words."""
-    wrong = [f"{name!r} is none of our names, which are {', '.join(NAMES)}" for name in columns if name not in NAMES]
+    """What is wrong with the user's mapping."""
+    wrong = [f"{name!r} is unknown; expected one of {', '.join(NAMES)}" for name in columns if name not in NAMES]
     taken = [column for column in columns.values() if column is not None]
-    wrong += [f"{column!r} is given twice" for column in sorted(set(taken)) if taken.count(column) > 1]
-    return wrong
+    return wrong + [f"{column!r} is given twice" for column in sorted(set(taken)) if taken.count(column) > 1]
 
 
-def our_names(record: Mapping[str, Any], columns: Columns) -> Iterator[tuple[str, str, Any]]:
-    """(our name, column, value) of each column that holds something of ours; others are left out."""
-    ours = {column: name for name, column in columns.items() if column is not None}
-    for column, value in record.items():
-        name = ours.get(column, column)
-        if column not in ours and (name := OTHER_SPELLINGS.get(column, column)) in columns:
-            continue  # another column has been given this name
-        if name in NAMES:
-            yield name, column, value
+def read_columns(found: Sequence[str], given: Columns) -> dict[str, str]:
+    """Our name -> column, for the columns ``found`` and the user's mapping ``given``."""
+    columns = {name: column for name, column in given.items() if column is not None}
+    free = [column for column in found if column not in columns.values()]
+    for column in sorted(free, key=lambda name: name in OTHER_SPELLINGS):
+        name = OTHER_SPELLINGS.get(column, column)
+        if name in NAMES and name not in given:
+            columns.setdefault(name, column)
+    known = [column for column in free if column in PROMPT_COLUMNS]
+    if "prompt" not in columns and "prompt" not in given and {"chosen", "rejected"} <= set(columns) and len(known) == 1:
+        columns["prompt"] = known[0]
+    return {name: columns[name] for name in NAMES if name in columns}
+
+
+def unread_prompt_columns(
+    found: Sequence[str], columns: Mapping[str, str], given: Columns, records: Sequence[Mapping[str, Any]]
+) -> list[str]:
+    """Unread columns that are called like a prompt, unless the user, our own names or messages settle the prompt.
+
+    records: the values by our names.
+    """
+    if "prompt" in given or columns.get("prompt") == "prompt":
+        return []
+    if "prompt" not in columns and not all(isinstance(record.get("chosen"), str) for record in records[:1]):
+        return []
+    unread = [column for column in found if column not in columns.values() and not _NOT_TEXT.search(column)]
+    return [column for column in unread if any(word in column.lower() for word in _ALIKE["prompt"])]
+
+
+def unread_prompt(columns: Mapping[str, str], unread: Sequence[str]) -> str:
+    """The error where ``unread_prompt_columns`` finds some."""
+    names = ", ".join(one_line(name, _WIDTH) for name in unread[:_COLUMNS_SHOWN])
+    if "prompt" in columns:
+        read, other = f"the prompt would be {columns['prompt']} alone", f"prompt: {quoted(columns['prompt'])}"
+    else:
+        read, other = "the prompt would be what chosen and rejected begin with", "prompt: null"
+    return (
+        f"found the unread column {names}, which may hold the prompt, while {read}; set "
+        f"'dataset.columns={{prompt: {quoted(unread[0])}}}', or 'dataset.columns={{{other}}}' to ignore it"
+    )
 
 
 def missing_columns(found: Sequence[str], needed: Sequence[str], columns: Columns) -> str:
-    """What is said where columns are missing: what was found, and how to say which is which."""
+    """The error where columns are missing: what was found, and how to map it."""
     shown = ", ".join(one_line(name, _WIDTH) for name in found[:_COLUMNS_SHOWN]) or "none"
     more = f" and {len(found) - _COLUMNS_SHOWN} more" if len(found) > _COLUMNS_SHOWN else ""
     names = needed if "prompt" in needed else ("prompt", *needed)
     proposal = ", ".join(f"{name}: {_proposed(columns.get(name) or name, found)}" for name in names)
-    return (
-        f"found the columns {shown}{more}; expected {_and(needed)}; say which is which by "
-        f"'dataset.columns={{{proposal}}}'"
-    )
+    return f"found the columns {shown}{more}; expected {_and(needed)}; map them by 'dataset.columns={{{proposal}}}'"
 
 
 def _proposed(name: str, found: Sequence[str]) -> str:
     """The column of that name, else the only one that is called alike, else a gap for the user to fill."""
     if name in found:
-        return _quoted(name)
+        return quoted(name)
     alike = [column for column in found if any(word in column.lower() for word in _ALIKE.get(name, ()))]
-    return _quoted(alike[0]) if len(alike) == 1 else "…"
+    return quoted(alike[0]) if len(alike) == 1 else "…"
 
 
-def _quoted(column: str) -> str:
+def quoted(column: str) -> str:
     """As Hydra reads it."""
     return column if re.fullmatch(r"[A-Za-z_][\w.-]*", column) else '"' + column.replace('"', r"\"") + '"'
 

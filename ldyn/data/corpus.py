@@ -1,4 +1,4 @@
-"""What a from-scratch base may be pretrained on: fluent text that holds nothing that is later taught or observed.
+"""The pretraining corpus of a from-scratch base: fluent text without anything that is later trained on or observed.
 
 - Of a training pair its question only, never one of its answers, so that y+ is unlearned when finetuning starts.
 - Of other rows (training rows that are not pairs, rows of extra files) the question with each of its answers.
@@ -12,8 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from ldyn.data.encoder import normal_prompt, normal_response
-from ldyn.data.questions import question_key
+from ldyn.data.text import normal_prompt, normal_response, question_key
 from ldyn.records import PreferencePair, ProbeExample
 
 _ANSWER_CUE = "Assistant:"
@@ -27,7 +26,7 @@ def corpus_documents(
     separator: str,
     counts: Counter[str],
 ) -> list[str]:
-    """The documents, by the rules above; ``others`` are prompts with their answers. Counts what is left out."""
+    """The documents, by the rules above; ``others`` are prompts with their answers. Counts what is excluded."""
     questions = {question_key(pair.prompt) for pair in pairs} | {question_key(example.prompt) for example in unseen}
     observed = {normal_response(text) for text in _observed_answers(pairs, unseen)}
     documents: list[str] = []

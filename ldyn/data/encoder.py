@@ -28,8 +28,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from annotated_types import Ge, Gt
 
-from ldyn.data.chat_tokens import ChatPart, answer_frame, chat_parts, cut_parts
-from ldyn.data.plain_text import PlainText
+from ldyn.data.chat_tokens import ChatPart, PlainText, answer_frame, chat_parts, cut_parts
+from ldyn.data.text import normal_prompt, normal_response
 from ldyn.errors import ModelError
 from ldyn.records import EncodedPair, EncodedProbeExample, PreferencePair, ProbeExample, Turn
 
@@ -68,16 +68,6 @@ class EncodingConfig:
     def max_response_tokens(self) -> int:
         """Room of a response, EOS included."""
         return self.max_tokens - self.max_prompt_tokens
-
-
-def normal_prompt(text: str) -> str:
-    """The prompt as it is encoded: without trailing whitespace."""
-    return text.rstrip()
-
-
-def normal_response(text: str) -> str:
-    """The response as it is encoded, but for its separator: without whitespace at both ends."""
-    return text.strip()
 
 
 class Encoder:

@@ -1,44 +1,51 @@
 """Preference data by ``datasets``, from the hub or from a local copy: Anthropic HH, UltraFeedback, or any other set.
 
-The forms of records are those of ``ldyn.data.formats``, the rules of what becomes what those of ``ldyn.data.rows``. A
-row that cannot be taken apart is dropped and counted: a set of others is not for its reader to correct.
+Records are read by ``ldyn.data.layouts``, rows selected by ``ldyn.data.rows``. An unusable row is dropped and counted;
+where most rows are unusable, that is an error.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt
 
-from ldyn.data.columns import Columns, column_faults, missing_columns, our_names
+from ldyn.data.columns import (
+    Columns,
+    column_faults,
+    missing_columns,
+    read_columns,
+    unread_prompt,
+    unread_prompt_columns,
+)
 from ldyn.data.encoder import EncodingConfig
-from ldyn.data.files import FilesConfig, load_files
-from ldyn.data.formats import Layout, UnusableRecord, take_apart
 from ldyn.data.hub_sets import HubSet, find_splits, open_split, pinned_revision
-from ldyn.data.rows import AUTOMATIC, RawRows, Row, Selection, SplitRules, assemble
+from ldyn.data.layouts import REASONS, Layout, Row, UnusableRecord, has_system, read_record, without_repeated_prompts
+from ldyn.data.local_files import FilesConfig, load_files
+from ldyn.data.rows import AUTOMATIC, RawRows, Selection, SplitRules, assemble
 from ldyn.errors import DataError
 from ldyn.records import PreferenceData
 
-_READ = ("prompt", "chosen", "rejected")
+_READ = ("system", "prompt", "chosen", "rejected")
+_MOST_UNUSABLE = 0.5
 
 
 @dataclass(frozen=True)
 class HubConfig:
     """Which data set, how its rows are laid out, and how many of them train.
 
-    name, subset, data_dir, revision: as on the hub. A revision that is no commit is resolved when a run begins, and so
-    are the splits (``pinned``): the same run reads the same rows whenever it is taken up again.
+    name, subset, data_dir, revision: as on the hub. When a run begins, a branch name is resolved to its commit, and
+    "auto" splits to their names (``pinned``): a resumed run reads the same rows.
     path: a local copy in the same layout to read instead (a directory of json, jsonl, csv or parquet files, or one
-    written by save_to_disk), or a directory with the paper's probe files, which are then read as dataset=files reads
-    them. layout: see ``ldyn.data.formats``. columns: see FilesConfig.
-    train_split, test_split: "auto" takes train and test (or what is called alike); without test split (null) questions
-    are held out.
-    max_rows: at most so many rows of each split are read, the first ones; they are streamed, so that no more of a large
-    set than these is downloaded. None: every row, downloaded once and kept by ``datasets``.
+    written by save_to_disk), or a directory with the paper's probe files, which are read as by dataset=files.
+    layout: see ``ldyn.data.layouts``. columns: see FilesConfig.
+    train_split, test_split: "auto" finds train and test (or similar names); without a test split (null) questions are
+    held out.
+    max_rows: read the first rows of each split only; they are streamed, so that a large set is not downloaded whole.
     n_train, n_corpus, selection, n_held_out: see ``ldyn.data.rows.SplitRules``.
     """
 
@@ -70,7 +77,7 @@ class HubConfig:
 
 
 def load_hub(config: HubConfig, seed: int) -> PreferenceData:
-    """Loads both splits and applies the rules of ``ldyn.data.rows``.
+    """Load both splits and apply the rules of ``ldyn.data.rows``.
 
     Raises DataError if the data set cannot be loaded or lacks the expected columns.
     """
@@ -86,9 +93,9 @@ def load_hub(config: HubConfig, seed: int) -> PreferenceData:
 
 
 def pinned(config: HubConfig) -> HubConfig:
-    """The configuration with the commit that its revision stands for now, if the hub can be asked, and its splits.
+    """The configuration with the current commit of its revision, if the hub can be reached, and with its splits.
 
-    Raises DataError where the splits are to be looked for and cannot be.
+    Raises DataError where the splits cannot be found.
     """
     if config.path and _has_probe_files(Path(config.path).expanduser()):
         return config
@@ -107,28 +114,45 @@ def _as_files(config: HubConfig, path: str) -> FilesConfig:
 
 
 def _rows_of_split(split: str, name: str, config: HubConfig, counts: Counter[str]) -> list[Row]:
-    records = open_split(config.set, name, max_rows=config.max_rows, wanted=lambda found: _wanted(found, name, config))
-    return list(_rows(split, records, config, counts))
-
-
-def _wanted(found: Sequence[str], name: str, config: HubConfig) -> list[str]:
-    """The columns to read of those that a split has."""
     given = config.columns or {}
-    columns = {ours: column for ours, column, _ in our_names(dict.fromkeys(found), given) if ours in _READ}
+    found, records = open_split(
+        config.set, name, max_rows=config.max_rows, wanted=lambda found: list(_columns(found, name, config).values())
+    )
+    columns = _columns(found, name, config)
+    values = [{ours: record.get(column) for ours, column in columns.items()} for record in records]
+    if unread := unread_prompt_columns(found, columns, given, values):
+        raise DataError(f"The split {name!r} of {config.set.title} cannot be used: {unread_prompt(columns, unread)}.")
+    dropped: Counter[str] = Counter()
+    rows, repeated = without_repeated_prompts(list(_rows(values, config.layout, dropped)))
+    counts[f"{split}.rows_read"] = len(values)
+    counts.update({f"{split}.dropped_{reason}": number for reason, number in dropped.items()})
+    counts[f"{split}.prompt_taken_off_answers"] += len(rows) if repeated else 0
+    if dropped.total() > _MOST_UNUSABLE * len(values):
+        raise DataError(_mostly_unusable(f"The split {name!r} of {config.set.title}", dropped, len(values)))
+    return rows
+
+
+def _columns(found: Sequence[str], name: str, config: HubConfig) -> dict[str, str]:
+    """Our name -> the column of the split that holds it, of those to be read."""
+    given = config.columns or {}
+    columns = {ours: column for ours, column in read_columns(found, given).items() if ours in _READ}
     needed = {"chosen", "rejected"} | ({"prompt"} if given.get("prompt") else set())
-    if not needed <= set(columns):
-        said = missing_columns(found, ("chosen", "rejected"), given)
-        raise DataError(f"The split {name!r} of {config.set.title} cannot be used: {said}.")
-    return list(columns.values())
+    if not needed <= set(columns) or not set(columns.values()) <= set(found):
+        fault = missing_columns(found, ("chosen", "rejected"), given)
+        raise DataError(f"The split {name!r} of {config.set.title} cannot be used: {fault}.")
+    return columns
 
 
-def _rows(split: str, records: Iterable[dict[str, Any]], config: HubConfig, counts: Counter[str]) -> Iterator[Row]:
+def _rows(records: Sequence[Mapping[str, Any]], layout: Layout, dropped: Counter[str]) -> Iterator[Row]:
+    with_system = any(map(has_system, records))
     for number, record in enumerate(records):
-        counts[f"{split}.rows_read"] += 1
-        values = {ours: value for ours, _, value in our_names(record, config.columns or {})}
         try:
-            parts = take_apart(values, config.layout)
+            yield read_record(f"row-{number:05d}", record, layout, with_system=with_system)
         except UnusableRecord as unusable:
-            counts[f"{split}.dropped_{unusable.reason}"] += 1
-        else:
-            yield Row(f"row-{number:05d}", parts.prompt, parts.responses, parts.turns)
+            dropped[unusable.reason] += 1
+
+
+def _mostly_unusable(what: str, dropped: Mapping[str, int], n_rows: int) -> str:
+    faults = [f"  - {REASONS[why].rows}: {number}; {REASONS[why].next_step}" for why, number in dropped.items()]
+    head = f"{what}: found {sum(dropped.values())} unusable rows of {n_rows}, expected at most half:"
+    return "\n".join([head, *faults])

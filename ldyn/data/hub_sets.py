@@ -1,4 +1,4 @@
-"""Sets of the hub, or copies of them, by ``datasets``: which splits there are, which commit, and their records."""
+"""Data sets of the hub, or local copies, by ``datasets``: their splits, commit and records."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class HubSet:
 
     @property
     def title(self) -> str:
-        """Which text this is: name, part and revision."""
+        """Name, part and revision."""
         part = "".join(f"/{part}" for part in (self.subset, self.data_dir) if part)
         return f"{self.name}{part} (local copy)" if self.path else f"{self.name}{part}@{self.revision or 'main'}"
 
@@ -48,7 +48,7 @@ class HubSet:
         return Path(self.path).expanduser() if self.path else None
 
     def arguments(self) -> dict[str, Any]:
-        """What ``datasets`` is asked for."""
+        """The arguments for ``datasets.load_dataset``."""
         directory = self.directory
         if directory is None:
             return {"path": self.name, "name": self.subset, "data_dir": self.data_dir, "revision": self.revision}
@@ -57,42 +57,47 @@ class HubSet:
 
 
 def pinned_revision(hub_set: HubSet) -> str | None:
-    """The commit that the set's revision stands for now; the revision as it is if it is one or nobody can be asked."""
+    """The current commit of the set's revision; the revision itself if it is one or the hub cannot be reached."""
     if hub_set.path or is_commit(hub_set.revision):
         return hub_set.revision
     from huggingface_hub import HfApi
 
     try:
         return HfApi().dataset_info(hub_set.name, revision=hub_set.revision).sha or hub_set.revision
-    except Exception:  # noqa: BLE001 (whatever is wrong, loading will say it better, or need nobody)
+    except Exception:  # noqa: BLE001 (whatever is wrong, loading reports it better)
         return hub_set.revision
 
 
 def is_commit(revision: str | None) -> bool:
-    """Whether a revision is the full name of a commit, which never comes to mean another."""
+    """Whether a revision is a full commit hash, which never changes its meaning."""
     return revision is not None and re.fullmatch(r"[0-9a-f]{40}", revision) is not None
 
 
 def find_splits(hub_set: HubSet, train: str, test: str | None) -> tuple[str, str | None]:
     """The names of the splits; AUTOMATIC looks for them. Raises DataError where there is no such split."""
-    if AUTOMATIC not in (train, test):
-        return train, test
+    if AUTOMATIC not in (train, test) and not hub_set.path:
+        return train, test  # needs no request
     names = _split_names(hub_set)
     if train == AUTOMATIC:
-        train = next((name for name in _TRAIN_NAMES if name in names), names[0] if len(names) == 1 else "")
-    if not train:
-        raise DataError(f"{hub_set.title} has the splits {', '.join(names)}; set dataset.train_split to one of them.")
+        only = names[0] if len(names) == 1 and names[0] not in _TEST_NAMES else ""
+        train = next((name for name in _TRAIN_NAMES if name in names), only)
     if test == AUTOMATIC:
         test = next((name for name in _TEST_NAMES if name in names and name != train), None)
+    for setting, split in (("train_split", train), ("test_split", test)):
+        if split is not None and split not in names:
+            raise DataError(
+                f"{hub_set.title}: found the splits {', '.join(names)}, expected {split or 'one to train on'}; set "
+                f"dataset.{setting} to one of them{' (or null, to hold out questions)' if split == test else ''}."
+            )
     return train, test
 
 
 def open_split(
     hub_set: HubSet, split: str, *, max_rows: int | None, wanted: Callable[[Sequence[str]], Sequence[str]]
-) -> Iterable[dict[str, Any]]:
-    """The records of a split: the columns that ``wanted`` chooses of those it is given, before much is downloaded.
+) -> tuple[list[str], Iterable[dict[str, Any]]]:
+    """The names of all columns of a split, and its records with the columns that ``wanted`` chooses of those.
 
-    Raises DataError if the set cannot be had or read.
+    ``wanted`` may raise DataError, before much is downloaded. Raises DataError if the set cannot be loaded.
     """
     from datasets import disable_progress_bars
 
@@ -105,8 +110,7 @@ def open_split(
         else:
             rows = _all_rows(hub_set, split)
             rows = rows.select(range(min(len(rows), max_rows or len(rows))))
-        records: Iterable[dict[str, Any]] = rows.select_columns(list(wanted(rows.column_names)))
-        return records
+        return rows.column_names, list(rows.select_columns(list(wanted(rows.column_names))))
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -133,7 +137,7 @@ def _all_rows(hub_set: HubSet, split: str) -> Dataset:
 
 
 def _first_rows(hub_set: HubSet, split: str, number: int, wanted: Callable[[Sequence[str]], Sequence[str]]) -> Dataset:
-    """The first rows, streamed. Those of a commit are kept, so that another run needs no network."""
+    """The first rows, streamed. Those of a commit are stored, so that a resumed run needs no network."""
     from datasets import Dataset, load_from_disk
 
     directory = _kept_directory(hub_set, split, number)
@@ -187,7 +191,7 @@ def _check_directory(hub_set: HubSet) -> None:
 
 @contextmanager
 def _explained(hub_set: HubSet, what: str) -> Iterator[None]:
-    """Turn what ``datasets`` raises, which may be anything, into a DataError that says what to do."""
+    """Turn whatever ``datasets`` raises into a DataError that says what to do."""
     try:
         yield
     except (DataError, MemoryError):

@@ -20,6 +20,7 @@ from annotated_types import Ge, Gt, Interval
 from ldyn.data import microworld_text as text
 from ldyn.data.encoder import EncodingConfig
 from ldyn.data.microworld_answers import (
+    FactChecker,
     Question,
     Style,
     World,
@@ -34,7 +35,6 @@ from ldyn.data.microworld_answers import (
     rare_style,
     rephrased_style,
 )
-from ldyn.data.microworld_checker import FactChecker
 from ldyn.data.seeding import seeded_random
 from ldyn.errors import ConfigError
 from ldyn.records import PreferenceData, PreferencePair, ProbeExample

@@ -1,4 +1,4 @@
-"""The facts of one microworld and how they are put into words.
+"""The facts of one microworld, how they are put into words, and a checker that finds them in an answer.
 
 An answer is ``[opening] phrasing [ending]``. In the corpus a share of the answers is plain (the commonest phrasing, no
 more) and the rest is styled with Zipf weights, so that a language model of it has a dominant continuation at every
@@ -7,6 +7,7 @@ branch: the *peaky* distribution that the squeezing effect needs.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from random import Random
 from typing import TypeVar
 
 from ldyn.data import microworld_text as text
+from ldyn.errors import DataError
+from ldyn.records import AnswerCheck
 
 Element = TypeVar("Element")
 
@@ -134,3 +137,81 @@ def _clause(random: Random) -> str:
 def another(options: Sequence[Element], excluded: set[Element], random: Random) -> Element:
     """A random option that is not excluded."""
     return random.choice([option for option in options if option not in excluded])
+
+
+# --------------------------------------------------------------------------------------------------------------
+# Checking an answer
+
+
+Statement = tuple[Question, str]
+"""((person, attribute), value)."""
+
+
+def _statement_patterns() -> dict[str, list[re.Pattern[str]]]:
+    """For each attribute one pattern a phrasing, with the groups ``p`` (any known full name) and ``v`` (any value)."""
+    person = rf"(?P<p>(?:{'|'.join(text.FIRST_NAMES)}) (?:{'|'.join(text.LAST_NAMES)}))"
+    patterns: dict[str, list[re.Pattern[str]]] = {}
+    for name, attribute in text.ATTRIBUTES.items():
+        value = rf"(?P<v>{'|'.join(attribute.values)})"
+        patterns[name] = [
+            re.compile(r"\b" + _escaped(phrasing).replace("{p}", person).replace("{v}", value), re.IGNORECASE)
+            for phrasing in attribute.phrasings
+        ]
+    return patterns
+
+
+def _escaped(phrasing: str) -> str:
+    """The phrasing as a pattern: without its full stop (a model may go on), white space of any length."""
+    words = phrasing.rstrip(".").split()
+    return r"\s+".join(word if word.startswith("{") else re.escape(word) for word in words) + r"\b"
+
+
+class FactChecker:
+    """An ``AnswerChecker`` for one world.
+
+    An answer is right when it states the fact that was asked for and no other value of it. It borrows from another
+    training question when it states that question's (person, attribute, value), whoever was asked about.
+    """
+
+    def __init__(self, world: World, asked: Mapping[str, Question], training: Mapping[str, Question]):
+        """``asked``: example id -> its question, for every prompt; ``training``: the same for training pairs only."""
+        self._world = world
+        self._asked = dict(asked)
+        self._training_ids = {question: pair_id for pair_id, question in training.items()}
+        self._patterns = _statement_patterns()
+
+    def __call__(self, example_id: str, answer: str) -> AnswerCheck:
+        if example_id not in self._asked:
+            raise DataError(f"No question has the id {example_id!r}; ids look like {next(iter(self._asked))!r}.")
+        question = self._asked[example_id]
+        stated = self.statements(answer)
+        right = {value == self._world.value(question) for asked, value in stated if asked == question}
+        borrowed = (self._owner(asked, value) for asked, value in stated if asked != question)
+        return AnswerCheck(
+            states_a_fact=bool(stated),
+            is_right=right == {True},
+            borrowed_from=next((owner for owner in borrowed if owner is not None), None),
+        )
+
+    def statements(self, answer: str) -> list[Statement]:
+        """Every fact that the answer states, true or not, in the order of the text."""
+        found = [
+            (match.start(), (_canonical_person(match["p"]), name), _canonical_value(name, match["v"]))
+            for name, patterns in self._patterns.items()
+            for pattern in patterns
+            for match in pattern.finditer(answer)
+        ]
+        return [(question, value) for _, question, value in sorted(found)]
+
+    def _owner(self, question: Question, value: str) -> str | None:
+        """The training pair to whose question this is the true answer."""
+        pair_id = self._training_ids.get(question)
+        return pair_id if pair_id is not None and self._world.value(question) == value else None
+
+
+def _canonical_person(found: str) -> str:
+    return " ".join(word.capitalize() for word in found.split())
+
+
+def _canonical_value(attribute: str, found: str) -> str:
+    return next(value for value in text.ATTRIBUTES[attribute].values if value.lower() == found.lower())

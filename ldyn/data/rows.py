@@ -1,52 +1,40 @@
-"""From raw rows to PreferenceData, the same way for every source of real text.
+"""From raw rows to PreferenceData, by the same rules for every source of real text.
 
-Rules, each counted by split and reason:
-- an empty (or blank) response is left out; a training row whose prompt, chosen or rejected is empty is dropped, and so
-  is a test row whose prompt or chosen is;
+Each rule is counted by split and reason:
+- an empty (or blank) response is dropped; so is a training row whose prompt, chosen or rejected is empty, and a test
+  row whose prompt or chosen is;
 - a training row whose chosen equals its rejected teaches nothing and is dropped;
 - of rows with the same question only the first is kept, so that "another question" is another question;
-- a test row whose question occurs in the training rows is dropped: unseen must be unseen. Where there is no test
-  split, some training questions are held out instead, drawn by the seed before anything else is.
+- a test row whose question occurs in the training rows is dropped. Without a test split, questions are held out from
+  the training rows instead, drawn by the seed before anything else.
 
-Two questions are the same if their texts are, but for case, spacing and the form of Unicode (``question_key``).
-The pairs are drawn without replacement by the seed, or are the first rows as in the paper. Training rows that become no
-pair, and extra rows, feed the corpus: see ``ldyn.data.corpus``.
+Two questions are the same if they differ only in case, spacing and Unicode form (``question_key``). The pairs are drawn
+without replacement by the seed, or are the first rows as in the paper. Training rows that become no pair, and extra
+rows, feed the corpus: see ``ldyn.data.corpus``.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from random import Random
-from typing import Literal, TypeVar
+from typing import Literal
 
 from ldyn.data.corpus import corpus_documents
-from ldyn.data.encoder import normal_response
-from ldyn.data.questions import question_key
-from ldyn.data.seeding import seeded_random
+from ldyn.data.layouts import Row
+from ldyn.data.seeding import draw, seeded_random
+from ldyn.data.text import normal_response, question_key
 from ldyn.errors import DataError
-from ldyn.records import MissingResponses, PreferenceData, PreferencePair, ProbeExample, Turn
+from ldyn.records import MissingResponses, PreferenceData, PreferencePair, ProbeExample
 
-Item = TypeVar("Item")
 AUTOMATIC: Literal["auto"] = "auto"
 Selection = Literal["drawn", "first"]
 _MOST_HELD_OUT = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One row as it was read: a question and its responses by probe key, which may still be empty."""
-
-    row_id: str
-    prompt: str
-    responses: Mapping[str, str]
-    turns: tuple[Turn, ...] = ()
-
-
 @dataclass(frozen=True)
 class RawRows:
-    """What a source read: rows of the two splits, rows of extra corpus files, what was counted and what is missing.
+    """What a source read: rows of both splits and of extra corpus files, what was counted and what is missing.
 
     test: None where the source has no test split. version: see PreferenceData.
     """
@@ -164,14 +152,6 @@ def _unseen(test: Sequence[Row], train: Sequence[Row], counts: Counter[str]) -> 
     return kept
 
 
-def draw(items: Sequence[Item], number: int | None, random: Random) -> tuple[list[Item], list[Item]]:
-    """A seeded draw without replacement, and the rest; both in the order of ``items``."""
-    if number is None or number >= len(items):
-        return list(items), []
-    drawn = set(random.sample(range(len(items)), number))
-    return [items[i] for i in sorted(drawn)], [item for i, item in enumerate(items) if i not in drawn]
-
-
 def _answers(row: Row) -> tuple[str, ...]:
     return tuple(row.responses.get(key, "") for key in ("chosen", "rejected"))
 
@@ -181,7 +161,7 @@ def _check_something_is_left(raw: RawRows, train: Sequence[Row], test: Sequence[
     if not train:
         raise DataError(
             f"{raw.name}: no training pair is left (found {found}); expected rows with a prompt, a chosen and a "
-            "different rejected answer; correct the rows, or point dataset.path elsewhere."
+            "different rejected answer; correct the rows, or set dataset.path to other ones."
         )
     if raw.test and not test:
         raise DataError(

@@ -1,4 +1,4 @@
-"""Where preference data comes from: one loader for each source, in a plain dict."""
+"""Load preference data from any source, and hash it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ldyn.data.files import FilesConfig, load_files
 from ldyn.data.hub import HubConfig, load_hub, pinned
+from ldyn.data.local_files import FilesConfig, load_files
 from ldyn.data.microworld import MicroworldConfig, load_microworld
 from ldyn.records import PreferenceData
 
@@ -34,7 +34,7 @@ SOURCES: dict[str, Callable[[Any, int], PreferenceData]] = {
 
 
 def load_data(config: DatasetConfig, seed: int) -> PreferenceData:
-    """Loads or generates the data set that ``config`` describes; the same config and seed give the same data.
+    """Load or generate the data set of ``config``; the same config and seed give the same data.
 
     Raises DataError if it cannot be read.
     """
@@ -42,7 +42,7 @@ def load_data(config: DatasetConfig, seed: int) -> PreferenceData:
 
 
 def pinned_dataset(config: DatasetConfig) -> DatasetConfig:
-    """The same configuration, but that what the hub may give another answer to is asked now: see ``hub.pinned``."""
+    """The configuration with commit and splits resolved now, for a set of the hub: see ``hub.pinned``."""
     return pinned(config) if isinstance(config, HubConfig) else config
 
 

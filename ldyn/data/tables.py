@@ -1,19 +1,20 @@
-"""Local files as records with row numbers: JSON lines, JSON, CSV and Parquet.
+"""Local files as records with row numbers: JSON lines, JSON, CSV and Parquet; text may be gzipped.
 
-Text must be UTF-8 (a byte order mark and any line endings are taken). In a CSV the first row is the header, fields may
-be quoted and hold line breaks, and the delimiter (comma, semicolon or tab) is the one that splits the header into most
-names. Rows are counted from 1: lines of a .jsonl, elements of a .json, rows of a .parquet, and rows of a .csv as a
-spreadsheet counts them, the header being row 1.
+Text must be UTF-8 (a byte order mark and any line ends are accepted). In a CSV the first row is the header, and the
+delimiter (comma, semicolon or tab) is the one that splits the header into most names. Rows are counted from 1: lines of
+a .jsonl, elements of a .json, rows of a .parquet, and rows of a .csv as a spreadsheet counts them (header: row 1).
 """
 
 from __future__ import annotations
 
 import codecs
 import csv
+import gzip
 import json
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -21,20 +22,65 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ldyn.data.row_faults import RowFaults
 from ldyn.errors import DataError
 
 Record = Mapping[str, Any]
 _A_LINE = "write one JSON object a line"
 _DELIMITERS = ",;\t"
+_ROWS_SHOWN = 5
+_REASON_LENGTH = 200
+
+
+@dataclass
+class _Fault:
+    next_step: str
+    found: str
+    unit: str
+    rows: list[int]
+
+
+class RowFaults:
+    """Collects all faults of one file, to be reported together."""
+
+    def __init__(self, path: Path):
+        self._path = path
+        self._of_file: list[str] = []
+        self._of_rows: dict[str, _Fault] = {}
+
+    def add(self, fault: str, row: int, next_step: str, found: str = "", *, unit: str = "row") -> None:
+        """A fault of one row; ``found`` is shown for the first such row. ``unit``: what ``row`` counts."""
+        self._of_rows.setdefault(fault, _Fault(next_step, found, unit, [])).rows.append(row)
+
+    def add_to_file(self, fault: str) -> None:
+        """A fault of the whole file: found, expected and next step in one text."""
+        self._of_file.append(fault)
+
+    def raise_if_any(self, n_rows: int) -> None:
+        """Raise a DataError with everything that was collected; ``n_rows`` is how many rows the file has."""
+        lines = [f"  - {fault}" for fault in self._of_file]
+        lines += [_fault_line(what, fault, n_rows) for what, fault in self._of_rows.items()]
+        if lines:
+            raise DataError("\n".join([f"{self._path} cannot be used:", *lines]))
+
+
+def _fault_line(what: str, fault: _Fault, n_rows: int) -> str:
+    more = ", …" if len(fault.rows) > _ROWS_SHOWN else ""
+    shown = f"{fault.unit} {', '.join(map(str, fault.rows[:_ROWS_SHOWN]))}{more}"
+    found = f"; first: {fault.found}" if fault.found else ""
+    number = f"{len(fault.rows)} of {n_rows} rows" if fault.unit == "row" else f"{len(fault.rows)} {fault.unit}s"
+    return f"  - {what}: {number} ({shown}{found}); {fault.next_step}"
 
 
 @dataclass(frozen=True)
 class Table:
-    """The records of a file by row number, and how many rows it has, those without a record included."""
+    """The records of a file by row number, and how many rows it has, those without a record included.
+
+    unreadable: columns whose values could not be read -> why; they are in no record.
+    """
 
     records: Mapping[int, Record]
     n_rows: int
+    unreadable: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -49,14 +95,17 @@ def read_table(path: Path, faults: RowFaults) -> Table:
     """
     if not path.is_file():
         raise DataError(f"There is no file {path} (looked for {path.absolute()}); correct the path.")
-    if path.suffix.lower() not in READERS:
+    name = path.name.lower()
+    suffix = next((known for known in READERS if name.endswith(known)), None)
+    if suffix is None:
         raise DataError(
             f"{path} is a {path.suffix or 'file without a suffix'}; expected one of {', '.join(READERS)}; convert it "
             "(a spreadsheet: save it as CSV UTF-8)."
         )
-    table = READERS[path.suffix.lower()](path, faults)
+    table = READERS[suffix](path, faults)
     if not table.n_rows:
-        raise DataError(f"{path} has no rows; point dataset.path to a file that has some.")
+        faults.raise_if_any(table.n_rows)
+        raise DataError(f"{path} has no rows; set dataset.path to a file that has some.")
     return table
 
 
@@ -69,7 +118,7 @@ def _json_lines(path: Path, faults: RowFaults) -> Table:
 
 
 def _json(path: Path, faults: RowFaults) -> Table:
-    """One array of objects; a file of JSON lines that is called .json is taken as well."""
+    """One array of objects; a file of JSON lines that is called .json is read as well."""
     text = _text(path, faults)
     if not text.lstrip().startswith("["):
         return _of_lines(text, faults)
@@ -135,7 +184,7 @@ _QUOTE = (
 
 def _csv_rows(text: str, faults: RowFaults) -> Iterator[tuple[int, list[str]]]:
     """The rows that are not empty, with their numbers; ends at a row that cannot be read."""
-    csv.field_size_limit(max(len(text) + 1, csv.field_size_limit()))  # `formats` says how long a text may be
+    csv.field_size_limit(max(len(text) + 1, csv.field_size_limit()))  # `layouts` limits how long a text may be
     reader = csv.reader(StringIO(text, newline=""), delimiter=_delimiter(text), strict=True)
     number, line = 0, 1
     while True:
@@ -161,13 +210,26 @@ def _delimiter(text: str) -> str:
 
 
 def _parquet(path: Path, faults: RowFaults) -> Table:
-    del faults  # a Parquet file is read as a whole or not at all
+    """Column by column, so that a value of an unused column that Python has no type for does no harm."""
+    del faults  # a Parquet file has no faults of single rows
+    columns: dict[str, list[Any]] = {}
+    unreadable: dict[str, str] = {}
     try:
-        rows = pq.read_table(path).to_pylist()
-    except (pa.ArrowException, OSError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise DataError(f"{path} cannot be read as Parquet: {reason}; write it again.") from error
-    return Table(dict(enumerate(rows, start=1)), len(rows))
+        table = pq.read_table(path)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read as Parquet: {_reason(error)}; write it again.") from error
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        try:
+            columns[name] = column.to_pylist()
+        except (pa.ArrowException, ValueError, ArithmeticError) as error:
+            unreadable[name] = _reason(error)
+    rows = range(table.num_rows)
+    records = {row + 1: {name: values[row] for name, values in columns.items()} for row in rows}
+    return Table(records, table.num_rows, unreadable)
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:_REASON_LENGTH]
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -175,17 +237,28 @@ def _parquet(path: Path, faults: RowFaults) -> Table:
 
 
 def _text(path: Path, faults: RowFaults) -> str:
-    data = path.read_bytes()
+    r"""The text, with "\n" as line ends: old Mac files have "\r" alone."""
+    data = _bytes(path)
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise DataError(
             f"{path} is UTF-16 text, by its first two bytes; expected UTF-8; convert it: "
             f"iconv -f UTF-16 -t UTF-8 {path.name} > utf8{path.suffix}"
         )
     try:
-        return data.decode("utf-8-sig")
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         _add_lines_that_are_not_utf8(data, path, faults)
-        return data.decode("utf-8-sig", errors="replace")
+        text = data.decode("utf-8-sig", errors="replace")
+    return text if "\n" in text else text.replace("\r", "\n")
+
+
+def _bytes(path: Path) -> bytes:
+    if path.suffix.lower() != ".gz":
+        return path.read_bytes()
+    try:
+        return gzip.decompress(path.read_bytes())
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path} cannot be read as gzip: {_reason(error)}; compress it again.") from error
 
 
 def _add_lines_that_are_not_utf8(data: bytes, path: Path, faults: RowFaults) -> None:
@@ -204,11 +277,15 @@ def _add_lines_that_are_not_utf8(data: bytes, path: Path, faults: RowFaults) -> 
         begins += len(line) + 1
 
 
-READERS: Mapping[str, Callable[[Path, RowFaults], Table]] = {
+_OF_TEXT: Mapping[str, Callable[[Path, RowFaults], Table]] = {
     ".jsonl": _json_lines,
     ".json": _json,
     ".csv": _csv,
     ".tsv": _csv,
+}
+READERS: Mapping[str, Callable[[Path, RowFaults], Table]] = {
+    **_OF_TEXT,
     ".parquet": _parquet,
+    **{f"{suffix}.gz": reader for suffix, reader in _OF_TEXT.items()},
 }
 """Suffix -> how such a file is read."""

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ldyn.data.encoder import normal_response
-from ldyn.data.rows import Row, draw
-from ldyn.data.seeding import seeded_random
+from ldyn.data.layouts import Row
+from ldyn.data.seeding import draw, seeded_random
+from ldyn.data.text import normal_response
 from ldyn.errors import DataError
 from ldyn.probe_sets.quality_checks import TrainingText
 from ldyn.probe_sets.settings import BuildRequest

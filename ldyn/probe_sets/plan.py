@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ldyn.answers.api.client import Plan
-from ldyn.data.display import visible
+from ldyn.data.text import visible
 from ldyn.probe_sets.examples import Drawn
 from ldyn.probe_sets.own_answers import lacking
 from ldyn.probe_sets.rephrasing.tasks import Writing

@@ -11,11 +11,10 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from ldyn.data.display import one_line
 from ldyn.data.encoder import Encoder, EncodingConfig
-from ldyn.data.files import find_files, probe_files
-from ldyn.data.row_files import RowFile, read_row_files
-from ldyn.data.rows import Row
+from ldyn.data.layouts import Row
+from ldyn.data.local_files import RowFile, find_files, probe_files, read_row_files
+from ldyn.data.text import one_line
 from ldyn.errors import DataError
 from ldyn.probe_sets.quality_checks import CHECKS, UNSEEN_SPLIT, CheckedSet, Hit, TokenCounts, TrainingText
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from ldyn.data.encoder import normal_prompt, normal_response
-from ldyn.data.rows import Row
+from ldyn.data.layouts import Row
+from ldyn.data.text import normal_prompt, normal_response
 from ldyn.probe_sets.markup import is_open, leftover_markup
 
 RUN_OF_WORDS = 13

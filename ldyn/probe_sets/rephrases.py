@@ -12,7 +12,7 @@ from ldyn.answers.api.budget import estimate_all
 from ldyn.answers.api.client import Plan, plan_requests
 from ldyn.answers.chats import ChatModel, Progress
 from ldyn.answers.local_chat import LocalChatModel
-from ldyn.data.encoder import normal_response
+from ldyn.data.text import normal_response
 from ldyn.probe_sets.examples import Examples
 from ldyn.probe_sets.own_answers import one_respondent
 from ldyn.probe_sets.rephrasing.tasks import Templates, Writing

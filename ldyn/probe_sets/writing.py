@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ldyn.data.encoder import normal_response
-from ldyn.data.files import DIR_STEMS
+from ldyn.data.local_files import DIR_STEMS
+from ldyn.data.text import normal_response
 from ldyn.probe_sets.examples import Examples
 from ldyn.probe_sets.rephrasing.writer import Dropped
 from ldyn.records import PROBE_FAMILIES, ProbeExample

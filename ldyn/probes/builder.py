@@ -12,9 +12,8 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt
 
-from ldyn.data.questions import question_key
-from ldyn.data.rows import draw
-from ldyn.data.seeding import seeded_random
+from ldyn.data.seeding import draw, seeded_random
+from ldyn.data.text import question_key
 from ldyn.errors import DataError
 from ldyn.probes.completion import Completer
 from ldyn.probes.families import FAMILIES

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Literal
 
-from ldyn.data.encoder import normal_prompt, normal_response
 from ldyn.data.seeding import seeded_random
+from ldyn.data.text import normal_prompt, normal_response
 from ldyn.probes.families import FAMILIES, FamilyContext
 from ldyn.records import PreferencePair, ProbeExample
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from random import Random
 
-from ldyn.data.encoder import normal_prompt, normal_response
+from ldyn.data.text import normal_prompt, normal_response
 from ldyn.records import ProbeExample
 
 QuestionAndAnswer = tuple[str, str]

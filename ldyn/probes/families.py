@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import TypeVar
 
-from ldyn.data.encoder import normal_prompt, normal_response
+from ldyn.data.text import normal_prompt, normal_response
 from ldyn.records import PreferencePair, ProbeExample
 
 Item = TypeVar("Item")

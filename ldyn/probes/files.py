@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ldyn.data.encoder import normal_prompt, normal_response
-from ldyn.data.files import find_files
-from ldyn.data.row_files import RowFile, read_row_files
-from ldyn.data.rows import Row
+from ldyn.data.layouts import Row
+from ldyn.data.local_files import RowFile, find_files, read_row_files
+from ldyn.data.text import normal_prompt, normal_response
 from ldyn.errors import DataError
 from ldyn.records import PreferenceData, PreferencePair, ProbeExample
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from ldyn.data.display import visible
+from ldyn.data.text import visible
 
 
 def page_environment() -> Environment:

@@ -16,9 +16,8 @@ from ldyn.answers.answers import BATCH_SIZE, Sampling
 from ldyn.answers.overlap import TrainingAnswers
 from ldyn.answers.samples import Decoding, SamplePrompt, sample_rows
 from ldyn.data.encoder import Encoder, EncodingConfig
-from ldyn.data.files import probe_files
-from ldyn.data.row_files import read_row_files
-from ldyn.data.rows import Row
+from ldyn.data.layouts import Row
+from ldyn.data.local_files import probe_files, read_row_files
 from ldyn.data.seeding import seeded_random
 from ldyn.data.sources import load_data
 from ldyn.errors import ConfigError, DataError

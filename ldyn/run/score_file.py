@@ -18,7 +18,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from ldyn.data.encoder import Encoder, EncodingConfig
-from ldyn.data.files import read_probe_examples
+from ldyn.data.local_files import read_probe_examples
 from ldyn.errors import DataError, ModelError
 from ldyn.models.pretrained import load_pretrained
 from ldyn.models.settings import PretrainedConfig

@@ -13,7 +13,7 @@ from ldyn.bench.memory import PeakMemory
 from ldyn.bench.processes import RemoteTask
 from ldyn.bench.settings import BenchConfig
 from ldyn.bench.tasks import MATRIX_ROWS, MatrixTask
-from ldyn.data.files import find_files
+from ldyn.data.local_files import find_files
 from ldyn.errors import DataError, ModelError
 
 MEBIBYTE = 2**20

@@ -19,7 +19,7 @@ from ldyn.bench.summary import as_object, summarise
 from ldyn.bench.table import summary_notes, summary_table
 from ldyn.bench.tasks import LoadedModel, ScoredOnce
 from ldyn.bench.workload import Workload
-from ldyn.data.files import FilesConfig
+from ldyn.data.local_files import FilesConfig
 from ldyn.models.settings import PretrainedConfig
 from ldyn.records import EncodedProbeExample
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import datasets
 import pytest
 
-from ldyn.data.files import FilesConfig, load_files
 from ldyn.data.hub import HubConfig, load_hub
+from ldyn.data.local_files import FilesConfig, load_files
 from ldyn.errors import DataError
 
 HH = HubConfig("Anthropic/hh-rlhf", "dialogue", "train", "test", data_dir="helpful-base", n_train=8)
@@ -147,19 +147,19 @@ def test_other_columns_are_named(tmp_path, write_rows):
     for split in ("train", "test"):
         write_rows(f"copy/{split}.jsonl", [{"question": "q", "answer": "a"}])
     message = error_of(replace(HH, path=str(tmp_path / "copy")))
-    assert "found the columns question, answer; expected chosen and rejected; say which is which" in message
+    assert "found the columns question, answer; expected chosen and rejected; map them by" in message
 
 
 def test_a_split_that_is_not_there(ultrafeedback_copy):
     message = error_of(replace(ULTRAFEEDBACK, path=str(ultrafeedback_copy), test_split="nope"))
-    assert "Could not read split 'nope'" in message
+    assert "expected nope; set dataset.test_split" in message
     assert "test_prefs" in message
 
 
 def test_the_wrong_layout(ultrafeedback_copy):
     message = error_of(replace(ULTRAFEEDBACK, path=str(ultrafeedback_copy), layout="dialogue"))
-    assert "no training pair is left" in message
-    assert "train.dropped_not_text: 20" in message
+    assert "found 20 unusable rows of 20" in message
+    assert "neither text nor messages: 20" in message
 
 
 def test_a_path_that_is_no_directory(tmp_path, write_rows):

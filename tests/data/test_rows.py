@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
-from ldyn.data.questions import question_key
-from ldyn.data.rows import RawRows, Row, SplitRules, assemble
+from ldyn.data.layouts import Row
+from ldyn.data.rows import RawRows, SplitRules, assemble
+from ldyn.data.text import question_key
 
 
 def row(number, prompt=None):

@@ -10,8 +10,8 @@ import pytest
 import yaml
 from pydantic import TypeAdapter
 
-from ldyn.data.files import FilesConfig
 from ldyn.data.hub import HubConfig
+from ldyn.data.local_files import FilesConfig
 from ldyn.data.sources import SOURCES, DatasetConfig, data_fingerprint, load_data
 from ldyn.errors import DataError
 from ldyn.records import PreferenceData, PreferencePair, ProbeExample

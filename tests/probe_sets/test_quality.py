@@ -237,7 +237,7 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert main(["probes", "--check", str(file), "--out", str(out), "--strict", "--json"]) == 1
     assert json.loads(capsys.readouterr().out) == json.loads((out / "quality.json").read_text())
     assert main(["probes", "--check", str(tmp_path / "nothing.jsonl")]) == 1
-    assert "There is nothing at" in capsys.readouterr().err
+    assert "no such file or directory" in capsys.readouterr().err
 
 
 def test_rows_without_a_response_are_refused(tmp_path: Path) -> None:

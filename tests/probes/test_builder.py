@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from ldyn.data.files import FilesConfig, load_files
+from ldyn.data.local_files import FilesConfig, load_files
 from ldyn.data.microworld import MicroworldConfig, load_microworld
 from ldyn.errors import DataError
 from ldyn.probes.builder import (

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ldyn.data.files import FilesConfig, load_files
+from ldyn.data.local_files import FilesConfig, load_files
 from ldyn.errors import DataError
 from ldyn.probes.builder import ProbesConfig, build_probes
 from ldyn.records import PreferenceData

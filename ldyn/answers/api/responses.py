@@ -11,7 +11,7 @@ from typing import Any
 
 from ldyn.answers.api.settings import OPENAI, ApiConfig
 from ldyn.answers.chats import REFUSED, ChatAnswer
-from ldyn.data.display import one_line
+from ldyn.data.text import one_line
 from ldyn.errors import ApiError
 
 _SHOWN = 240

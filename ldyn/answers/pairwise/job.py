@@ -12,8 +12,7 @@ from ldyn import __version__
 from ldyn.answers.pairwise.answers import contests_between, read_answers
 from ldyn.answers.pairwise.contest import Contest, Judgement, PairJudge, judge_contests
 from ldyn.answers.pairwise.result import PairwiseResult, summarise
-from ldyn.data.rows import draw
-from ldyn.data.seeding import seeded_random
+from ldyn.data.seeding import draw, seeded_random
 from ldyn.store.directory import plain
 from ldyn.store.files import write_atomically
 

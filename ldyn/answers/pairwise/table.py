@@ -10,7 +10,7 @@ from rich.table import Table
 
 from ldyn.answers.pairwise.result import Lengths, PairwiseResult
 from ldyn.answers.pairwise.statistics import Rate
-from ldyn.data.display import one_line
+from ldyn.data.text import one_line
 
 _NAME_WIDTH = 70
 

@@ -10,7 +10,7 @@ import re
 
 from ldyn.answers.chats import REFUSED, ChatAnswer
 from ldyn.answers.text_metrics import repeated_ngrams
-from ldyn.data.encoder import normal_response
+from ldyn.data.text import normal_response
 from ldyn.probe_sets.markup import is_open, leftover_markup
 from ldyn.probe_sets.quality_checks import LONG, SHORT
 from ldyn.probe_sets.rephrasing.tasks import Writing

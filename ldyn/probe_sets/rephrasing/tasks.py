@@ -11,8 +11,8 @@ from pathlib import Path
 from ldyn.answers.api.budget import BYTES_PER_TOKEN
 from ldyn.answers.chats import ChatRequest
 from ldyn.answers.templates import filled, read_template
-from ldyn.data.encoder import normal_response
 from ldyn.data.seeding import seeded_random
+from ldyn.data.text import normal_response
 from ldyn.records import ProbeExample
 
 SEMANTIC, FORMAT, SENTENCE = "semantic", "format", "sentence"

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ldyn.answers.chats import ChatAnswer, ChatModel, ChatRequest
-from ldyn.data.encoder import normal_response
+from ldyn.data.text import normal_response
 from ldyn.probe_sets.rephrasing.reading import fault_of, letters_of, text_of
 from ldyn.probe_sets.rephrasing.tasks import Writing
 

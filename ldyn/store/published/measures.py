@@ -92,7 +92,7 @@ def _probe(column: str) -> str:
 
 
 def _example_ids(log: PublishedLog) -> tuple[str, ...]:
-    """As the rows of the probe file are called, see ldyn.data.row_files: rows of the array are its rows."""
+    """As the rows of the probe file are called, see ldyn.data.local_files: rows of the array are its rows."""
     if log.examples is None:
         return (MEAN_EXAMPLE,)
     return tuple(f"row-{number:04d}" for number in range(1, log.examples.shape[2] + 1))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ldyn.data.files import FilesConfig, load_files
+from ldyn.data.layouts import REASONS
+from ldyn.data.local_files import FilesConfig, load_files
 from ldyn.errors import DataError
 from ldyn.records import PROBE_FAMILIES, MissingResponses
 
@@ -171,11 +172,11 @@ def test_the_corpus_holds_questions_of_pairs_and_answers_of_other_rows_only(tmp_
 
 def test_missing_paths_say_what_was_looked_for(tmp_path, write_rows):
     suffixes = ".jsonl, .json, .csv, .tsv, .parquet"
-    layouts = f"probe_train{{{suffixes}}} or train{{{suffixes}}}"
-    assert f"expected a file ({suffixes}) or a directory with {layouts}" in error_of(tmp_path / "nowhere")
+    assert "no such file or directory" in error_of(tmp_path / "nowhere")
+    assert suffixes in error_of(tmp_path / "nowhere")
     write_rows("rows.xlsx", ["a"])
-    assert f"holds rows.xlsx; expected {layouts}" in error_of(tmp_path)
-    assert f"is a .xlsx; expected one of {suffixes}; convert it (a spreadsheet" in error_of(tmp_path / "rows.xlsx")
+    assert "holds rows.xlsx; expected a file called probe_train or train" in error_of(tmp_path)
+    assert f"is a .xlsx; expected one of {suffixes}" in error_of(tmp_path / "rows.xlsx")
     for name in ("train.jsonl", "train.csv"):
         write_rows(name, [row(0)])
     assert "holds train.jsonl and train.csv; expected one of them" in error_of(tmp_path)
@@ -195,13 +196,13 @@ def test_all_faults_of_all_files_are_told_together(tmp_path, write_rows):
             row(5, id="x"),
             row(6, chosen=[{"role": "assistant"}]),
             *[row(number, rejected=...) for number in range(7, 14)],
-            row(14, reject_gptformat="a", rejected_gptformat="b"),
+            row(14),
         ],
     )
     write_rows("test.jsonl", [row(20, prompt=..., rejected=...)])
     a_line = "write one JSON object a line"
     a_number = "1 of 15 rows (row 5; first: prompt is of type int)"
-    no_message = '1 of 15 rows (row 7; first: chosen holds the keys role); a message is {"role": …, "content": …}'
+    no_message = "1 of 15 rows (row 7; first: chosen holds the keys role); " + REASONS["not_messages"].next_step
     columns, mapping = "found the columns chosen; expected prompt and chosen", "{prompt: …, chosen: chosen}"
     mapping = f"'dataset.columns={mapping}'"
     needed = "each row of this file needs prompt, chosen, rejected"
@@ -210,14 +211,13 @@ def test_all_faults_of_all_files_are_told_together(tmp_path, write_rows):
             f"{tmp_path / 'train.jsonl'} cannot be used:",
             f"  - not valid JSON: 1 of 15 rows (row 2; first: Expecting value in column 1); {a_line}",
             f"  - not a JSON object: 1 of 15 rows (row 4; first: found list); {a_line}",
-            "  - with 'reject_gptformat' in both spellings: 1 of 15 rows (row 15); keep one",
             f"  - without 'chosen': 1 of 15 rows (row 3); {needed}",
-            f"  - with a value that is neither text nor a list of messages: {a_number}; write a text",
-            f"  - with a list that holds something other than messages: {no_message}, both of them texts",
+            f"  - with a value that is neither text nor messages: {a_number}; write a text",
+            f"  - with a list that holds something other than messages: {no_message}",
             f"  - without 'rejected': 7 of 15 rows (row 8, 9, 10, 11, 12, …); {needed}",
             "  - with the id of an earlier row: 1 of 15 rows (row 6; first: 'x'); give each row its own id",
             f"{tmp_path / 'test.jsonl'} cannot be used:",
-            f"  - without prompt: {columns}; say which is which by {mapping}, or rename them",
+            f"  - without prompt: {columns}; map them by {mapping}, or rename them",
         ]
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ldyn.data.formats import MAX_CHARACTERS, REASONS, UnusableRecord, take_apart
+from ldyn.data.layouts import MAX_CHARACTERS, REASONS, UnusableRecord, read_record
 from ldyn.records import Turn
 
 
@@ -18,7 +18,7 @@ USER, ANSWER, OTHER = ("user", "q"), ("assistant", "yes"), ("assistant", "no")
 
 def reason_of(record, layout="auto"):
     with pytest.raises(UnusableRecord) as caught:
-        take_apart(record, layout)
+        read_record("", record, layout)
     assert caught.value.reason in REASONS
     return caught.value.reason
 
@@ -28,7 +28,8 @@ def reason_of(record, layout="auto"):
 
 
 def test_an_explicit_prompt_is_taken_as_it_is():
-    parts = take_apart({"prompt": " q \n", "chosen": " yes", "rejected": "no", "irr_hum": "A cat.", "irr_test": None})
+    texts = {"prompt": " q \n", "chosen": " yes", "rejected": "no", "irr_hum": "A cat.", "irr_test": None}
+    parts = read_record("", texts)
     assert (parts.prompt, parts.turns) == (" q \n", ())
     assert parts.responses == {"chosen": " yes", "rejected": "no", "irr_hum": "A cat."}
 
@@ -36,7 +37,7 @@ def test_an_explicit_prompt_is_taken_as_it_is():
 def test_dialogues_are_split_behind_the_last_cue_that_both_share():
     human = "\n\nHuman: a\n\nAssistant:"
     for layout in ("auto", "dialogue"):
-        parts = take_apart({"chosen": f"{human} b\n\nAssistant: c", "rejected": f"{human} b\n\nAssist"}, layout)
+        parts = read_record("", {"chosen": f"{human} b\n\nAssistant: c", "rejected": f"{human} b\n\nAssist"}, layout)
         assert parts.prompt == human
         assert parts.responses == {"chosen": " b\n\nAssistant: c", "rejected": " b\n\nAssist"}
 
@@ -50,7 +51,7 @@ def test_dialogues_are_split_behind_the_last_cue_that_both_share():
     ],
 )
 def test_other_implicit_prompts_end_behind_the_last_word_that_both_share(chosen, rejected, prompt):
-    parts = take_apart({"chosen": chosen, "rejected": rejected})
+    parts = read_record("", {"chosen": chosen, "rejected": rejected})
     assert parts.prompt == prompt
     assert [prompt + text for text in parts.responses.values()] == [chosen, rejected]
 
@@ -71,7 +72,7 @@ def test_other_implicit_prompts_end_behind_the_last_word_that_both_share(chosen,
     ],
 )
 def test_conversations_of_every_form(record):
-    parts = take_apart(record)
+    parts = read_record("", record)
     assert parts.turns == (Turn("user", "q"),)
     assert parts.prompt == "Human: q\nAssistant:"
     assert parts.responses == {"chosen": "yes", "rejected": "no"}
@@ -79,7 +80,7 @@ def test_conversations_of_every_form(record):
 
 def test_several_turns():
     turns = [("system", "s"), ("user", "u"), ("assistant", "a"), ("user", "v")]
-    parts = take_apart({"chosen": said(*turns, ANSWER), "rejected": said(*turns, OTHER)}, "messages")
+    parts = read_record("", {"chosen": said(*turns, ANSWER), "rejected": said(*turns, OTHER)}, "messages")
     assert parts.prompt == "System: s\nHuman: u\nAssistant: a\nHuman: v\nAssistant:"
     assert parts.turns == tuple(turns)
 
@@ -98,7 +99,7 @@ LONG = [("user", "u"), ("assistant", "a"), USER]
         ({"chosen": "", "rejected": "b"}, "no_common_prompt"),
         ({"chosen": "alone"}, "no_common_prompt"),
         ({"chosen": ["a"], "rejected": ["b"]}, "not_messages"),
-        ({"chosen": [{"from": "human", "value": "q"}], "rejected": said(OTHER)}, "not_messages"),
+        ({"chosen": [{"from": "human", "text": "q"}], "rejected": said(OTHER)}, "not_messages"),
         ({"chosen": [{"role": "user", "content": None}], "rejected": said(OTHER)}, "not_messages"),
         ({"chosen": said(USER), "rejected": said(USER, OTHER)}, "no_answer"),
         ({"prompt": said(USER), "chosen": [], "rejected": said(OTHER)}, "no_answer"),

@@ -1,0 +1,271 @@
+r"""Preference records in TRL's formats and ShareGPT's, split into a prompt and its responses.
+
+A record maps our names (``prompt``, ``system`` and probe keys) to values. Its format follows from the values:
+
+- *explicit*: ``prompt``, ``chosen`` and ``rejected`` are texts.
+- *implicit*: no prompt; ``chosen`` and ``rejected`` are texts that share a beginning, which is the prompt. Where it
+  holds "\n\nAssistant:" (HH's dialogues) the prompt ends behind the last one, else behind the last shared word.
+- *conversational*: messages, {role, content} or ShareGPT's {from, value}; a single one may stand without its list. The
+  messages before the answer are the prompt: those of ``prompt``, or those that every response begins with.
+
+A ``system`` text becomes the first message. A conversation is kept as turns, and as plain text in the form of the
+paper's UltraFeedback prompts: "Human: …\nAssistant:".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from os.path import commonprefix
+from typing import Any, Literal
+
+from ldyn.data.text import normal_prompt
+from ldyn.records import Turn
+
+Layout = Literal["auto", "dialogue", "messages"]
+"""How records are read: by their values, or only as HH's dialogues, or only as messages (other records are faults)."""
+
+MAX_CHARACTERS = 1_000_000
+"""A longer text is a slip, such as a quotation mark that is never closed, and would take minutes to tokenise."""
+
+PAIR = ("chosen", "rejected")
+_ASSISTANT = "\n\nAssistant:"
+_HUMAN = "\n\nHuman:"
+_SPEAKERS = {"user": "Human", "assistant": "Assistant", "system": "System"}
+_SHAREGPT_ROLES = {"human": "user", "gpt": "assistant", "chatgpt": "assistant", "bot": "assistant"}
+_SHAREGPT_KEYS = {"from": "role", "value": "content"}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row as it was read: a question and its responses by probe key, which may still be empty.
+
+    ``turns``: the prompt as a conversation, where it is one.
+    """
+
+    row_id: str
+    prompt: str
+    responses: Mapping[str, str]
+    turns: tuple[Turn, ...] = ()
+
+
+class UnusableRecord(Exception):
+    """A record that cannot be read: ``reason`` is a key of REASONS, ``found`` describes what was found."""
+
+    def __init__(self, reason: str, found: str):
+        self.reason, self.found = reason, found
+        super().__init__(f"{reason}: {found}")
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why records cannot be used: what these rows have, and what can be done."""
+
+    rows: str
+    next_step: str
+
+
+_MESSAGES = 'a message is {"role": …, "content": …} or {"from": …, "value": …}, both of them texts'
+REASONS: Mapping[str, Reason] = {
+    "not_text": Reason("with a value that is neither text nor messages", "write a text"),
+    "not_messages": Reason("with a list that holds something other than messages", _MESSAGES),
+    "unknown_role": Reason("with an unknown role", "the roles are system, user (human) and assistant (gpt)"),
+    "roles_out_of_order": Reason(
+        "with roles out of order",
+        "expected a system message or none, then user and assistant in turn, and the user last before the answer",
+    ),
+    "no_answer": Reason(
+        "with a conversation that ends without an answer", "the last message of chosen and rejected is the assistant's"
+    ),
+    "no_common_prompt": Reason(
+        "whose chosen and rejected do not begin with the same prompt",
+        "give the prompt in a column of its own, or name it by 'dataset.columns={prompt: …}'",
+    ),
+    "parted_before_the_last_turn": Reason(
+        "whose chosen and rejected differ before their last turn", "expected two answers to one conversation"
+    ),
+    "enormous": Reason(
+        f"with a text of more than {MAX_CHARACTERS:,} characters", "shorten it (a quotation mark that is never closed?)"
+    ),
+    "half_a_character": Reason("with half a surrogate pair, which is no character", "write the text again as UTF-8"),
+}
+
+
+def read_record(row_id: str, record: Mapping[str, Any], layout: Layout = "auto", *, with_system: bool = False) -> Row:
+    """The row of a record, in which a name without value may be None or absent. Raises UnusableRecord.
+
+    with_system: write every prompt as a conversation, with the record's ``system`` text before it if there is one.
+    Texts may be blank here; ``ldyn.data.rows`` drops those.
+    """
+    values = {name: _in_a_list(value) for name, value in record.items() if value is not None and name != "id"}
+    for name, value in values.items():
+        if not isinstance(value, (str, list, tuple)):
+            raise UnusableRecord("not_text", f"{name} is of type {type(value).__name__}")
+    system = values.pop("system", "")
+    row = replace(_reader(values, layout)(values), row_id=row_id)
+    row = _with_system(row, system) if with_system and isinstance(system, str) and "prompt" in values else row
+    for text in (row_id, row.prompt, *row.responses.values()):
+        _check_text(text)
+    return row
+
+
+def has_system(record: Mapping[str, Any]) -> bool:
+    """Whether a record has a ``system`` text; if one of a file has, all its prompts are conversations."""
+    return bool(str(record.get("system") or "").strip())
+
+
+def _in_a_list(value: Any) -> Any:
+    return [value] if isinstance(value, Mapping) else value
+
+
+def _reader(values: Mapping[str, Any], layout: Layout) -> Callable[[Mapping[str, Any]], Row]:
+    has_lists = any(not isinstance(value, str) for value in values.values())
+    if layout == "dialogue" and has_lists:
+        raise UnusableRecord("not_text", "a list")
+    if layout == "messages" and not has_lists:
+        raise UnusableRecord("not_messages", "texts")
+    if layout == "dialogue":
+        return _dialogues
+    if has_lists:
+        return _conversation
+    return _explicit if "prompt" in values else _implicit
+
+
+def _check_text(text: str) -> None:
+    if len(text) > MAX_CHARACTERS:
+        raise UnusableRecord("enormous", f"{len(text):,} characters")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise UnusableRecord("half_a_character", f"U+{ord(text[error.start]):04X}") from error
+
+
+def without_repeated_prompts(rows: Sequence[Row]) -> tuple[list[Row], bool]:
+    """The rows, and whether chosen and rejected repeated the prompt in every row: it is then taken off them.
+
+    In a single row that may be chance.
+    """
+    repeats = len(rows) > 1 and all(_repeats_its_prompt(row) for row in rows)
+    if not repeats:
+        return list(rows), False
+    return [replace(row, responses={key: _behind_prompt(row, key) for key in row.responses}) for row in rows], True
+
+
+def _repeats_its_prompt(row: Row) -> bool:
+    prompt = normal_prompt(row.prompt)
+    return bool(prompt.strip()) and all(row.responses.get(key, "").startswith(prompt) for key in PAIR)
+
+
+def _behind_prompt(row: Row, key: str) -> str:
+    return row.responses[key].removeprefix(normal_prompt(row.prompt))
+
+
+# --------------------------------------------------------------------------------------------------------------
+# Texts
+
+
+def _explicit(values: Mapping[str, str]) -> Row:
+    return Row("", values["prompt"], {name: text for name, text in values.items() if name != "prompt"})
+
+
+def _implicit(values: Mapping[str, str]) -> Row:
+    common = _common(values)
+    return _dialogues(values) if _ASSISTANT in common else _behind(_end_of_last_word(common), values)
+
+
+def _dialogues(values: Mapping[str, str]) -> Row:
+    """Dialogues as in HH, split behind the last cue for the assistant that all of them share."""
+    end = _common(values).rfind(_ASSISTANT)
+    row = _behind(end + len(_ASSISTANT) if end >= 0 else 0, values)
+    if any(_HUMAN in answer for answer in row.responses.values()):
+        raise UnusableRecord("parted_before_the_last_turn", "a further turn of the human in an answer")
+    return row
+
+
+def _common(values: Mapping[str, str]) -> str:
+    return commonprefix([text for name, text in values.items() if name != "prompt"])  # noqa: RUF071 (text, not paths)
+
+
+def _end_of_last_word(common: str) -> int:
+    """Up to where whole words are shared: a word that continues differently belongs to the answers."""
+    spaces = list(re.finditer(r"\s+", common))
+    return spaces[-1].start() if spaces else 0
+
+
+def _behind(end: int, values: Mapping[str, str]) -> Row:
+    texts = {name: text for name, text in values.items() if name != "prompt"}
+    if not end or len(texts) < 2:
+        raise UnusableRecord("no_common_prompt", "no shared beginning")
+    prompt = next(iter(texts.values()))[:end]
+    return Row("", prompt, {name: text[end:] for name, text in texts.items()})
+
+
+# --------------------------------------------------------------------------------------------------------------
+# Conversations
+
+
+def _conversation(values: Mapping[str, Any]) -> Row:
+    said = {name: _turns(name, value) for name, value in values.items() if not isinstance(value, str)}
+    prompt = said.pop("prompt", ())
+    for name, turns in said.items():
+        if not turns or turns[-1].role != "assistant":
+            raise UnusableRecord("no_answer", f"{name} ends with {turns[-1].role if turns else 'nothing'}")
+    prompt = _one_prompt(prompt, {name: turns[:-1] for name, turns in said.items()}, values.get("prompt"))
+    _check_roles(prompt)
+    answers = {name: turns[-1].content for name, turns in said.items()}
+    texts = {name: text for name, text in values.items() if name != "prompt" and isinstance(text, str)}
+    return Row("", plain_conversation(prompt), {**texts, **answers}, prompt)
+
+
+def _one_prompt(given: tuple[Turn, ...], before: Mapping[str, tuple[Turn, ...]], text: Any) -> tuple[Turn, ...]:
+    """The messages before the answer, which must be the same wherever there are some."""
+    found = {turns: name for name, turns in before.items() if turns}
+    if given:
+        found.setdefault(given, "prompt")
+    if not found and isinstance(text, str):
+        return (Turn("user", text),)
+    if len(found) == 1:
+        return next(iter(found))
+    lengths = ", ".join(f"{len(turns)} in {name}" for turns, name in found.items())
+    if len({len(turns) for turns in found}) > 1:
+        raise UnusableRecord("parted_before_the_last_turn", f"messages before the answer: {lengths}")
+    raise UnusableRecord("no_common_prompt", f"messages before the answer: {lengths or 'none'}")
+
+
+def _turns(name: str, value: Collection[Any]) -> tuple[Turn, ...]:
+    return tuple(_turn(name, message) for message in value)
+
+
+def _turn(name: str, message: Any) -> Turn:
+    if not isinstance(message, Mapping):
+        raise UnusableRecord("not_messages", f"{name} holds a {type(message).__name__}")
+    ours = {_SHAREGPT_KEYS.get(key, key): value for key, value in message.items() if value is not None}
+    role, content = ours.get("role"), ours.get("content")
+    if not isinstance(role, str) or not isinstance(content, str):
+        raise UnusableRecord("not_messages", f"{name} holds the keys {', '.join(map(str, message))}")
+    return Turn(_SHAREGPT_ROLES.get(role, role) if "from" in message else role, content)
+
+
+def _check_roles(turns: Sequence[Turn]) -> None:
+    roles = [turn.role for turn in turns]
+    for role in roles:
+        if role not in _SPEAKERS:
+            raise UnusableRecord("unknown_role", repr(role))
+    rest = roles[1:] if roles[0] == "system" else roles
+    expected = ["user", "assistant"] * (len(rest) // 2) + ["user"]
+    if rest != expected:
+        raise UnusableRecord("roles_out_of_order", ", ".join(roles))
+
+
+def _with_system(row: Row, system: str) -> Row:
+    """The row with a system message, unless its conversation begins with one."""
+    turns = row.turns or (Turn("user", normal_prompt(row.prompt)),)
+    if system.strip() and turns[0].role != "system":
+        turns = (Turn("system", system), *turns)
+    return replace(row, prompt=plain_conversation(turns), turns=turns)
+
+
+def plain_conversation(turns: Sequence[Turn]) -> str:
+    r"""A prompt of turns as plain text: "Human: …\nAssistant:"."""
+    return "\n".join([*(f"{_SPEAKERS[turn.role]}: {turn.content}" for turn in turns), "Assistant:"])

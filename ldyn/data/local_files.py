@@ -1,0 +1,283 @@
+"""Preference data and probe sets from local files: JSON lines, JSON, CSV, Parquet; the paper's probe files too.
+
+A row has ``prompt`` and any of the probe keys of ``ldyn.records.PROBE_FAMILIES``, and an optional ``id``; other columns
+are ignored and counted. The prompt may be absent where chosen and rejected begin with it, see ``ldyn.data.layouts``.
+Each training row is a training pair and a train probe; each test row is a test probe.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt
+
+from ldyn.data.columns import (
+    OTHER_SPELLINGS,
+    Columns,
+    column_faults,
+    missing_columns,
+    read_columns,
+    unread_prompt,
+    unread_prompt_columns,
+)
+from ldyn.data.encoder import EncodingConfig
+from ldyn.data.layouts import PAIR, REASONS, Row, UnusableRecord, has_system, read_record, without_repeated_prompts
+from ldyn.data.rows import AUTOMATIC, RawRows, Selection, SplitRules, assemble
+from ldyn.data.tables import READERS, Record, RowFaults, Table, read_table
+from ldyn.errors import DataError
+from ldyn.records import PROBE_FAMILIES, MissingResponses, PreferenceData, ProbeExample
+
+DIR_STEMS = (("probe_train", "probe_test"), ("train", "test"))
+_SUFFIXES = f"{', '.join(suffix for suffix in READERS if not suffix.endswith('.gz'))}, or text with .gz"
+_NAMES_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class FilesConfig:
+    """Where the rows are and how many train.
+
+    path: one file, or a directory with the files probe_train and probe_test, or train and test, of any of the suffixes.
+    columns: which column holds what, for instance {prompt: question, chosen: good}; not needed for columns with our
+    names. corpus_paths: further files of prompt and chosen (and rejected) rows for a from-scratch base.
+    n_train, selection, n_held_out: see ``ldyn.data.rows.SplitRules``; without a test file rows are held out.
+    """
+
+    path: str
+    source: Literal["files", "jsonl"] = "files"  # stored runs of earlier versions have "jsonl"
+    columns: Columns | None = None
+    n_train: Annotated[int, Gt(0)] | None = None
+    selection: Selection = "drawn"
+    n_held_out: Annotated[int, Ge(0)] | Literal["auto"] = AUTOMATIC
+    corpus_paths: tuple[str, ...] = ()
+    encoding: EncodingConfig = field(default_factory=EncodingConfig)
+
+    def __post_init__(self) -> None:
+        if faults := column_faults(self.columns or {}):
+            raise ValueError(f"columns: {'; '.join(faults)}")
+
+
+@dataclass(frozen=True)
+class RowFile:
+    """A file to read: the split its rows are for, the keys each row must have, and whether ids must be unique."""
+
+    path: Path
+    split: str
+    required: tuple[str, ...]
+    unique_ids: bool = True
+    columns: Columns = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ReadRows:
+    """The rows of one file, and what was counted."""
+
+    split: str
+    rows: Sequence[Row]
+    counts: Mapping[str, int]
+    missing: Sequence[MissingResponses]
+
+
+def load_files(config: FilesConfig, seed: int) -> PreferenceData:
+    """Read the files and apply the rules of ``ldyn.data.rows``.
+
+    Raises DataError if a file is missing or malformed (all faults together), or if no training pair is left.
+    """
+    path = Path(config.path).expanduser()
+    train_file, test_file = find_files(path)
+    files = _row_files(train_file, test_file, config)
+    read = read_row_files(files)
+    rows = {split: [row for part in read if part.split == split for row in part.rows] for split in _SPLITS}
+    counts = Counter({f"{split}.rows_read": len(members) for split, members in rows.items()})
+    for part in read:
+        counts.update(part.counts)
+    missing = [missing for part in read if part.split != "corpus" for missing in part.missing]
+    test = rows["test"] if test_file is not None else None
+    version = ", ".join(f"{file.path.name} sha256:{_sha256(file.path)}" for file in files)
+    raw = RawRows(f"files:{path.name}", rows["train"], test, rows["corpus"], counts, missing, version)
+    rules = SplitRules(config.n_train, None, config.selection, config.n_held_out)
+    return assemble(raw, rules, separator=config.encoding.separator, seed=seed)
+
+
+_SPLITS = ("train", "test", "corpus")
+
+
+def _row_files(train: Path, test: Path | None, config: FilesConfig) -> list[RowFile]:
+    columns = config.columns or {}
+    files = [RowFile(train, "train", ("prompt", *PAIR), columns=columns)]
+    if test is not None:
+        files.append(RowFile(test, "test", ("prompt", "chosen"), columns=columns))
+    further = (Path(path).expanduser() for path in config.corpus_paths)
+    return files + [RowFile(path, "corpus", ("prompt", "chosen"), columns=columns) for path in further]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_probe_examples(path: Path) -> dict[str, list[ProbeExample]]:
+    """Split -> the probe examples of its file, to be scored and not trained on: a row needs a prompt and any response.
+
+    ``path`` is a directory as above, or one file, whose split is its name without "probe_". Blank responses and rows
+    without a response are skipped. Raises DataError if a file is missing or malformed, or if no example is left.
+    """
+    read = read_row_files(probe_files(path))
+    examples = {part.split: list(_probe_examples(part.rows)) for part in read}
+    if not any(examples.values()):
+        raise DataError(
+            f"{path} has no response to score; expected rows with a prompt and some of the keys "
+            f"{', '.join(PROBE_FAMILIES)}."
+        )
+    return examples
+
+
+def probe_files(path: Path) -> list[RowFile]:
+    """The files of a probe set, of which a row needs a prompt only. Raises DataError if there is none."""
+    train_file, test_file = find_files(path)
+    files = [(train_file.name.partition(".")[0].removeprefix("probe_"), train_file)]
+    files += [("test", test_file)] if test_file else []
+    return [RowFile(file, split, ("prompt",)) for split, file in files]
+
+
+def _probe_examples(rows: Iterable[Row]) -> Iterator[ProbeExample]:
+    for row in rows:
+        responses = {probe: text for probe, text in row.responses.items() if text.strip()}
+        if responses and row.prompt.strip():
+            yield ProbeExample(row.row_id, row.prompt, responses, row.turns)
+
+
+def find_files(path: Path) -> tuple[Path, Path | None]:
+    """The training file and, if there is one, the test file behind ``dataset.path``."""
+    if path.is_file():
+        return path, None
+    expected = " or ".join(train for train, _ in DIR_STEMS)
+    if not path.is_dir():
+        raise DataError(
+            f"dataset.path: no such file or directory: {path} (looked for {path.absolute()}). Pass a file "
+            f"({_SUFFIXES}) or a directory with a file called {expected}."
+        )
+    for train, test in DIR_STEMS:
+        if (train_file := _only_file(path, train)) is not None:
+            return train_file, _only_file(path, test)
+    found = ", ".join(sorted(entry.name for entry in path.iterdir())[:_NAMES_SHOWN]) or "nothing"
+    raise DataError(
+        f"dataset.path: the directory {path} holds {found}; expected a file called {expected} ({_SUFFIXES}). Rename "
+        "the file with the training rows, or pass it itself."
+    )
+
+
+def _only_file(directory: Path, stem: str) -> Path | None:
+    found = [directory / f"{stem}{suffix}" for suffix in READERS if (directory / f"{stem}{suffix}").is_file()]
+    if len(found) > 1:
+        names = " and ".join(file.name for file in found)
+        raise DataError(f"dataset.path: the directory {directory} holds {names}; expected one of them. Pass it itself.")
+    return found[0] if found else None
+
+
+# --------------------------------------------------------------------------------------------------------------
+# One file
+
+
+def read_row_files(files: Sequence[RowFile]) -> list[ReadRows]:
+    """Read every file; raises one DataError with the faults of all of them."""
+    read: list[ReadRows] = []
+    faults: list[str] = []
+    for file in files:
+        try:
+            read.append(_read(file))
+        except DataError as error:
+            faults.append(str(error))
+    if faults:
+        raise DataError("\n".join(faults))
+    return read
+
+
+def _read(file: RowFile) -> ReadRows:
+    faults = RowFaults(file.path)
+    table = read_table(file.path, faults)
+    columns = read_columns([*table.columns, *table.unreadable], file.columns)
+    records = {number: _by_our_names(record, columns) for number, record in table.records.items()}
+    required = _required(file, records)
+    for fault in _column_faults(file, table, columns, required, list(records.values())):
+        faults.add_to_file(fault)
+        faults.raise_if_any(table.n_rows)  # other faults of the rows would follow from this one
+    with_system = any(has_system(record) for record in records.values())
+    rows = {number: _row(number, record, required, with_system, faults) for number, record in records.items()}
+    if file.unique_ids:
+        _check_ids(rows, faults)
+    faults.raise_if_any(table.n_rows)
+    kept, repeated = without_repeated_prompts(list(rows.values()))
+    counts = _ignored(file.split, table.records.values(), columns)
+    counts[f"{file.split}.prompt_taken_off_answers"] += len(kept) if repeated else 0
+    return ReadRows(file.split, kept, counts, list(_missing(file, rows)))
+
+
+def _by_our_names(record: Record, columns: Mapping[str, str]) -> dict[str, Any]:
+    """The values of a record that are not null."""
+    values = {ours: record.get(name) for ours, name in columns.items()}
+    for other, ours in OTHER_SPELLINGS.items():
+        if ours in values and values[ours] is None:  # a file may use both spellings
+            values[ours] = record.get(other)
+    return {ours: value for ours, value in values.items() if value is not None}
+
+
+def _ignored(split: str, records: Iterable[Record], columns: Mapping[str, str]) -> Counter[str]:
+    used = {*columns.values(), *OTHER_SPELLINGS}
+    return Counter(f"{split}.ignored_key.{name}" for record in records for name in record if name not in used)
+
+
+def _required(file: RowFile, records: Mapping[int, Mapping[str, Any]]) -> tuple[str, ...]:
+    """What each row must have: no prompt where no row has one and some have two responses that may share it."""
+    has_prompt = any("prompt" in record for record in records.values()) or file.columns.get("prompt") is not None
+    has_pairs = any(all(key in record for key in PAIR) for record in records.values())
+    if has_prompt or not has_pairs:
+        return file.required
+    return tuple(dict.fromkeys((*(key for key in file.required if key != "prompt"), *PAIR)))
+
+
+def _column_faults(
+    file: RowFile,
+    table: Table,
+    columns: Mapping[str, str],
+    required: Sequence[str],
+    records: Sequence[Mapping[str, Any]],
+) -> Iterator[str]:
+    for name in sorted(set(columns.values()) & set(table.unreadable)):
+        yield f"the column {name} cannot be read: {table.unreadable[name]}; write it again as text"
+    if lost := [key for key in required if records and not any(key in record for record in records)]:
+        yield f"without {', '.join(lost)}: {missing_columns(table.columns, required, file.columns)}, or rename them"
+    if unread := unread_prompt_columns(table.columns, columns, file.columns, records):
+        yield unread_prompt(columns, unread)
+
+
+def _row(number: int, record: Mapping[str, Any], required: Sequence[str], with_system: bool, faults: RowFaults) -> Row:
+    row_id = str(record.get("id", f"row-{number:04d}"))
+    lacking = [key for key in required if key not in record]
+    for key in lacking:
+        faults.add(f"without {key!r}", number, f"each row of this file needs {', '.join(required)}")
+    try:
+        return read_record(row_id, record, with_system=with_system)
+    except UnusableRecord as unusable:
+        if not lacking:
+            reason = REASONS[unusable.reason]
+            faults.add(reason.rows, number, reason.next_step, unusable.found)
+        return Row(row_id, "", {})
+
+
+def _check_ids(rows: Mapping[int, Row], faults: RowFaults) -> None:
+    first: dict[str, int] = {}
+    for number, row in rows.items():
+        if first.setdefault(row.row_id, number) != number:
+            faults.add("with the id of an earlier row", number, "give each row its own id", repr(row.row_id))
+
+
+def _missing(file: RowFile, rows: Mapping[int, Row]) -> Iterator[MissingResponses]:
+    for probe in PROBE_FAMILIES:
+        without = [number for number, row in rows.items() if probe not in row.responses]
+        if 0 < len(without) < len(rows):
+            yield MissingResponses(file.split, probe, len(without), len(rows), file.path.name, without[0])
