@@ -32,10 +32,8 @@ SMALL = [
     "probes.schedule.points=3",
     "samples.examples=2",
     "samples.max_new_tokens=8",
-    "recipe.sft.max_steps=3",
-    "recipe.preference.max_steps=3",
-    "recipe.extend_updates.max_steps=3",
-    "recipe.extend_exposure.max_steps=4",
+    "sft.max_steps=3",
+    "preference.max_steps=3",
 ]
 SMALL_WORLD = "dataset.people=40 dataset.test_people=12 dataset.pairs=32 dataset.train_probes=8 dataset.test_probes=6"
 SMALL_WORLD = f"{SMALL_WORLD} dataset.documents=500".split()

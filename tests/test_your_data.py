@@ -25,9 +25,9 @@ SMALL = [
     "probes.schedule.points=3",
     "samples.examples=2",
 ]
-SMALL += ["samples.max_new_tokens=8", "recipe.sft.max_steps=3", "recipe.preference.max_steps=3"]
+SMALL += ["samples.max_new_tokens=8", "sft.max_steps=3", "preference.max_steps=3"]
 SMALL_BASE = ["model.hidden_size=32", "model.layers=2", "model.heads=2", "model.steps=30", "model.warmup_steps=5"]
-OWN_MODEL = ["recipe.sft.epochs=null", "recipe.preference.epochs=null"]
+OWN_MODEL = ["sft.epochs=null", "preference.epochs=null"]
 pytestmark = pytest.mark.slow
 ONE_PROCESS = """
 import json, sys

@@ -8,10 +8,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
-from ldyn.config.groups import config_directory
-from ldyn.errors import ConfigError
+from ldyn.cli.hydra_jobs import composed_settings
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -63,25 +61,12 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--cfg", choices=["job"], help="print the composed configuration and stop")
     options = parser.parse_intermixed_args(arguments)
 
-    composed = _composed(CONFIGS[options.what], options.settings)
+    composed = composed_settings(CONFIGS[options.what], options.settings)
     if options.cfg:
         print(OmegaConf.to_yaml(composed), end="")
         return 0
     bench = _bench_probes if options.what == "probes" else _bench_training
     return bench(composed, as_json=options.json)
-
-
-def _composed(name: str, settings: list[str]) -> DictConfig:
-    from hydra import compose, initialize_config_dir
-    from hydra.errors import HydraException
-
-    from ldyn.cli.hydra_errors import in_words
-
-    try:
-        with initialize_config_dir(str(config_directory()), version_base="1.3"):
-            return compose(name, settings)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError([in_words(error)]) from error
 
 
 def _bench_probes(composed: DictConfig, *, as_json: bool) -> int:

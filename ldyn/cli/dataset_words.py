@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ldyn.config.groups import config_directory
+from ldyn.cli.hydra_jobs import composed_settings
 from ldyn.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -14,21 +14,11 @@ if TYPE_CHECKING:
 
 def dataset_config(words: Sequence[str]) -> DatasetConfig:
     """What the words choose. Raises ConfigError for words that choose anything else, or nothing that can be."""
-    from hydra import compose, initialize_config_dir
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-
-    from ldyn.cli.hydra_errors import in_words
     from ldyn.config.data_sets import load_dataset_config
 
     if faults := [f"{word}: {_EXPECTED}" for word in words if not _is_about_data(word)]:
         raise ConfigError(faults)
-    try:
-        with initialize_config_dir(str(config_directory()), version_base="1.3"):
-            composed = compose("train", list(words))
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError([in_words(error)]) from error
-    return load_dataset_config(composed)
+    return load_dataset_config(composed_settings("train", words))
 
 
 _EXPECTED = "found a word that chooses no data, expected dataset=NAME or dataset.SETTING=VALUE"

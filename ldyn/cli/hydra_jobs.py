@@ -1,19 +1,23 @@
-"""What the commands that Hydra composes share: one job or a sweep of them, and errors that are said as all others."""
+"""Hydra behind a command: its words put in order, one job or a sweep of them, and its errors as ldyn prints errors."""
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from ldyn.config.groups import config_directory
-from ldyn.errors import ConfigError, Interrupted, LdynError
+from ldyn.errors import ConfigError, Interrupted, LdynError, expected_one_of
 from ldyn.store.sweeps import key_of
+
+WITH_VALUE = ("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd")
+OF_A_STAGE = re.compile(r"stages\.[^.=]+\.trainer\.[^=]+=")
 
 
 def run_jobs(command: str, arguments: Sequence[str], job: Callable[[DictConfig], None]) -> int:
@@ -24,11 +28,9 @@ def run_jobs(command: str, arguments: Sequence[str], job: Callable[[DictConfig],
     import hydra
     from hydra.errors import HydraException
 
-    from ldyn.cli.hydra_errors import in_words
-
-    # Hydra prints errors in its own way and exits; with this it lets them pass, so that all errors are said alike.
+    # Hydra prints errors in its own way and exits; with this it lets them pass.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    words = sys.argv = [_program(command, arguments), *arguments]
+    words = sys.argv = [_program(command, arguments), *hydra_words(arguments)]
     stopped: list[LdynError] = []
 
     def task(composed: DictConfig) -> None:
@@ -44,14 +46,64 @@ def run_jobs(command: str, arguments: Sequence[str], job: Callable[[DictConfig],
     try:
         hydra.main(version_base="1.3", config_path=str(config_directory()), config_name=command)(task)()
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError([in_words(error)]) from error
+        raise ConfigError([described(error)]) from error
     if stopped:
         raise stopped[0]
     return 0
 
 
+def composed_settings(name: str, overrides: Sequence[str]) -> DictConfig:
+    """``configs/<name>.yaml`` with ``overrides``, for a command that has no sweeps."""
+    from hydra import compose, initialize_config_dir
+    from hydra.errors import HydraException
+
+    try:
+        with initialize_config_dir(str(config_directory()), version_base="1.3"):
+            return compose(name, list(overrides))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError([described(error)]) from error
+
+
+def hydra_words(arguments: Sequence[str]) -> list[str]:
+    """Flags first, then overrides: Hydra takes no flag between overrides.
+
+    A trainer setting that a stage does not have yet is added, so that nobody has to know which ones it has.
+    Raises ConfigError for settings of earlier versions.
+    """
+    from ldyn.config.stages import old_settings
+
+    flags, overrides, left = list[str](), list[str](), list(arguments)
+    while left:
+        word = left.pop(0)
+        (flags if word.startswith("-") else overrides).append(word)
+        if word in WITH_VALUE and left:
+            flags.append(left.pop(0))
+    if faults := old_settings(overrides):
+        raise ConfigError(faults)
+    return [*flags, *(f"++{word}" if OF_A_STAGE.match(word) else word for word in overrides)]
+
+
+def described(error: Exception) -> str:
+    """One fault for an error that Hydra or OmegaConf raised while it composed the configuration."""
+    from hydra.errors import MissingConfigException
+
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
+        group, _, option = error.missing_cfg_file.rpartition("/")
+        return f"{group}: found no option {option!r}; {expected_one_of(option, error.options)}"
+    cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
+    if isinstance(cause, ConfigKeyError | AttributeError) and isinstance(cause, OmegaConfBaseException):
+        siblings = [str(key) for key in cause.parent_node] if isinstance(cause.parent_node, Mapping) else []
+        return f"{cause.full_key}: unknown key; {expected_one_of(str(cause.key), siblings)}"
+    if several := re.search(r"Ambiguous value for argument '([^=]+)=(.*)'", str(error)):
+        key, values = several.groups()
+        advice = f"Add -m to run one job for each, or write {key}=[{values}] for a list"
+        return f"{key}: found several values, {values}. {advice}"
+    texts = [str(error), *([str(cause)] if cause and cause is not error else [])]
+    return " ".join(line.strip() for text in texts for line in text.splitlines() if line.strip())
+
+
 def _run_in_sweep(job: Callable[[DictConfig], None], composed: DictConfig) -> None:
-    """One job of several: where it fails it says so beside its own output, and the others go on."""
+    """One job of several: where it fails it prints why beside its own output, and the others run."""
     try:
         job(_placed(composed))
     except Interrupted as error:
@@ -60,15 +112,13 @@ def _run_in_sweep(job: Callable[[DictConfig], None], composed: DictConfig) -> No
     except LdynError as error:
         print(f"ldyn: job {composed.run}: {error}", file=sys.stderr)
         raise
-    except Exception as error:  # noqa: BLE001 - it is told, and raised again
+    except Exception as error:  # noqa: BLE001 - it is printed, and raised again
         traceback.print_exc()
         raise LdynError(f"{type(error).__name__}: {error}") from None  # the launcher may not know the error's class
 
 
 def _placed(composed: DictConfig) -> DictConfig:
-    """A job of a sweep writes to ``<sweep directory>/<run>``, where a run without a name is called by the job's
-    number.
-    """
+    """A job of a sweep writes to ``<sweep directory>/<run>``; a run without a name is called by the job's number."""
     from hydra.core.hydra_config import HydraConfig
 
     hydra_config = HydraConfig.get()

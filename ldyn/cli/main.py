@@ -1,123 +1,53 @@
-"""The `ldyn` command: chooses a subcommand, imports it when it is called, and says errors in words.
-
-Nothing heavy is imported here: `ldyn --help` and tab completion answer at once, and `ldyn report` and `ldyn verify`
-work where torch cannot be imported.
-"""
+"""The `ldyn` command: imports the module of the subcommand that is called, and prints errors without a traceback."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 
 from ldyn import __version__
 from ldyn.cli.completion import completion
 from ldyn.data.text import visible
-from ldyn.errors import LdynError
-
-
-def _train(arguments: Sequence[str]) -> int:
-    from ldyn.cli import train
-
-    return train.main(arguments)
-
-
-def _report(arguments: Sequence[str]) -> int:
-    from ldyn.cli import report
-
-    return report.main(arguments)
-
-
-def _verify(arguments: Sequence[str]) -> int:
-    from ldyn.cli import verify
-
-    return verify.main(arguments)
-
-
-def _probes(arguments: Sequence[str]) -> int:
-    from ldyn.cli import probes
-
-    return probes.main(arguments)
-
-
-def _generate(arguments: Sequence[str]) -> int:
-    from ldyn.cli import generate
-
-    return generate.main(arguments)
-
-
-def _judge(arguments: Sequence[str]) -> int:
-    from ldyn.cli import judge
-
-    return judge.main(arguments)
-
-
-def _score(arguments: Sequence[str]) -> int:
-    from ldyn.cli import score
-
-    return score.main(arguments)
-
-
-def _bench(arguments: Sequence[str]) -> int:
-    from ldyn.cli import bench
-
-    return bench.main(arguments)
-
-
-def _toy(arguments: Sequence[str]) -> int:
-    from ldyn.cli import toy
-
-    return toy.main(arguments)
-
-
-def _images(arguments: Sequence[str]) -> int:
-    from ldyn.cli import images
-
-    return images.main(arguments)
-
-
-def _reproduce(arguments: Sequence[str]) -> int:
-    from ldyn.cli import reproduce
-
-    return reproduce.main(arguments)
-
-
-def _import_logs(arguments: Sequence[str]) -> int:
-    from ldyn.cli import import_logs
-
-    return import_logs.main(arguments)
-
-
-def _decompose(arguments: Sequence[str]) -> int:
-    from ldyn.cli import decompose
-
-    return decompose.main(arguments)
+from ldyn.errors import LdynError, expected_one_of
 
 
 @dataclass(frozen=True)
 class Command:
-    """A subcommand: what it does in one line, and the function that runs it and returns the exit code."""
+    """A subcommand: one line about what it does, and the module whose ``main(arguments)`` runs it."""
 
     summary: str
-    main: Callable[[Sequence[str]], int]
+    module: str
+
+    def main(self, arguments: Sequence[str]) -> int:
+        """Import the module, run the command, return its exit code."""
+        code: int = import_module(f"ldyn.cli.{self.module}").main(arguments)
+        return code
 
 
 COMMANDS: dict[str, Command] = {
-    "train": Command("run an experiment: its stages, its probes, its findings and its report", _train),
-    "report": Command("draw the figures and the report page of finished or running runs again", _report),
-    "verify": Command("compute the findings of runs anew from their trajectories, and check the stored ones", _verify),
-    "probes": Command("build a probe set from preference data, or check whether one is fit for use", _probes),
-    "generate": Command("let models answer prompts, and measure repetition and hallucination", _generate),
-    "judge": Command("compare the answers of two models, pair by pair, in both orders", _judge),
-    "score": Command("score the probes of a file with any model or checkpoint", _score),
-    "decompose": Command("hold the theory's prediction of an update against what the update really did", _decompose),
-    "toy": Command("the squeezing effect in a bare softmax, calculated and judged; takes seconds", _toy),
-    "images": Command("who moves whom while a small classifier learns digits, predicted and measured", _images),
-    "reproduce": Command("run all experiments of the paper over seeds, and set them beside it", _reproduce),
-    "import-logs": Command("turn logs that others published into a run like our own", _import_logs),
-    "bench": Command("measure what scoring probes and training cost on this machine", _bench),
+    "train": Command(
+        "run an experiment: train its stages, score its probes, judge its findings, draw its report", "train"
+    ),
+    "report": Command("draw the figures and the report page of runs again", "report"),
+    "verify": Command(
+        "compute the findings of runs again from their trajectories and compare with the stored ones", "verify"
+    ),
+    "probes": Command("build a probe set from preference data, or check one", "probes"),
+    "generate": Command("let models answer prompts; measure repetition and hallucination", "generate"),
+    "judge": Command("compare the answers of two models, pair by pair, in both orders", "judge"),
+    "score": Command("score the probes of a file with any model or checkpoint", "score"),
+    "decompose": Command("compare the update that theory predicts with the update that happened", "decompose"),
+    "toy": Command("the squeezing effect in a bare softmax; takes seconds", "toy"),
+    "images": Command("how learning one digit moves the others, predicted and measured; takes a minute", "images"),
+    "reproduce": Command("run all experiments of the paper over several seeds and compare with the paper", "reproduce"),
+    "import-logs": Command("turn published logs into a run directory", "import_logs"),
+    "bench": Command("measure what scoring probes and training cost on this machine", "bench"),
 }
+
+MULTIRUN = ("-m", "--multirun")
 
 USAGE = f"""\
 usage: ldyn <command> [arguments]
@@ -156,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(words: list[str]) -> int:
-    if not words:
+    if not words or (words[0] in MULTIRUN and len(words) == 1):
         print(USAGE, end="", file=sys.stderr)
         return 2
     if words[0] in ("-h", "--help", "help"):
@@ -167,8 +97,12 @@ def _dispatch(words: list[str]) -> int:
         return 0
     if words[0] == "-sc":
         return completion(words, {name: command.main for name, command in COMMANDS.items()})
-    if words[0] not in COMMANDS:
-        expected = f"expected a command: {', '.join(COMMANDS)}; `ldyn --help` describes them"
-        print(f"ldyn: found {words[0]!r}, {expected}", file=sys.stderr)
+    flags = [word for word in words[:1] if word in MULTIRUN]  # `ldyn -m train ...`
+    command, arguments = words[len(flags)], [*flags, *words[len(flags) + 1 :]]
+    if command not in COMMANDS:
+        print(
+            f"ldyn: no such command: {command}; {expected_one_of(command, COMMANDS)}. See `ldyn --help`.",
+            file=sys.stderr,
+        )
         return 2
-    return COMMANDS[words[0]].main(words[1:])
+    return COMMANDS[command].main(arguments)

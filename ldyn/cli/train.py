@@ -37,12 +37,13 @@ def _run_job(composed: DictConfig) -> None:
     """One job: a single run, or one of a sweep; as a job of SLURM's it goes on when SLURM starts it again."""
     from ldyn.config.jobs import final_run_path, settle_resume
     from ldyn.jobs.preemption import slurm_restarts
-    from ldyn.run.conclusion import print_results
-    from ldyn.store import read_run
 
     with slurm_restarts(final_run_path(composed)):
         finished = settle_resume(composed, _overrides()) or _run_or_resume(composed)
     if finished is not None:
+        from ldyn.run.conclusion import print_results
+        from ldyn.store import read_run
+
         print_results(read_run(finished))
 
 

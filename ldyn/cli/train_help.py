@@ -24,8 +24,9 @@ config groups (group=option):
 
 change any setting (key=value; see them all with --cfg job):
   ldyn train +exp=dpo_squeeze seed=1 algorithm.beta=0.05
-  ldyn train +exp=dpo_squeeze stages.dpo.trainer.learning_rate=1e-5 stages.sft.trainer.max_steps=60
-  ldyn train +exp=dpo_squeeze algorithm@sft=sft_token_mean trainer=paper logger=none
+  ldyn train +exp=dpo_squeeze preference.learning_rate=1e-5 sft.max_steps=60
+  ldyn train +exp=dpo_squeeze trainer.max_steps=60 stages.dpo.trainer.batch_size=4
+  ldyn train +exp=dpo_squeeze algorithm@sft.algorithm=sft_token_mean trainer=paper logger=none
   ldyn train +exp=dpo_squeeze algorithm=simpo +algorithm/gate=sequence
   ldyn train +exp=hh_tiny dataset.path=<directory with probe_train.jsonl and probe_test.jsonl>
   ldyn train resume=outputs/dpo_squeeze/<run>      go on with a run that was stopped

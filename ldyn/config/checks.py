@@ -10,6 +10,7 @@ from typing import Any
 from ldyn.algorithms import ALGORITHMS, algorithm_faults
 from ldyn.bench.settings import TrainBenchConfig
 from ldyn.config.schema import RunConfig, StageConfig
+from ldyn.config.stages import as_mapping
 from ldyn.errors import expected_one_of
 from ldyn.models.settings import TinyConfig
 
@@ -17,11 +18,6 @@ from ldyn.models.settings import TinyConfig
 def experiment_faults(settings: Mapping[str, Any]) -> list[str]:
     """Faults of the stages and of the input files, in a configuration that may have others as well."""
     return [*_stage_faults(as_mapping(settings.get("stages"))), *_path_faults(as_mapping(settings.get("dataset")))]
-
-
-def as_mapping(value: Any) -> Mapping[str, Any]:
-    """The value if it is a mapping, else an empty one: another fault says that it should be."""
-    return value if isinstance(value, Mapping) else {}
 
 
 def fitting_faults(config: RunConfig) -> list[str]:

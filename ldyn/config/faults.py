@@ -19,14 +19,10 @@ _EXPECTED = {"dict_type": "a mapping", "dataclass_type": "a mapping", "too_short
 
 
 def fault_lines(error: ValidationError, root: type) -> list[str]:
-    """One line for each fault of a configuration of type ``root``, in the order of the configuration.
-
-    A stage's trainer settings are the run's with the stage's changes, so a fault of the run's is said there only.
-    """
+    """One line for each fault of a configuration of type ``root``, in the order of the configuration."""
     details = [detail for detail in error.errors() if not _explained_within(detail, error.errors())]
     lines = _joined([(dotted(detail["loc"], root), _words(detail, root)) for detail in details])
-    of_the_run = {(key.removeprefix("trainer."), words) for key, words in lines if key.startswith("trainer.")}
-    return [f"{key}: {words}" for key, words in lines if (_stage_trainer_key(key), words) not in of_the_run]
+    return [f"{key}: {words}" for key, words in lines]
 
 
 def _joined(lines: list[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -53,11 +49,6 @@ def _explained_within(detail: ErrorDetails, details: list[ErrorDetails]) -> bool
     """Whether a part of the faulty value is named as faulty itself: a list is too short, say, for its wrong item."""
     location = detail["loc"]
     return any(len(other["loc"]) > len(location) and other["loc"][: len(location)] == location for other in details)
-
-
-def _stage_trainer_key(key: str) -> str | None:
-    parts = key.split(".")
-    return ".".join(parts[3:]) if parts[0] == "stages" and parts[2:3] == ["trainer"] else None
 
 
 def _words(detail: ErrorDetails, root: type) -> str:

@@ -12,13 +12,11 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import TypeAdapter, ValidationError
 
 from ldyn.bench.settings import ProbesBenchConfig, TrainBenchConfig
-from ldyn.config.checks import as_mapping, experiment_faults, fitting_faults, train_bench_faults
+from ldyn.config.checks import experiment_faults, fitting_faults, train_bench_faults
 from ldyn.config.faults import fault_lines
 from ldyn.config.schema import RunConfig, StudyConfig
+from ldyn.config.stages import NOT_STORED, expand, setting_typed, stage_trainer
 from ldyn.errors import ConfigError
-
-TEMPLATES = ("algorithm", "sft", "recipe")
-"""Top-level nodes that the stages of an experiment refer to; they are nothing by themselves."""
 
 Config = TypeVar("Config")
 Study = TypeVar("Study", bound=StudyConfig)
@@ -40,8 +38,10 @@ def load_study_config(kind: type[Study], composed: DictConfig | Mapping[str, Any
 
 
 def load_train_bench_config(composed: DictConfig) -> TrainBenchConfig:
-    """The same for `ldyn bench train`; the stages' recipes are of no use there."""
-    settings = {key: value for key, value in plain_settings(composed).items() if key != "recipe"}
+    """The same for `ldyn bench train`, whose trainer is that of a stage with this algorithm."""
+    plain = plain_settings(composed)
+    settings = {key: value for key, value in plain.items() if key not in NOT_STORED}
+    settings |= {"algorithm": plain.get("algorithm"), "trainer": stage_trainer(plain, plain)}
     return validated(TrainBenchConfig, composed, settings, train_bench_faults)
 
 
@@ -60,9 +60,16 @@ def validated(
     except ValidationError as error:
         faults = [*fault_lines(error, kind), *faults]
     if missing or faults:
+        faults = list(dict.fromkeys(_as_typed(fault, composed) for fault in faults))
         said = tuple(f"{key}:" for key in _missing_keys(composed))
         raise ConfigError([*missing, *(fault for fault in faults if not fault.startswith(said))])
     return config
+
+
+def _as_typed(fault: str, composed: DictConfig | Mapping[str, Any]) -> str:
+    """The fault under the setting that a user would change."""
+    key, separator, text = fault.partition(": ")
+    return f"{setting_typed(key, plain_settings(composed))}{separator}{text}" if key.startswith("stages.") else fault
 
 
 def config_to_yaml(config: RunConfig | StudyConfig) -> str:
@@ -75,46 +82,6 @@ def config_to_plain(config: RunConfig | StudyConfig) -> dict[str, Any]:
     """The configuration as `yaml.safe_load` reads it from `config_to_yaml`, without the text in between."""
     plain: dict[str, Any] = _adapter(type(config)).dump_python(config, mode="json")
     return plain
-
-
-def expand(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Fill in what a stage leaves out: its trainer settings from the run's, its start from the stage before it."""
-    expanded = {key: value for key, value in settings.items() if key not in TEMPLATES}
-    if not isinstance(settings.get("stages"), Mapping):
-        return expanded
-    stages, before = {}, "base"
-    for name, stage in in_rounds(settings["stages"]).items():
-        stages[name] = stage
-        if isinstance(stage, Mapping):
-            trainer = {**as_mapping(settings.get("trainer")), **as_mapping(stage.get("trainer"))}
-            stages[name] = {**stage, "start": stage.get("start") or before, "trainer": trainer}
-        before = name
-    return {**expanded, "stages": stages}
-
-
-def in_rounds(stages: Mapping[str, Any]) -> dict[str, Any]:
-    """A stage of so many ``rounds`` as stages <name>_1, <name>_2 ..., each from the weights of the one before it.
-
-    A later stage that starts from <name> starts from its last round.
-    """
-    expanded: dict[str, Any] = {}
-    last_round: dict[str, str] = {}
-    for name, stage in stages.items():
-        settings = dict(as_mapping(stage))
-        rounds = settings.pop("rounds", 1)
-        settings["start"] = last_round.get(str(settings.get("start")), settings.get("start"))
-        if not isinstance(stage, Mapping):
-            expanded[name] = stage  # validation says what is wrong with it
-        elif rounds == 1:
-            expanded[name] = settings
-        elif not isinstance(rounds, int) or rounds < 1:
-            raise ConfigError([f"stages.{name}.rounds: found {rounds!r}, expected a whole number, 1 or more"])
-        else:
-            for number in range(1, rounds + 1):
-                expanded[f"{name}_{number}"] = settings
-                settings = {**settings, "start": f"{name}_{number}"}
-            last_round[name] = f"{name}_{rounds}"
-    return expanded
 
 
 def plain_settings(composed: DictConfig | Mapping[str, Any]) -> dict[str, Any]:

@@ -45,6 +45,22 @@ def test_without_a_command_there_is_help_and_an_error_code(
     assert "train" in captured.err
 
 
+def test_a_misspelt_command_gets_a_suggestion(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["trian", "+exp=smoke"]) == 2
+    assert "no such command: trian; did you mean train?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words", ["-m train +exp=smoke seed=-1,-2", "train +exp=smoke -m seed=-1,-2", "train +exp=smoke seed=-1,-2 -m"]
+)
+def test_the_flag_of_a_sweep_may_stand_anywhere(
+    words: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(words.split()) == 2
+    assert "found -2" in capsys.readouterr().err
+
+
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"ldyn {__version__}\n"
@@ -130,7 +146,15 @@ def test_a_configuration_is_checked_without_loading_torch() -> None:
         (["+exp=dpo_squeeze", "model=tinny"], "model: found no option 'tinny'; did you mean tiny"),
         (["+exp=dpo_squeeze", "sede=1"], "sede: unknown key; did you mean seed?"),
         (["+exp=dpo_squeeze", "model.layer=1"], "model.layer: unknown key; did you mean layers?"),
-        (["+exp=dpo_squeeze", "stages.sft.trainer.batch_size=1"], "+stages.sft.trainer.batch_size=..."),
+        (["+exp=dpo_squeeze", "stages.stf.trainer.batch_size=1"], "stages.stf: found no such stage; did you mean sft?"),
+        (["+exp=dpo_squeeze", "recipe.sft.max_steps=1"], "recipe.sft.max_steps: now sft.X, as in sft.learning_rate"),
+        (["+exp=dpo_squeeze", "algorithm@sft=sft"], "algorithm@sft: now algorithm@sft.algorithm="),
+        (["+exp=dpo_squeeze", "sft.batch_size=abc"], "  - sft.batch_size: found 'abc'"),
+        (
+            ["+exp=dpo_squeeze", "sft.epochs=2"],
+            "sft: found max_steps=120 and epochs=2, expected one of them: add sft.max",
+        ),
+        (["+exp=dpo_squeeze", "seed=1,2"], "seed: found several values, 1,2. Add -m to run one job for each"),
         (["+exp=dpo_squeeze", "seed=["], "no viable alternative at input '['"),
         (["+exp=dpo_squeeze", "seed=one", "samples.examples=-1"], "The configuration has 2 faults"),
         (["resume=nowhere/at_all"], "found no config.yaml in"),
@@ -213,7 +237,7 @@ def completion_script() -> str:
         ("ldyn tr", {"train"}),
         ("ldyn train +exp=dpo", {"+exp=dpo_squeeze"}),
         ("ldyn train +exp=dpo_squeeze model=tin", {"model=tiny", "model=tiny_hh"}),
-        ("ldyn train +exp=dpo_squeeze stages.dpo.trainer.max", {"stages.dpo.trainer.max_steps="}),
+        ("ldyn train +exp=dpo_squeeze preference.max", {"preference.max_steps="}),
     ],
 )
 def test_tab_completion_in_bash(completion_script: str, line: str, expected: set[str]) -> None:

@@ -18,8 +18,9 @@ from omegaconf import OmegaConf
 
 from ldyn.config.faults import dotted
 from ldyn.config.groups import config_directory
-from ldyn.config.loading import config_to_yaml, in_rounds, load_config
+from ldyn.config.loading import config_to_yaml, load_config
 from ldyn.config.schema import RunConfig
+from ldyn.config.stages import in_rounds
 from ldyn.errors import ConfigError, Interrupted
 
 
@@ -53,10 +54,10 @@ def test_the_experiment_is_what_the_paper_does(settings: dict[str, Any]) -> None
 
 
 def test_a_stage_takes_the_trainer_of_the_run_but_for_its_own_settings(settings: dict[str, Any]) -> None:
-    settings["trainer"]["batch_size"] = 5
-    settings["stages"]["dpo"]["trainer"]["batch_size"] = 3
+    settings["trainer"]["log_every"] = 5
+    settings["stages"]["dpo"]["trainer"] = {"batch_size": 3}
     config = load_config(settings)
-    assert config.stages["sft"].trainer.batch_size == 5
+    assert config.stages["sft"].trainer.log_every == 5
     assert config.stages["dpo"].trainer == dataclasses.replace(
         config.trainer, batch_size=3, learning_rate=2e-5, max_steps=400
     )
@@ -87,7 +88,7 @@ def test_yaml_reads_back_as_the_same_config(overrides: tuple[str, ...]) -> None:
 )
 def test_yaml_keeps_every_number_and_text(seed: int, rate: float, beta: float, run: str, tags: list[str]) -> None:
     settings = {**copy.deepcopy(SQUEEZE), "seed": seed, "run": run}
-    settings["stages"]["sft"]["trainer"]["learning_rate"] = rate
+    settings["sft"]["learning_rate"] = rate
     settings["stages"]["dpo"]["algorithm"]["beta"] = beta
     settings["logger"]["tags"] = tags
     config = load_config(settings)
@@ -144,11 +145,11 @@ def test_all_faults_are_told_together(settings: dict[str, Any]) -> None:
         ("stages.sft.view", [], "stages.sft.view: found [], expected at least one item"),
         ("stages.dpo.algorithm", {"name": "dpoo"}, "stages.dpo.algorithm.name: found 'dpoo'; did you mean dpo"),
         ("stages.dpo.algorithm.gamma", 1, "stages.dpo.algorithm.gamma: dpo has no such parameter"),
-        ("stages.dpo.trainer.epochs", 2, "stages.dpo.trainer.max_steps, epochs: found max_steps=400 and epochs=2.0"),
+        ("preference.epochs", 2, "preference: found max_steps=400 and epochs=2, expected one of them"),
         ("stages.dpo.trainer.steps", 2, "stages.dpo.trainer.steps: unknown key"),
         ("stages.sft.start", "dpo", "stages.sft.start: found 'dpo', which is no earlier stage"),
         ("stages.dpo.trainer.batch_size", 0, "stages.dpo.trainer.batch_size: found 0, expected greater than 0"),
-        ("stages.dpo.trainer.gradient_accumulation", 3, "stages.dpo.trainer.batch_size: found 8, expected a multiple"),
+        ("stages.dpo.trainer.gradient_accumulation", 3, "trainer.batch_size: found 8, expected a multiple"),
         ("stages.dpo.trainer.num_processes", 2, "stages.dpo.trainer.num_processes: found 2, expected None as in"),
         ("stages.dpo.trainer.parallel", "fsdp", "stages.dpo.trainer.parallel: found fsdp, expected ddp as in trainer"),
         ("stages.dpo.trainer.lora", {"rank": 0}, "stages.dpo.trainer.lora.rank: found 0, expected greater than 0"),
@@ -161,7 +162,7 @@ def test_each_fault_says_what_was_found_and_what_was_expected(
     *parents, key = path.split(".")
     target = settings
     for parent in parents:
-        target = target[parent]
+        target = target.setdefault(parent, {})
     target[key] = value
     faults = faults_of(settings)
     assert len(faults) == 1, faults
@@ -215,7 +216,7 @@ def test_a_reference_that_leads_nowhere_is_a_fault() -> None:
 
 def mappings_of(value: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     """The paths of all mappings with fixed keys; names of stages are the experiment's own."""
-    if not isinstance(value, dict) or path[-1:] == ("algorithm",) or path[:1] in (("recipe",), ("sft",)):
+    if not isinstance(value, dict) or path[-1:] == ("algorithm",) or path[:1] in (("sft",), ("preference",)):
         return []
     inner = [found for key, child in value.items() for found in mappings_of(child, (*path, key))]
     return inner if path == ("stages",) else [path, *inner]
@@ -272,5 +273,5 @@ def test_a_stage_of_several_rounds_becomes_as_many_stages():
 
 def test_a_number_of_rounds_that_means_nothing_is_refused():
     assert faults_of(composed_settings("+stages.dpo.rounds=0")) == [
-        "stages.dpo.rounds: found 0, expected a whole number, 1 or more"
+        "stages.dpo.rounds: found 0, expected a whole number, 1 to 100"
     ]

@@ -151,7 +151,7 @@ def test_online_without_a_key_is_refused_before_anything_is_done(
 
 @pytest.mark.usefixtures("stored")
 def test_what_differs_is_listed(tmp_path: Path) -> None:
-    overrides = ["+exp=dpo_squeeze", "algorithm.beta=0.2", "stages.sft.trainer.max_steps=7"]
+    overrides = ["+exp=dpo_squeeze", "algorithm.beta=0.2", "sft.max_steps=7"]
     with pytest.raises(ConfigError) as caught:
         job(*overrides, f"resume={tmp_path / 'one'}")
     assert [fault.split(",")[0] for fault in caught.value.faults] == [
@@ -214,12 +214,25 @@ def test_a_run_needs_an_experiment() -> None:
 
 
 def test_a_setting_that_reaches_no_stage_is_refused() -> None:
-    with pytest.raises(
-        ConfigError, match=r"expected stages\.sft\.trainer\.max_steps= stages\.dpo\.trainer\.max_steps="
-    ):
-        job("+exp=dpo_squeeze", "trainer.max_steps=3")
+    own = ["++stages.sft.trainer.batch_size=4", "++stages.dpo.trainer.batch_size=4"]
+    with pytest.raises(ConfigError, match=r"expected stages\.sft\.trainer\.batch_size= stages\.dpo\.trainer"):
+        job("+exp=dpo_squeeze", "trainer.batch_size=2", *own)
+
+
+def test_the_trainer_is_for_every_stage_and_a_role_for_its_own() -> None:
+    def trainers(*overrides: str) -> list[tuple[float, int | None, float | None, int]]:
+        stages = job("+exp=sft_length", *overrides).stages.values()
+        return [(t.learning_rate, t.max_steps, t.epochs, t.batch_size) for t in (stage.trainer for stage in stages)]
+
+    sft, dpo = (2e-4, 120, None, 8), (2e-5, 400, None, 8)
+    assert trainers() == [sft, dpo, (2e-4, 30, None, 8), dpo, (2e-4, 480, None, 8), dpo]
+    assert {one[0] for one in trainers("trainer.learning_rate=1e-5")} == {1e-5}
+    assert [one[1] for one in trainers("trainer.max_steps=20")] == [20, 20, 5, 20, 80, 20]
+    assert [one[1:3] for one in trainers("trainer.epochs=2")][:3] == [(None, 2.0), (None, 2.0), (None, 0.5)]
+    assert [one[0] for one in trainers("preference.learning_rate=1e-6")] == [2e-4, 1e-6] * 3
+    assert [one[3] for one in trainers("trainer.batch_size=4", "sft.batch_size=2")] == [2, 4] * 3
 
 
 def test_a_setting_that_reaches_the_stages_is_fine() -> None:
-    config = job("+exp=dpo_squeeze", "trainer.batch_size=3", "+stages.dpo.trainer.batch_size=5")
+    config = job("+exp=dpo_squeeze", "trainer.batch_size=3", "++stages.dpo.trainer.batch_size=5")
     assert [stage.trainer.batch_size for stage in config.stages.values()] == [3, 5]

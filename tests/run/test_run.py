@@ -95,8 +95,8 @@ def test_the_stored_config_reads_back(first, smoke):
 
 
 LONGER = (
-    "recipe.sft.max_steps=6",
-    "recipe.preference.max_steps=6",
+    "sft.max_steps=6",
+    "preference.max_steps=6",
     "trainer.checkpoint_every=2",
     "probes.schedule.every=1",
     "probes.per_token=true",

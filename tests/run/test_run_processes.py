@@ -17,8 +17,8 @@ from ldyn.store import read_run
 
 KILL_AT = Path(__file__).with_name("kill_at.py")
 SETTINGS = (
-    "recipe.sft.max_steps=4",
-    "recipe.preference.max_steps=5",
+    "sft.max_steps=4",
+    "preference.max_steps=5",
     "trainer.checkpoint_every=2",
     "probes.schedule.every=1",
     "dataset.pairs=30",

@@ -37,10 +37,8 @@ SMALL = [
     "probes.schedule.points=3",
     "samples.examples=2",
     "samples.max_new_tokens=8",
-    "recipe.sft.max_steps=4",
-    "recipe.preference.max_steps=4",
-    "recipe.extend_updates.max_steps=4",
-    "recipe.extend_exposure.max_steps=8",
+    "sft.max_steps=4",
+    "preference.max_steps=4",
 ]
 EXPERIMENTS = {
     "smoke": SMALL[:2],

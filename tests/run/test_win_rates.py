@@ -21,9 +21,9 @@ SMALL = (
     "logger=none", "model.hidden_size=32", "model.layers=2", "model.heads=2", "model.steps=30", "model.warmup_steps=5",
     "dataset.people=40", "dataset.test_people=12", "dataset.pairs=32", "dataset.train_probes=8", "probes.n_test=2",
     "dataset.test_probes=9", "dataset.documents=1500", "probes.schedule.points=2", "samples.examples=2",
-    "samples.max_new_tokens=12", "recipe.sft.max_steps=4", "recipe.extend_updates.max_steps=4",
-    "recipe.preference.max_steps=8", "recipe.preference.learning_rate=3e-3", "wins.examples=7",
-    "stages.dpo.trainer.snapshots.epochs=[0.5,1,9]", "~stages.extend_exposure", "~stages.dpo_extend_exposure",
+    "samples.max_new_tokens=12", "sft.max_steps=4", "stages.extend_exposure.length=1",
+    "preference.max_steps=8", "preference.learning_rate=3e-3", "wins.examples=7",
+    "preference.snapshots.epochs=[0.5,1,9]", "~stages.extend_exposure", "~stages.dpo_extend_exposure",
 )  # fmt: skip
 
 

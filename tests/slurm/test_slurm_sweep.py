@@ -19,7 +19,7 @@ from ldyn.store import read_run
 pytestmark = pytest.mark.slurm
 
 LDYN = [sys.executable, "-m", "ldyn"]
-SWEEP = ["train", "-m", "+exp=smoke", "seed=1,2,3", "recipe.sft.max_steps=200", "recipe.preference.max_steps=10"]
+SWEEP = ["train", "-m", "+exp=smoke", "seed=1,2,3", "sft.max_steps=200", "preference.max_steps=10"]
 SWEEP += ["trainer.checkpoint_every=20", "logger=none", "report=false", "probes.families=[chosen,rejected]"]
 ON_SLURM = ["hydra/launcher=slurm_cpu", "hydra.launcher.cpus_per_task=1", "hydra.launcher.mem_gb=1"]
 PATIENCE = 1500  # seconds; a bound for a busy machine, not what it takes

@@ -37,7 +37,9 @@ def plans() -> dict[str, StagePlan]:
     more = [f"++stages.{option}={rest}" for option in PAIRWISE]
     with initialize_config_dir(str(config_directory()), version_base="1.3"):
         pairwise = stage_plans(load_config(compose("train", ["+exp=smoke", *stages, *more])))[1:]
-    sft = {option: plan_for(f"algorithm@sft={option}", stage=0) for option in OPTIONS if option not in PAIRWISE}
+    sft = {
+        option: plan_for(f"algorithm@sft.algorithm={option}", stage=0) for option in OPTIONS if option not in PAIRWISE
+    }
     return {plan.info.name: plan for plan in pairwise} | sft
 
 

@@ -41,7 +41,7 @@ def test_another_setting_of_a_stage_is_another_stage(planned):
 
 def test_a_faulty_experiment_is_told_before_anything_runs(planned):
     with pytest.raises(ConfigError, match="batch_size"):
-        planned("scale=smoke", "+scale.parts.extend_wins.overrides=['+stages.dpo.trainer.batch_size=-1']")
+        planned("scale=smoke", "+scale.parts.extend_wins.overrides=['++stages.dpo.trainer.batch_size=-1']")
 
 
 def job(name, seconds, *after):
