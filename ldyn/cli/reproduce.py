@@ -95,7 +95,7 @@ def _carry_out(config: ReproduceConfig, state: State) -> int:
 
 
 def _write_page(config: ReproduceConfig) -> None:
-    from ldyn.report.results import write_results
+    from ldyn.report import write_results
 
     for path in write_results(config.paths.run, config.page or config.paths.run):
         print(f"Results: {path}")

@@ -1,11 +1,10 @@
-"""What claims are computed from: the curves of one run's train probes, and the stages that the claims speak of.
+"""What claims are computed from: the curves of one run's train probes, and the run's other tables.
 
-All claims of the paper are about responses to *training* questions, so the test split has no part in a verdict.
+All claims of the paper are about responses to *training* questions, so no verdict uses the test split.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,10 +17,9 @@ SPLIT = "train"
 
 @dataclass(frozen=True)
 class Curve:
-    """One quantity of one probe over one stage. values: examples × steps (ascending), nats; tokens: one per example."""
+    """One quantity of one probe over one stage. values: examples × steps (ascending), nats."""
 
     values: pd.DataFrame
-    tokens: pd.Series
 
     @property
     def steps(self) -> list[int]:
@@ -44,13 +42,8 @@ class Curve:
         return self.last - self.first
 
     @property
-    def change_per_token(self) -> pd.Series:
-        """The change divided by the length of the response."""
-        return self.change / self.tokens
-
-    @property
     def course(self) -> str:
-        """First and last mean in words, over the examples that have both."""
+        """First and last mean, over the examples that have both."""
         both = pd.DataFrame({"first": self.first, "last": self.last}).dropna().mean()
         return f"from {both['first']:.1f} to {both['last']:.1f}"
 
@@ -60,10 +53,7 @@ class Curve:
 
 
 class Evidence:
-    """What one run measured: trajectories, asked for by stage and probe, and what other tables it has, by name.
-
-    Answers None for what was not measured.
-    """
+    """The curves of one run by stage and probe, and its other tables by name; None for what was not measured."""
 
     def __init__(
         self,
@@ -82,13 +72,12 @@ class Evidence:
         self.stages = tuple(stages)
 
     def curve(self, stage: StageInfo, probe: str, column: str = "logp") -> Curve | None:
-        """The curve of ``column`` of ``probe`` over ``stage``; None where fewer than two moments measured it."""
+        """The curve of ``column`` of ``probe`` over ``stage``; None where it was measured at fewer than two steps."""
         frame = self._frames.get((stage.name, probe))
         if frame is None or frame[column].isna().all():
             return None
         values = frame.pivot(index="example_id", columns="step", values=column).sort_index(axis=1)
-        tokens = frame.groupby("example_id", observed=True)["n_tokens"].first()
-        return Curve(values, tokens) if values.shape[1] > 1 else None
+        return Curve(values) if values.shape[1] > 1 else None
 
     def table(self, name: str) -> pd.DataFrame | None:
         """The table ``<name>.parquet`` of the run; None where it has none or an empty one."""
@@ -112,38 +101,6 @@ class Evidence:
         return self._seen[stage.name]
 
     def shortfall(self, stage: StageInfo) -> str:
-        """In words, how far ``stage`` is from its planned end; empty where it is complete or the plan is not known."""
+        """How far ``stage`` is from its planned end; empty where it is complete or the plan is not known."""
         planned, made = self.intended_updates(stage), self._steps[stage.name]
         return f"stage {stage.name} stopped at step {made} of {planned}" if made < planned else ""
-
-
-# --------------------------------------------------------------------------------------------------------------
-# Which stage is which, by kind, view and start only. Chosen among all stages of the experiment, so that a stage which
-# has not begun is not stood in for by another: its curves are simply absent.
-
-
-def supervised_stage(evidence: Evidence) -> StageInfo | None:
-    """The SFT of the claims: the first pointwise stage on the chosen response alone."""
-    return next((s for s in evidence.stages if s.kind == "pointwise" and s.view == ("chosen",)), None)
-
-
-def preference_stage_after(evidence: Evidence, start: StageInfo) -> StageInfo | None:
-    """The first pairwise stage that starts from the weights of ``start``."""
-    return next((s for s in evidence.stages if s.kind == "pairwise" and s.start == start.name), None)
-
-
-def preference_stage(evidence: Evidence) -> StageInfo | None:
-    """The DPO of the claims: the pairwise stage after SFT on chosen, or else the first pairwise stage there is."""
-    supervised = supervised_stage(evidence)
-    after = preference_stage_after(evidence, supervised) if supervised else None
-    return after or next((s for s in evidence.stages if s.kind == "pairwise"), None)
-
-
-def extended_stages(evidence: Evidence, baseline: StageInfo) -> list[StageInfo]:
-    """The SFT stages on chosen *and* rejected from where ``baseline`` starts, the most alike in updates first."""
-    both = {"chosen", "rejected"}
-    arms = [s for s in evidence.stages if s.kind == "pointwise" and set(s.view) == both and s.start == baseline.start]
-    if not all(map(evidence.has_begun, (baseline, *arms))):
-        return []  # which arm is most alike to the baseline is not known yet
-    updates = evidence.intended_updates(baseline)
-    return sorted(arms, key=lambda arm: abs(math.log(evidence.intended_updates(arm) / updates)))

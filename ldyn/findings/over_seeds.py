@@ -9,8 +9,8 @@ and the claim's two-sided p-value is 2 · min(p(holds), p(fails)); its side is t
 the table these are adjusted by the step-up rule of Y. Benjamini and Y. Hochberg (J. Royal Statistical Society B 57
 (1995) 289), and a claim has a verdict if its adjusted p-value is at most LEVEL. Of the verdicts given, a share of at
 most LEVEL is expected to be wrong, a wrong side included (Y. Benjamini and D. Yekutieli, J. American Statistical
-Association 100 (2005) 71). A claim that is left open whatever its numbers say takes part in the correction with p = 1:
-it makes it stricter, never laxer. The intervals shown are 95 % intervals of the first part alone, not corrected.
+Association 100 (2005) 71). A claim that is inconclusive whatever its numbers say takes part with p = 1, which makes
+the correction stricter, never laxer. The intervals shown are 95 % intervals of the first part alone, not corrected.
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from ldyn.findings.claims import CLAIMS, Claim
+from ldyn.findings.claim import CLAIMS, Claim, inconclusive, joined, sentence_on
 from ldyn.findings.curves import Evidence
-from ldyn.findings.measurement import sentence_on
 from ldyn.findings.parts import Part, joint_verdict
 from ldyn.findings.seed_runs import check_seeds, seed_of
 from ldyn.findings.weighing import Alone, Weighed, weigh
@@ -34,13 +33,16 @@ def findings_over_seeds(groups: Mapping[str, Sequence[Run]]) -> list[FindingOver
     """Judge every claim that some experiment measures, in the order of CLAIMS; all of them are one family of tests.
 
     groups: experiment -> its runs, which differ in their seed alone; a study (toy, images) is one run. Where several
-    experiments measure a claim, the first in the order of ``groups`` speaks for it, whatever the others found.
+    experiments measure a claim, the first in the order of ``groups`` decides, whatever the others found.
     Raises RunDirectoryError where runs of one experiment differ in more than their seed.
     """
     for name, runs in groups.items():
         check_seeds(name, runs)
-    evidence = {name: {seed_of(run): _evidence(run) for run in runs} for name, runs in groups.items()}
-    weighed = {name: found for name, claim in CLAIMS.items() if (found := _first_to_speak(claim, evidence))}
+    evidence = {
+        name: {seed_of(run): Evidence(run.trajectories, run.stages, run.planned_steps, run.tables) for run in runs}
+        for name, runs in groups.items()
+    }
+    weighed = {name: found for name, claim in CLAIMS.items() if (found := _first_that_measures(claim, evidence))}
     adjusted = adjusted_p_values({name: _p_for_correction(found) for name, (_, found) in weighed.items()})
     family = sum(not math.isnan(p) for p in adjusted.values())
     return [_finding(name, source, found, adjusted[name], family) for name, (source, found) in weighed.items()]
@@ -53,7 +55,7 @@ def p_values(parts: Sequence[Part]) -> tuple[float, float]:
 
 
 def adjusted_p_values(found: Mapping[str, float]) -> dict[str, float]:
-    """Benjamini and Hochberg's; a claim without a p-value (NaN) is no member of the family and keeps none."""
+    """Benjamini and Hochberg's; a claim without a p-value (NaN) is not corrected and keeps none."""
     from scipy.stats import false_discovery_control  # takes a second to import
 
     known = {name: p for name, p in found.items() if not math.isnan(p)}
@@ -61,12 +63,8 @@ def adjusted_p_values(found: Mapping[str, float]) -> dict[str, float]:
     return {**found, **dict(zip(known, map(float, adjusted), strict=True))}
 
 
-def _evidence(run: Run) -> Evidence:
-    return Evidence(run.trajectories, run.stages, run.planned_steps, run.tables)
-
-
-def _first_to_speak(claim: Claim, evidence: Mapping[str, Mapping[str, Evidence]]) -> tuple[str, Weighed] | None:
-    """The first experiment of which a run measures the claim, and what its runs say."""
+def _first_that_measures(claim: Claim, evidence: Mapping[str, Mapping[str, Evidence]]) -> tuple[str, Weighed] | None:
+    """The first experiment with a run that measures the claim, and what its runs found together."""
     for name, seeds in evidence.items():
         runs = [_alone(claim, seed, one) for seed, one in seeds.items()]
         if measured := [run for run in runs if run is not None]:
@@ -128,10 +126,9 @@ def _reason(weighed: Weighed, adjusted: float, family: int, decided: bool) -> st
     sentences = []
     if weighed.has_intervals:
         sentences.append(sentence_on(weighed.parts))
-        sentences.append(f"p = {_p_value(weighed):.2g}, {adjusted:.2g} in a table of {family} claims")
+        sentences.append(f"Two-sided p = {_p_value(weighed):.2g}, corrected for {family} claims {adjusted:.2g}")
         if not decided and not weighed.left_open and joint_verdict(weighed.parts) != INCONCLUSIVE:
-            sentences[-1] += f", above {LEVEL:g}, so it is left open"
+            sentences[-1] += f", which is above {LEVEL:g}, so it is inconclusive"
     if weighed.left_open:
-        sentences.append(f"Left open, as {'; '.join(weighed.left_open)}")
-    notes = [note[:1].upper() + note[1:] for note in weighed.notes]
-    return ". ".join([*sentences, *notes]) + "."
+        sentences.append(inconclusive(weighed.left_open))
+    return joined([*sentences, *weighed.notes])

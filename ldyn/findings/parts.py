@@ -1,4 +1,4 @@
-"""A claim is a list of parts, each a number claimed to lie on one side of zero (or of a bound); all must hold."""
+"""The parts of a claim: numbers claimed to lie above or below zero (or another bound). All must hold."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from ldyn.findings.intervals import Interval, interval_of_highest
-from ldyn.findings.seed_intervals import interval_over_seeds
+from ldyn.findings.intervals import Interval, interval_of_highest, interval_over_seeds
 from ldyn.records import FAILS, HOLDS, INCONCLUSIVE, MEAN_EXAMPLE
 
 Side = Literal["above", "below"]
@@ -20,12 +19,10 @@ MEANS_ONLY = "only the mean over the examples is known"
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """``quantity`` (in words) with its interval in ``unit``, claimed to be ``above`` or ``below`` ``bound``.
+    """``quantity`` with its interval in ``unit``, claimed to be ``above`` or ``below`` ``bound``.
 
     where: what the quantity was highest of and its measured mean, e.g. "step 40, mean +5.3"; empty for a plain mean.
-    Where there was a choice the interval's estimate is corrected for it (see intervals.py) and that mean is not.
-    measured: that mean as a number; None for a plain mean.
-    per_token: the estimate with every log-probability divided by its number of tokens, where that has a meaning.
+    measured: that mean as a number, not corrected for the choice (see intervals.py); None for a plain mean.
     """
 
     quantity: str
@@ -33,7 +30,6 @@ class Part:
     interval: Interval
     where: str = ""
     unit: str = "nats"
-    per_token: float | None = None
     bound: float = 0.0
     measured: float | None = None
 
@@ -60,49 +56,37 @@ class Part:
 
     @property
     def is_bare_mean(self) -> bool:
-        """Whether there is a mean over examples, but no example (imported logs)."""
+        """Whether only a mean over examples is known, and no single example (imported logs)."""
         return self.interval.missing == MEANS_ONLY
 
     @property
     def is_on_the_claimed_side(self) -> bool:
-        """Whether the estimate is, whatever its interval says."""
+        """Whether the estimate is, whatever its interval."""
         above = self.interval.estimate > self.bound
         return above if self.claimed == "above" else self.interval.estimate < self.bound
 
     def __str__(self) -> str:
         name = f"{self.quantity} ({self.where})" if self.where else self.quantity
-        if self.is_bare_mean:
-            return f"{name}: {self.interval.estimate:+.3g} {self.unit}, claimed {self.claimed} {self.bound:g}"
-        if self.interval.missing:
+        if self.interval.missing and not self.is_bare_mean:
             return f"{name}: {self.interval}"
-        numbers = f"{self.interval} {self.unit}".rstrip()
-        text = f"{name}: {numbers}, claimed {self.claimed} {self.bound:g}"
-        if self.per_token is not None and self.per_token * self.interval.estimate < 0:
-            text += f" (per token the sign is the other: {self.per_token:+.3g})"
-        return text
+        numbers = f"{self.interval.estimate:+.3g}" if self.is_bare_mean else str(self.interval)
+        return f"{name}: {f'{numbers} {self.unit}'.rstrip()}, claimed {self.claimed} {self.bound:g}"
 
 
 def interval_over_examples(columns: pd.DataFrame, bound: float = 0.0) -> tuple[Interval, int]:
     """The highest of the means of ``columns`` (examples × things compared) with its interval, and which one that is.
 
-    An example without a value (NaN) is left out of that mean, one without any out of all.
+    An example without a value (NaN) is ignored in that mean, one without any value in all of them.
     """
     rows = columns.dropna(how="all")
     interval, highest = interval_of_highest(rows.to_numpy(dtype=np.float64), bound)
     return (replace(interval, n=0, missing=MEANS_ONLY) if MEAN_EXAMPLE in rows.index else interval), highest
 
 
-def mean_part(
-    quantity: str,
-    claimed: Side,
-    values: pd.Series,
-    per_token: pd.Series | None = None,
-    unit: str = "nats",
-    bound: float = 0.0,
-) -> Part:
-    """A claim on the mean of ``values``, one for each example; examples without a value (NaN) are left out."""
+def mean_part(quantity: str, claimed: Side, values: pd.Series, unit: str = "nats", bound: float = 0.0) -> Part:
+    """A claim on the mean of ``values``, one for each example; examples without a value (NaN) are ignored."""
     interval, _ = interval_over_examples(values.to_frame(), bound)
-    return Part(quantity, claimed, interval, "", unit, None if per_token is None else float(per_token.mean()), bound)
+    return Part(quantity, claimed, interval, "", unit, bound)
 
 
 def seeds_part(quantity: str, claimed: Side, values: pd.Series, unit: str) -> Part:
@@ -110,18 +94,14 @@ def seeds_part(quantity: str, claimed: Side, values: pd.Series, unit: str) -> Pa
     return Part(quantity, claimed, interval_over_seeds(values.to_numpy(dtype=np.float64)), "", unit)
 
 
-def highest_part(
-    quantity: str, claimed: Side, columns: pd.DataFrame, per_token: pd.DataFrame | None = None, unit: str = "nats"
-) -> Part:
-    """A claim on the highest of the means of ``columns`` (examples × things compared, whose names say what they are).
+def highest_part(quantity: str, claimed: Side, columns: pd.DataFrame, unit: str = "nats") -> Part:
+    """A claim on the highest of the means of ``columns`` (examples × things compared, named by what they are).
 
     Claimed "below" it says that every mean lies below zero, claimed "above" that at least one lies above.
-    An example without a value (NaN) is left out of that mean, one without any out of all.
     """
     interval, highest = interval_over_examples(columns)
     where, measured = _chosen(columns, highest)
-    shorter = None if per_token is None else float(per_token.mean().max())
-    return Part(quantity, claimed, interval, where, unit, shorter, measured=measured)
+    return Part(quantity, claimed, interval, where, unit, measured=measured)
 
 
 def lowest_part(quantity: str, claimed: Side, columns: pd.DataFrame, unit: str = "nats") -> Part:
@@ -140,7 +120,7 @@ def lowest_part(quantity: str, claimed: Side, columns: pd.DataFrame, unit: str =
 
 
 def _chosen(columns: pd.DataFrame, index: int) -> tuple[str, float | None]:
-    """Which column it was, with its mean in words, and that mean; nothing where there is no column."""
+    """The name of the column with its mean, and that mean; nothing where there is no column."""
     if not len(columns.columns):
         return "", None
     mean = float(columns.iloc[:, index].mean())
@@ -148,7 +128,7 @@ def _chosen(columns: pd.DataFrame, index: int) -> tuple[str, float | None]:
 
 
 def joint_verdict(parts: Sequence[Part]) -> str:
-    """Intersection-union: HOLDS only if every part does, FAILS if any does, else INCONCLUSIVE.
+    """Intersection-union: HOLDS if every part does, FAILS if any part fails, else INCONCLUSIVE.
 
     Each part errs with at most 2.5 % on either side. As all must hold, a false HOLDS stays at most that likely however
     many there are (R. Berger, Technometrics 24 (1982) 295); a false FAILS at most 2.5 % times the number of parts.

@@ -1,4 +1,4 @@
-"""Which runs are one experiment under several seeds: alike in every setting but the seed, and not copies."""
+"""Which runs are one experiment under several seeds: equal in every setting but the seed, and not copies."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import yaml
 from ldyn.errors import RunDirectoryError
 from ldyn.store import Run
 
-# Settings in which runs of one experiment may differ: the seed, and what has no part in what is measured.
+# Settings in which runs of one experiment may differ: the seed, and what does not change what is measured.
 _OF_ONE_RUN = ("seed", "run", "resume", "paths", "logger", "decompose.run")
 
 
 def seed_of(run: Run) -> str:
-    """In words; a run that has no seed (imported logs) goes by its directory."""
+    """E.g. "seed 1"; for a run without a seed (imported logs) the name of its directory."""
     seed = run.manifest.get("seed")
     return run.path.name if seed is None else f"seed {seed}"
 
@@ -30,11 +30,11 @@ def check_seeds(name: str, runs: Sequence[Run]) -> None:
     faults = [fault for one, other in combinations(runs, 2) for fault in _faults(one, other)]
     if faults:
         expected = "expected runs that differ in their seed, and in what they measured, but in no other setting"
-        raise RunDirectoryError(f"{name}: {expected}. Found: {'; '.join(faults)}. Leave out what does not belong.")
+        raise RunDirectoryError(f"{name}: {expected}. Found: {'; '.join(faults)}. Remove the others.")
 
 
 def by_setting(runs: Sequence[Run]) -> dict[str, list[Run]]:
-    """Runs of one setting together, in the order they came; the names say what differs between them, "" if nothing."""
+    """The runs by setting, in their order; the keys say in what the settings differ, "" if there is only one."""
     settings = [settings_but_seed(run) for run in runs]
     keys = sorted({key for one in settings for key in one})
     differing = [key for key in keys if len({repr(one.get(key)) for one in settings}) > 1]

@@ -1,6 +1,6 @@
-"""Are the stored findings of a run what its trajectories say? Needs the run directory only, and no torch.
+"""Computes the findings of runs again and compares them with the stored ones. Needs run directories only, no torch.
 
-Of a directory of runs that differ in their seed, also what they say together (verify_seeds.py).
+For a directory of runs it also computes the findings over seeds, for each setting of a sweep.
 """
 
 from __future__ import annotations
@@ -16,24 +16,26 @@ from rich.console import Console
 from rich.markup import escape
 
 from ldyn.errors import RunDirectoryError
-from ldyn.findings.claims import find_all
-from ldyn.findings.table import findings_table
-from ldyn.findings.verify_seeds import judge_together, print_over_seeds, runs_in
-from ldyn.records import Finding
+from ldyn.findings import find_all
+from ldyn.findings.over_seeds import findings_over_seeds
+from ldyn.findings.seed_runs import by_setting
+from ldyn.findings.tables import findings_table
+from ldyn.records import Finding, FindingOverSeeds
 from ldyn.store import Run, read_run
 from ldyn.store.directory import plain
+from ldyn.store.sweeps import run_directories
 
 # Linear algebra libraries may sum in another order, which moves a float64 mean by much less than this.
 RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE = 1e-6, 1e-9
 _COMPARED = ("estimate", "ci_low", "ci_high", "unit", "n", "seeds", "verdict")
-_WIDTH = 160  # columns, where the output is no terminal
+_WIDTH = 160  # columns, where the output is not a terminal
 
 
 @dataclass(frozen=True)
 class Verification:
-    """The findings of one run, computed anew, and how the stored ones stand to them.
+    """The findings of one run, computed again, and how the stored ones compare.
 
-    stored: "same", "different", or "absent" (the run is not finished); status: as the manifest says.
+    stored: "same", "different", or "absent" (the run is not finished); status: of the manifest.
     error: why the run could not be read; the rest is then empty.
     """
 
@@ -50,12 +52,26 @@ class Verification:
         return self.error is not None or self.stored == "different"
 
 
-def verify(paths: Sequence[Path], as_json: bool) -> int:
-    """Compute the findings of each run anew and print them, as tables or as one JSON object on standard output.
+@dataclass(frozen=True)
+class OverSeeds:
+    """Findings over the finished ``runs`` of one setting in the directory ``path``.
 
-    A path may be a directory of runs: each of them is verified, and those that are finished are judged together.
+    setting: in what they differ from the directory's other runs besides the seed, "" where there are no others.
+    error: why they cannot be judged together; there are then no findings.
+    """
+
+    path: Path
+    setting: str
+    runs: Sequence[str]
+    findings: Sequence[FindingOverSeeds]
+    error: str | None = None
+
+
+def verify(paths: Sequence[Path], as_json: bool) -> int:
+    """Compute the findings of each run again and print them, as tables or as one JSON object on standard output.
+
+    A path may be a directory of runs: each of them is verified, and the finished ones are judged together.
     Returns 0 if every run could be read and stores what was found (an unfinished run may store nothing yet), else 1.
-    A claim that fails is a result and no error, and so are runs that cannot be judged together.
     """
     inside = {path: runs_in(path) for path in paths}
     verifications = [verify_run(run) for path in paths for run in (inside[path] or [path])]
@@ -74,12 +90,12 @@ def verify(paths: Sequence[Path], as_json: bool) -> int:
         for verification in verifications:
             _print(verification, console)
         for one in together:
-            print_over_seeds(one, console)
+            _print_over_seeds(one, console)
     return int(any(verification.is_wrong for verification in verifications))
 
 
 def verify_run(path: Path) -> Verification:
-    """Compute the findings of one run anew and compare them with those it stores."""
+    """Compute the findings of one run again and compare them with those it stores."""
     try:
         run = read_run(path)
     except RunDirectoryError as error:
@@ -99,7 +115,7 @@ def _compare(run: Run, findings: Sequence[Finding]) -> Verification:
 
 
 def differences(stored: Sequence[Finding], computed: Sequence[Finding]) -> list[str]:
-    """In words, every way in which the stored findings are not the computed ones; numbers up to rounding."""
+    """Every difference between stored and computed findings; numbers up to rounding."""
     before, now = {finding.id: finding for finding in stored}, {finding.id: finding for finding in computed}
     found = [f"{name} is stored, but the trajectories do not give it" for name in before if name not in now]
     found += [f"{name} is not stored, but the trajectories give it" for name in now if name not in before]
@@ -126,9 +142,39 @@ def _print(verification: Verification, console: Console) -> None:
     if verification.findings:
         console.print(findings_table(verification.findings, title))
     else:
-        console.print(f"{escape(title)}: no claim can be tested on what was measured so far", soft_wrap=True)
+        console.print(f"{escape(title)}: nothing measured so far tests a claim", soft_wrap=True)
     for difference in verification.differences:
         console.print(f"[bold red]differs[/] {escape(difference)}", soft_wrap=True)
     if verification.stored != "different":
-        say = {"same": "The stored findings are what the trajectories say.", "absent": "No findings are stored yet."}
-        console.print(say[verification.stored])
+        same = "The stored findings agree with the trajectories."
+        console.print(same if verification.stored == "same" else "No findings are stored yet.")
+
+
+def runs_in(path: Path) -> list[Path]:
+    """The runs in the directory ``path`` that have begun; none where it is a run itself."""
+    if (path / "manifest.json").exists():
+        return []
+    return [directory.resolve() for directory in run_directories(path) if (directory / "manifest.json").exists()]
+
+
+def judge_together(path: Path, directories: Sequence[Path]) -> list[OverSeeds]:
+    """What the runs ``directories`` in ``path`` say, setting by setting; runs that have not finished are left out."""
+    runs = [run for run in map(read_run, directories) if not run.is_partial]
+    return [_over_seeds(path, setting, group) for setting, group in by_setting(runs).items()]
+
+
+def _over_seeds(path: Path, setting: str, runs: Sequence[Run]) -> OverSeeds:
+    names = [run.path.name for run in runs]
+    try:
+        return OverSeeds(path, setting, names, findings_over_seeds({str(runs[0].manifest.get("name")): runs}))
+    except RunDirectoryError as error:
+        return OverSeeds(path, setting, names, [], str(error))
+
+
+def _print_over_seeds(one: OverSeeds, console: Console) -> None:
+    title = f"{one.path}: findings over seeds, runs {', '.join(one.runs)}"
+    title = f"{title} ({one.setting})" if one.setting else title
+    if one.findings:
+        console.print(findings_table(one.findings, title))
+    else:
+        console.print(f"{escape(title)}: none. {escape(one.error or 'No claim is measured')}", soft_wrap=True)

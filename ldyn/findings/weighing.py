@@ -1,16 +1,16 @@
-"""What the runs of several seeds say of one claim together, before any correction for other claims.
+"""What the runs of several seeds say together on one claim, before any correction for other claims.
 
 A run counts if the stages of the claim reached their planned end and each part is a number from examples: a plain mean,
-with or without an interval within the run, or a choice among means with one. Runs that do not count are named; what the
-others measured is averaged (seed_intervals.py), also where a run by itself left the claim open, as to leave out runs by
-what they found would bias the mean. The claim is left open whatever the numbers say where
+or a choice among means with an interval. Runs that do not count are named. The others are averaged (intervals.py), also
+where a run alone is inconclusive, as excluding runs by their result would bias the mean. The claim is inconclusive
+whatever the numbers say where
 
 - fewer than MIN_SEEDS runs count;
 - the runs measured different parts;
-- more than half of the runs by themselves have a reason to leave it open (``Measurement.left_open``);
+- more than half of the runs alone have a reason for no verdict (``Measurement.left_open``);
 - a control contradicts: over the seeds by its own 95 % intervals, or within more than half of the runs.
 
-A study has seeds of its own; what it says over them is taken as it is.
+A study has its own seeds; its result over them is used as it is.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from math import isfinite
 import numpy as np
 
 from ldyn.errors import RunDirectoryError
-from ldyn.findings.measurement import Measurement, contradict, verdict_and_reason
+from ldyn.findings.claim import Measurement, contradict, verdict_and_reason
+from ldyn.findings.intervals import MIN_SEEDS, interval_of_chosen_over_seeds
 from ldyn.findings.parts import Part, joint_verdict
-from ldyn.findings.seed_intervals import MIN_SEEDS, interval_of_chosen_over_seeds
 
 
 @dataclass(frozen=True)
 class Alone:
-    """What the run of one seed says of a claim. ``shortfalls``: its stages that stopped early, in words."""
+    """A claim in the run of one seed. ``shortfalls``: its stages that stopped early."""
 
     seed: str
     measurement: Measurement
@@ -43,7 +43,7 @@ class Alone:
 
     @property
     def why_not_counted(self) -> str:
-        """In words, why it has no part in what is said over seeds; empty where it has."""
+        """Why it is not used over seeds; empty where it is."""
         missing = [part.interval.missing for part in self.measurement.parts if not _is_usable(part)]
         return "; ".join([*self.shortfalls, *missing[:1]])
 
@@ -52,14 +52,14 @@ class Alone:
 
 
 def _is_usable(part: Part) -> bool:
-    """Without an interval a choice is not cross-fitted either, and a bare mean may be of anything."""
+    """Without an interval a choice is not cross-fitted, and a bare mean may be of anything."""
     is_plain = part.measured is None and not part.is_bare_mean and isfinite(part.interval.estimate)
     return is_plain or not part.interval.missing
 
 
 @dataclass(frozen=True)
 class Weighed:
-    """The parts over ``seeds`` seeds, the verdicts of each alone (none for a study), what speaks against any verdict.
+    """The parts over ``seeds`` seeds, the verdicts of each alone (None for a study), and reasons for no verdict.
 
     estimate: of the first part, whether or not it has an interval. notes: what a reader should know besides.
     """
@@ -81,7 +81,7 @@ def weigh(name: str, runs: Sequence[Alone]) -> Weighed:
     """Of the claim as the runs of experiment ``name`` measured it; ``runs`` has at least one."""
     studies = [run for run in runs if run.measurement.seeds > 1]
     if studies and len(runs) > 1:
-        raise RunDirectoryError(f"{name}: a study repeats itself under its own seeds; found {len(runs)}, expected one.")
+        raise RunDirectoryError(f"{name}: found {len(runs)} runs of a study, expected 1, as a study has its own seeds.")
     return _weigh_study(studies[0].measurement) if studies else _weigh_seeds(runs)
 
 
@@ -97,7 +97,7 @@ def _weigh_seeds(runs: Sequence[Alone]) -> Weighed:
     parts = parts_over_seeds([run.measurement.parts for run in counted]) if alike else []
     estimate = float(np.mean([run.measurement.parts[0].interval.estimate for run in counted or runs]))
     left_open = [*_too_few(len(counted)), *(["the seeds measured different parts"] if counted and not alike else [])]
-    notes = [f"{run.seed} does not count, as {run.why_not_counted}" for run in runs if run.why_not_counted]
+    notes = [f"{run.seed} is not used: {run.why_not_counted}" for run in runs if run.why_not_counted]
     if len(counted) < MIN_SEEDS:
         notes = [*map(str, counted), *notes]
     for unsettled in (_reasons_alone(counted), *(_controls(counted, parts) if alike else ())):
@@ -115,9 +115,7 @@ def _over_seeds(parts: Sequence[Part]) -> Part:
     fitted = np.array([part.interval.estimate for part in parts])
     measured = np.array([part.interval.estimate if part.measured is None else part.measured for part in parts])
     interval = interval_of_chosen_over_seeds(fitted, measured, first.bound)
-    shorter = [part.per_token for part in parts if part.per_token is not None]
-    per_token = float(np.mean(shorter)) if len(shorter) == len(parts) else None
-    return replace(first, interval=interval, where="", per_token=per_token, measured=None)
+    return replace(first, interval=interval, where="", measured=None)
 
 
 def _names(parts: Sequence[Part]) -> tuple[tuple[str, str, float], ...]:
@@ -125,24 +123,22 @@ def _names(parts: Sequence[Part]) -> tuple[tuple[str, str, float], ...]:
 
 
 def _too_few(seeds: int) -> list[str]:
-    return [f"{seeds} seed{'s' * (seeds != 1)} can be counted and {MIN_SEEDS} are needed"] if seeds < MIN_SEEDS else []
+    return [f"only {seeds} usable seed{'s' * (seeds != 1)}, at least {MIN_SEEDS} are needed"] * (seeds < MIN_SEEDS)
 
 
 @dataclass(frozen=True)
 class _Unsettled:
-    """Something that speaks against a verdict, in words; ``by_most``: so much that there is none."""
+    """What speaks against a verdict; ``by_most``: in so many runs that there is none."""
 
     by_most: bool
     words: Sequence[str]
 
 
 def _reasons_alone(runs: Sequence[Alone]) -> _Unsettled:
-    """Of the runs that leave the claim open for reasons of their own."""
+    """Of the runs that have a reason of their own for no verdict."""
     unsettled = [run for run in runs if run.measurement.left_open]
-    words = [
-        f"{len(unsettled)} of {len(runs)} seeds alone leave it open: {run.seed}, as {run.measurement.left_open[0]}"
-        for run in unsettled[:1]
-    ]
+    count = f"{len(unsettled)} of {len(runs)} seeds alone are inconclusive"
+    words = [f"{count}: {run.seed} because {run.measurement.left_open[0]}" for run in unsettled[:1]]
     return _Unsettled(2 * len(unsettled) > len(runs), words)
 
 
@@ -156,6 +152,6 @@ def _control(arm: str, measurements: Sequence[Measurement], parts: Sequence[Part
     of_each = [measurement.controls[arm].parts for measurement in measurements]
     over = parts_over_seeds(of_each)
     against = sum(contradict(own.parts, control) for own, control in zip(measurements, of_each, strict=True))
-    alone = f"contradicts in {against} of {len(measurements)} seeds alone"
+    alone = f"contradicts in {against} of {len(measurements)} single seeds"
     most = 2 * against > len(measurements)
     return _Unsettled(contradict(parts, over) or most, [f"control {arm} {joint_verdict(over)} over seeds, {alone}"])

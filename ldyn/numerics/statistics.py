@@ -1,11 +1,11 @@
-"""Rank correlations and Student's t distribution. Needs no torch."""
+"""Rank correlations and Student's t intervals. Needs no torch."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from scipy.special import stdtr, stdtrit
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import stdtrit
 
 Array = NDArray[np.float64]
 
@@ -45,14 +45,9 @@ def kendall_tau(first: Array, second: Array) -> float:
     return float(np.mean(np.sign(first[a] - first[b]) * np.sign(second[a] - second[b]))) if len(a) else np.nan
 
 
-CONFIDENCE = 0.95
-
-
-def student_t_quantile(freedom: int) -> float:
-    """q with P(|T| ≤ q) = CONFIDENCE for Student's t with ``freedom`` ≥ 1 degrees of freedom."""
-    return float(stdtrit(freedom, (1 + CONFIDENCE) / 2))
-
-
-def student_t_tail(freedom: int, t: float) -> float:
-    """P(T ≥ t) for Student's t with ``freedom`` ≥ 1 degrees of freedom; ``t`` may be infinite."""
-    return float(stdtr(freedom, -t))
+def t_half_width(spread: ArrayLike, n: ArrayLike) -> Array:
+    """Half of the 95 % Student-t interval of a mean of n values with standard deviation ``spread``; NaN where n < 2."""
+    count = np.asarray(n, dtype=np.float64)
+    quantile = stdtrit(np.maximum(count - 1, 1), 0.975)
+    half: Array = np.where(count > 1, np.asarray(spread) * quantile / np.sqrt(np.maximum(count, 1)), np.nan)
+    return half

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import pandas as pd
 
-from ldyn.findings.arms import PreferenceArm, arms_of
-from ldyn.numerics.statistics import student_t_quantile
+from ldyn.findings.stages import PreferenceArm, arms_of
+from ldyn.numerics.statistics import t_half_width
 from ldyn.records import StageInfo
 from ldyn.report.style import GREEDY
 
@@ -32,8 +31,8 @@ def arm_changes(trajectories: pd.DataFrame, stages: Sequence[StageInfo], split: 
 
 
 def _changes_of(arm: PreferenceArm, table: pd.DataFrame) -> pd.DataFrame:
-    before = _moment(table, arm.first, "min")
-    after = _moment(table, arm.last, "max")
+    before = _values_at(table, arm.first, "min")
+    after = _values_at(table, arm.last, "max")
     change = (after - before)["logp"].unstack("probe")  # examples × probes
     wide = pd.DataFrame(index=change.index)
     wide["chosen"], wide["rejected"] = change.get("chosen"), change.get("rejected")
@@ -44,7 +43,7 @@ def _changes_of(arm: PreferenceArm, table: pd.DataFrame) -> pd.DataFrame:
     return wide.reset_index().melt("example_id", var_name="quantity", value_name="change").dropna()
 
 
-def _moment(table: pd.DataFrame, stage: StageInfo, which: str) -> pd.DataFrame:
+def _values_at(table: pd.DataFrame, stage: StageInfo, which: str) -> pd.DataFrame:
     rows = table[table["stage"] == stage.name]
     rows = rows[rows["step"] == rows["step"].agg(which)]
     values: pd.DataFrame = rows.set_index(["example_id", "probe"])[["logp", "logp_argmax"]].astype(float)
@@ -66,7 +65,7 @@ def summarise_arms(runs: Mapping[str, pd.DataFrame], *, over_runs: bool | None =
     rows = []
     for arm, quantity in dict.fromkeys(units.index):
         of_each = _at(by_run, arm, quantity).to_numpy(float)
-        rows.append({"arm": arm, "quantity": quantity, **_interval(_at(units, arm, quantity)), "of_each": of_each})
+        rows.append({"arm": arm, "quantity": quantity, **_mean_and_half(_at(units, arm, quantity)), "of_each": of_each})
     return pd.DataFrame(rows)
 
 
@@ -75,8 +74,8 @@ def _at(units: pd.Series, arm: str, quantity: str) -> pd.Series:
     return units[(names("arm") == arm) & (names("quantity") == quantity)]
 
 
-def _interval(values: pd.Series) -> dict[str, float]:
+def _mean_and_half(values: pd.Series) -> dict[str, float]:
     found = values.dropna()
     n = len(found)
-    half = student_t_quantile(n - 1) * found.std(ddof=1) / np.sqrt(n) if n > 1 else np.nan
+    half = float(t_half_width(found.std(ddof=1), n))
     return {"mean": found.mean(), "half": half, "n": n}

@@ -1,4 +1,4 @@
-"""From the trajectory table to curves: the mean over probe examples with its 95 % interval, at every evaluation.
+"""Curves from the trajectory table: mean over probe examples with its 95 % interval, at every evaluation.
 
 Levels: mean and Student-t interval over examples. Changes are paired: each example's value minus its own value at the
 stage's first evaluation, then mean and t interval of these differences, so that what differs between examples
@@ -6,23 +6,74 @@ stage's first evaluation, then mean and t interval of these differences, so that
 
     mean ± t(0.975; n − 1) · s / √n
 
-One example has no interval (NaN). Values that are not finite are left out and lower n.
+One example has no interval (NaN). Values that are not finite are ignored and lower n.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from ldyn.numerics.statistics import student_t_quantile
+from ldyn.numerics.statistics import t_half_width
 from ldyn.records import MEAN_EXAMPLE
-from ldyn.report.quantities import QUANTITIES, with_derived, with_greedy
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """label: words for an axis; unit: of the values; about: one sentence that says what is measured."""
+
+    label: str
+    unit: str
+    about: str
+
+
+QUANTITIES: Mapping[str, Quantity] = {
+    "logp": Quantity(
+        "log π(y|x)", "nats", "Log-probability of the response given the prompt, summed over its tokens (EOS counts)."
+    ),
+    "logp_per_token": Quantity(
+        "log π(y|x) per token", "nats per token", "The same divided by the number of response tokens."
+    ),
+    "logp_argmax": Quantity(
+        "log π(y*) along y",
+        "nats",
+        "Greedy mass: log-probability of the most likely token at each position, teacher-forced along the response, "
+        "summed over positions.",
+    ),
+    "log_mass_rest": Quantity(
+        "log mass outside the argmax",
+        "nats",
+        "Log of the probability outside the most likely token, summed over positions.",
+    ),
+    "entropy": Quantity("entropy", "nats per token", "Entropy of the next-token distribution, mean over positions."),
+    "argmax_is_label": Quantity(
+        "argmax is the label", "share of positions", "Share of positions where the most likely token is the response's."
+    ),
+    "p_label": Quantity("π(label)", "probability", "Probability of the response's own token, mean over positions."),
+    "residual_norm": Quantity(
+        "‖π − e_y‖₂", "norm", "Length of the residual that a gradient step on this response carries, mean per token."
+    ),
+    "prob_norm_sq": Quantity("‖π‖²", "squared norm", "Peakiness of the next-token distribution, mean per token."),
+    "a_norm": Quantity("‖A‖_F", "norm", "Frobenius norm of A = I − 1πᵀ, mean per token."),
+}
+
+
+def with_greedy(trajectories: pd.DataFrame) -> pd.DataFrame:
+    """The table with one more curve, "greedy": the mass of the argmax along the chosen response, as its logp.
+
+    A stage in which that mass was not measured (imported logs) has no such curve.
+    """
+    chosen = trajectories[trajectories["probe"] == "chosen"]
+    measured = chosen.groupby("stage")["logp_argmax"].transform("count") > 0
+    greedy = chosen[measured].assign(probe="greedy", logp=lambda rows: rows["logp_argmax"])
+    return pd.concat([trajectories, greedy], ignore_index=True)
+
 
 CURVE_KEYS = ["stage", "split", "probe", "step", "examples_seen"]
 SERIES_KEYS = ["stage", "split", "probe"]
-INTERVAL_NOTE = "95 % Student-t interval over probe examples; changes are paired by example"
 
 
 def summarise(trajectories: pd.DataFrame, quantities: Sequence[str] = tuple(QUANTITIES)) -> pd.DataFrame:
@@ -32,7 +83,8 @@ def summarise(trajectories: pd.DataFrame, quantities: Sequence[str] = tuple(QUAN
     stage's first evaluation: ``change`` … (half: half the width of the interval). What was not measured of a probe in a
     stage has no rows. Where the mean alone is known, and no example (imported logs), n is 0.
     """
-    table = with_derived(with_greedy(trajectories))
+    table = with_greedy(trajectories)
+    table["logp_per_token"] = table["logp"] / table["n_tokens"]
     columns = list(quantities)
     table[columns] = table[columns].astype(float).where(np.isfinite(table[columns].astype(float)))
     changes = _since_first(table, columns)
@@ -55,9 +107,7 @@ def _statistics(table: pd.DataFrame, columns: list[str], name: str) -> pd.DataFr
     examples = table[columns].where(table["example_id"] != MEAN_EXAMPLE).groupby([table[key] for key in CURVE_KEYS])
     parts = {"": groups.mean(), "_n": examples.count(), "_half": groups.std(ddof=1)}
     long = pd.DataFrame({name + suffix: part.rename_axis(columns="quantity").stack() for suffix, part in parts.items()})
-    n = long[f"{name}_n"].to_numpy(int)
-    quantiles = np.array([student_t_quantile(count - 1) if count > 1 else np.nan for count in n])
-    long[f"{name}_half"] *= quantiles / np.sqrt(np.maximum(n, 1))
+    long[f"{name}_half"] = t_half_width(long[f"{name}_half"], long[f"{name}_n"])
     return long
 
 

@@ -1,4 +1,4 @@
-"""The runs of a sweep in groups that differ in nothing but their seed; and whether they can be compared at all."""
+"""The runs of a sweep in groups that differ only in their seed, and whether they can be compared."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Facet:
 
     @property
     def name(self) -> str:
-        """The facet in words, e.g. "beta=0.05": of each key the last part, where that is not ambiguous."""
+        """E.g. "beta=0.05": of each key the last part, unless that is ambiguous."""
         last = [key.rpartition(".")[2] for key in self.settings]
         short = last if len(set(last)) == len(last) else list(self.settings)
         return ", ".join(f"{key}={value}" for key, value in zip(short, self.settings.values(), strict=True))
@@ -32,9 +32,8 @@ class Facet:
 def facets_of(path: Path, runs: Sequence[Run]) -> list[Facet]:
     """The runs of the sweep in ``path`` by configuration, in the order of the swept values.
 
-    Raises RunDirectoryError where the runs are not of one experiment and one world, or two of a facet have one seed.
+    Raises RunDirectoryError where the runs are not of one world, or two of a facet have one seed.
     """
-    _check_experiment(path, runs)
     _check_world(path, runs)
     groups = list(by_setting(runs).values())
     names = _names(path, [group[0] for group in groups])
@@ -42,12 +41,6 @@ def facets_of(path: Path, runs: Sequence[Run]) -> list[Facet]:
     for facet in facets:
         _check_seeds(path, facet)
     return sorted(facets, key=lambda facet: [_sortable(value) for value in facet.settings.values()])
-
-
-def _check_experiment(path: Path, runs: Sequence[Run]) -> None:
-    names = sorted({str(run.manifest["name"]) for run in runs})
-    if len(names) > 1:
-        raise RunDirectoryError(f"{path} holds runs of {', '.join(names)}; runs of one experiment can be compared.")
 
 
 def _check_world(path: Path, runs: Sequence[Run]) -> None:
@@ -76,7 +69,7 @@ def _check_seeds(path: Path, facet: Facet) -> None:
 
 
 def _names(path: Path, runs: Sequence[Run]) -> list[dict[str, str]]:
-    """What sets these runs apart, but for the seed: in the words of their command line, else of their settings."""
+    """The settings in which these runs differ besides the seed, as typed or else from their configurations."""
     settings = [settings_but_seed(run) for run in runs]
     typed = {job.run: settings_of(job.overrides) for job in read_sweep(path).jobs}
     own = [typed[run.path.name] for run in runs if run.path.name in typed]

@@ -7,9 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup
-
-from ldyn.report.html import content_policy, page_environment, source_text
+from ldyn.report.html import render
 from ldyn.store.files import write_atomically
 
 REPORT_FILE = "report.html"
@@ -28,12 +26,6 @@ def write_quality_report(report: Mapping[str, Any], directory: Path) -> Path:
 
 
 def _page(report: Mapping[str, Any]) -> str:
-    environment = page_environment()
-    style = source_text(environment, "report.css")
     names = dict.fromkeys(one["check"] for one in report["findings"])
-    return environment.get_template("probe_quality.html").render(
-        style=Markup(style),  # noqa: S704 - our own file
-        policy=content_policy(style),
-        report=report,
-        checks=[(name, [one for one in report["findings"] if one["check"] == name]) for name in names],
-    )
+    checks = [(name, [one for one in report["findings"] if one["check"] == name]) for name in names]
+    return render("probe_quality.html", report=report, checks=checks)

@@ -17,6 +17,9 @@ from ldyn.records import PROBE_FAMILIES, ProbeFamily
 GREEDY = "greedy"
 """Key of the curve that is no probe of its own: the mass of the most likely tokens along the chosen response."""
 
+KEY_PROBES = ("chosen", "rejected", "chosen_gptsemantic", "irr_train", "irr_test", "random_permute", GREEDY)
+"""What a first look shows."""
+
 GREEDY_FAMILY = ProbeFamily("greedy", "y*", "greedy mass along y⁺: the most likely token at each position")
 
 GROUPS: tuple[str, ...] = ("chosen", "rejected", "irrelevant", "random")

@@ -1,4 +1,4 @@
-"""Whose answers win, as rates: of one run over its questions, or of several runs over their seeds.
+"""Win rates of the arms: of one run over its questions, or of several runs over their seeds.
 
 From the table ``wins`` of a run (columns: ``ldyn.answers.pairwise.wins``). A tie is half a win. Of one run the
 interval is Wilson's over questions, too wide rather than too narrow with ties; over seeds it is Student's t.
@@ -6,13 +6,19 @@ interval is Wilson's over questions, too wide rather than too narrow with ties; 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from ldyn.answers.pairwise.statistics import wilson
-from ldyn.numerics.statistics import student_t_quantile
+from ldyn.numerics.statistics import t_half_width
+from ldyn.records import StageInfo
+from ldyn.report.stages import dosage_words, find_arms
+from ldyn.report.text import percent
+from ldyn.store import Run
 
 KEYS = ["judge", "arm", "baseline", "split", "epoch"]
 PAPER_TABLE_1: Mapping[str, Mapping[float, float]] = {
@@ -25,7 +31,7 @@ PAPER_QUESTIONS = 500
 
 
 def win_rates(wins: pd.DataFrame) -> pd.DataFrame:
-    """One row for each judge, arm, split and moment, in the order of the table.
+    """One row for each judge, arm, split and epoch, in the order of the table.
 
     Columns: KEYS; rate, low, high, n (questions judged); won, tied, lost: shares of these; unread: how many verdicts
     could not be read; characters_arm, characters_baseline, right_arm, right_baseline: means (NaN where not known).
@@ -53,13 +59,99 @@ def rates_over_seeds(runs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     groups = every.groupby(KEYS, sort=False)
     means = groups[[name for name in every.columns if name not in (*KEYS, "run")]].mean()
     n = groups["rate"].count()
-    quantiles = np.array([student_t_quantile(int(count) - 1) if count > 1 else np.nan for count in n])
-    half = quantiles * groups["rate"].std(ddof=1) / np.sqrt(n)
+    half = t_half_width(groups["rate"].std(ddof=1), n)
     means["low"], means["high"], means["n"] = means["rate"] - half, means["rate"] + half, n
     means["of_each"] = groups["rate"].agg(list)
     return means.reset_index()
 
 
-def moment_word(epoch: float, rates: pd.DataFrame) -> str:
-    """How a moment is called: its number of epochs, the last one marked as the end."""
+def epoch_text(epoch: float, rates: pd.DataFrame) -> str:
+    """The number of epochs, the last one marked as the end."""
     return f"{epoch:.3g}" + (" (end)" if epoch == rates["epoch"].max() else "")
+
+
+NO_VALUE = "–"
+
+
+@dataclass(frozen=True, slots=True)
+class WinCell:
+    """rate with its interval; details: what stands behind it, one line each."""
+
+    rate: str
+    interval: str = ""
+    details: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WinRow:
+    """An arm, or the paper; ``about`` says how it was trained."""
+
+    name: str
+    about: str
+    cells: Sequence[WinCell]
+
+
+@dataclass(frozen=True, slots=True)
+class WinTable:
+    """Of one judge and split. ``columns``: the epochs; ``n``: questions, or seeds."""
+
+    judge: str
+    split: str
+    baseline: str
+    n: int
+    columns: Sequence[str]
+    rows: Sequence[WinRow]
+
+
+def win_tables(run: Run) -> list[WinTable]:
+    """Empty where the run has no win rates."""
+    wins = run.tables.get("wins")
+    if wins is None or wins.empty:
+        return []
+    return list(win_table_rows(win_rates(wins), run.stages, run.manifest["stages"]))
+
+
+def win_table_rows(
+    rates: pd.DataFrame, stages: Sequence[StageInfo], entries: Sequence[Mapping[str, Any]]
+) -> Iterator[WinTable]:
+    """One table for each judge and split. ``rates``: of one run, or over seeds; entries: the manifest's stages."""
+    epochs = sorted(rates["epoch"].unique())
+    extended = {arm.pairwise.name for arm in find_arms(stages) if arm.role == "extend"}
+    for (judge, split), own in rates.groupby(["judge", "split"], sort=False):
+        by_arm = {str(arm): frame.set_index("epoch") for arm, frame in own.groupby("arm", sort=False)}
+        baseline = str(own["baseline"].iloc[0])
+        rows = [
+            WinRow(arm, dosage_words(arm, baseline, stages, entries), _cells(frame, epochs))
+            for arm, frame in by_arm.items()
+        ]
+        if extended & set(by_arm):
+            rows += [WinRow(name, "Qwen1.5-1.8B, HH", _paper_cells(of, epochs)) for name, of in PAPER_TABLE_1.items()]
+        columns = [epoch_text(epoch, rates) for epoch in epochs]
+        yield WinTable(str(judge), str(split), baseline, int(own["n"].max()), columns, rows)
+
+
+def _cells(frame: pd.DataFrame, epochs: Sequence[float]) -> list[WinCell]:
+    return [_cell(frame.loc[[epoch]].iloc[0]) if epoch in frame.index else WinCell(NO_VALUE) for epoch in epochs]
+
+
+def _cell(row: pd.Series) -> WinCell:
+    if math.isnan(row["rate"]):
+        return WinCell(NO_VALUE, details=(f"{row['unread']:.0f} unread",))
+    shares = "–".join(f"{100 * row[name]:.0f}" for name in ("won", "tied", "lost"))
+    details = [f"{shares} % won–tied–lost"]
+    if not math.isnan(row["right_arm"]):
+        details.append(f"right {percent(row['right_arm'])} against {percent(row['right_baseline'])}")
+    details.append(f"length {row['characters_arm']:.0f} against {row['characters_baseline']:.0f}")
+    if row["unread"]:
+        details.append(f"{row['unread']:.0f} unread")
+    over_seeds = f"± {row['high'] - row['rate']:.3f}" if "of_each" in row else ""
+    return WinCell(f"{row['rate']:.3f}", over_seeds or f"[{row['low']:.3f}, {row['high']:.3f}]", tuple(details))
+
+
+def _paper_cells(of_paper: Mapping[float, float], epochs: Sequence[float]) -> list[WinCell]:
+    return [_paper_cell(of_paper[epoch]) if epoch in of_paper else WinCell(NO_VALUE) for epoch in epochs]
+
+
+def _paper_cell(rate: float) -> WinCell:
+    known = wilson([rate] * PAPER_QUESTIONS)  # which depends on the mean and their number alone
+    return WinCell(f"{rate:.3f}", f"[{known.low:.3f}, {known.high:.3f}]")

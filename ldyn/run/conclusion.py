@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ldyn.findings import find_all
-from ldyn.findings.table import findings_table
+from ldyn.findings.tables import findings_table
 from ldyn.records import Finding
 from ldyn.report import build_report
 from ldyn.run.manifest import Manifest, now

@@ -29,7 +29,7 @@ from ldyn.answers.pairwise.wins import Match, win_rows
 from ldyn.answers.samples import Decoding, SamplePrompt, sample_rows
 from ldyn.config.schema import RunConfig
 from ldyn.data.seeding import draw, seeded_random
-from ldyn.findings.arms import PreferenceArm, arms_of
+from ldyn.findings.stages import PreferenceArm, arms_of
 from ldyn.run.preparation import Prepared
 from ldyn.run.score_file import find_device
 from ldyn.run.session import Session

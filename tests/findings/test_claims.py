@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from ldyn.findings import CLAIMS, find_all
-from ldyn.findings.table import findings_table
+from ldyn.findings.tables import findings_table
 from ldyn.records import FAILS, HOLDS, INCONCLUSIVE, TRAJECTORY_COLUMNS, Finding
 
 
@@ -71,7 +71,7 @@ def rendered(findings: list[Finding]) -> str:
 
 def test_the_table_shows_verdicts_in_words_and_counts_them() -> None:
     text = rendered([finding(HOLDS), finding(FAILS, id="D1"), finding(INCONCLUSIVE, id="D3")])
-    for words in ("S1", "D1", "holds", "fails", "inconclusive", "+1.25 [+1, +1.5]", "nats", "80", "[step 3]"):
+    for words in ("S1", "D1", "holds", "fails", "inconclusive", "+1.25 [+1.00, +1.50]", "nats", "80", "[step 3]"):
         assert words in text
     assert "1 holds, 1 fails, 1 inconclusive" in " ".join(text.split())
 
@@ -83,6 +83,6 @@ def test_the_table_shows_no_interval_where_there_is_none() -> None:
 
 
 def test_findings_need_no_torch() -> None:
-    modules = "ldyn.findings, ldyn.findings.verify, ldyn.findings.table"
+    modules = "ldyn.findings, ldyn.findings.verify, ldyn.findings.tables"
     code = f"import sys; sys.modules['torch'] = None; import {modules}; assert 'transformers' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -40,7 +40,7 @@ def arms(
         ([-20, -22, -24], FAILS, -5, "-5"),
         # higher than the baseline left it only because it began higher: it does not rise
         ([-10, -11, -12], FAILS, 7, "change of rejected over both: -2"),
-        ([-20, -19, -19], INCONCLUSIVE, 0, "rejected at the end of both less at the end of sft"),
+        ([-20, -19, -19], INCONCLUSIVE, 0, "rejected at the end of both minus that at the end of sft"),
     ],
 )
 def test_extending_must_raise_rejected_and_raise_it_above_the_baseline(
@@ -55,11 +55,11 @@ def test_extending_must_raise_rejected_and_raise_it_above_the_baseline(
 @pytest.mark.parametrize(
     ("after", "rephrase", "verdict", "words"),
     [
-        (([-12, -14, -16], [-15, -14, -13]), None, HOLDS, "It holds in all 2 parts"),
-        (([-12, -30, -40], [-15, -14, -13]), None, FAILS, "in dpo less in dpo_both (chosen, mean +8): +8"),
-        (([-12, -14, -16], [-15, -5, -1]), None, FAILS, "change of the greedy mass in dpo_both less in dpo: +4"),
+        (([-12, -14, -16], [-15, -14, -13]), None, HOLDS, "Both parts hold"),
+        (([-12, -30, -40], [-15, -14, -13]), None, FAILS, "in dpo minus that in dpo_both (chosen, mean +8): +8"),
+        (([-12, -14, -16], [-15, -5, -1]), None, FAILS, "change of the greedy mass in dpo_both minus that in dpo: +4"),
         (([-12, -14, -16], [-15, -14, -13]), [-20, -32, -40], FAILS, "(chosen_gptsemantic, mean +5): +5"),
-        (([-12, -20, -32], [-15, -14, -13]), None, INCONCLUSIVE, "in dpo less in dpo_both (chosen, mean "),
+        (([-12, -20, -32], [-15, -14, -13]), None, INCONCLUSIVE, "in dpo minus that in dpo_both (chosen, mean "),
     ],
 )
 def test_after_extending_chosen_and_its_like_fall_less_and_the_greedy_mass_rises_less(
@@ -85,7 +85,7 @@ def test_where_the_baseline_does_not_squeeze_there_is_nothing_to_lessen(
     better = ([-12, -8, -2], [-15, -20, -25])
     finding = arms(build, four_stages, baseline=baseline, after=better, rephrase=[-20, -19, -18]).findings()["E2"]
     assert finding.verdict == INCONCLUSIVE
-    assert "the baseline does not squeeze beyond doubt" in finding.reason
+    assert "the baseline does not clearly squeeze" in finding.reason
 
 
 def add_control(run: Any, stages: Any, after: tuple[list[float], list[float]]) -> Any:

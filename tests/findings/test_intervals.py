@@ -100,7 +100,7 @@ def test_with_too_few_examples_there_is_no_interval(n: int) -> None:
     interval = interval_of_mean(np.arange(n, dtype=float) + 5)
     assert interval.estimate == pytest.approx(5 + (n - 1) / 2)
     assert np.isnan([interval.low, interval.high]).all()
-    assert f"rests on {n} probe example" in interval.missing
+    assert f"only {n} probe example" in interval.missing
 
 
 def test_an_infinite_value_leaves_no_interval() -> None:

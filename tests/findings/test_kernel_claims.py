@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from ldyn.findings import find_all
-from ldyn.findings.agreement import relative_error, slope_and_correlation
+from ldyn.findings.claims_kernel import relative_error, slope_and_correlation
 from ldyn.numerics.statistics import kendall_tau, standard_ranks
 from ldyn.records import FAILS, HOLDS, INCONCLUSIVE, TRAJECTORY_COLUMNS, Finding
 
@@ -84,7 +84,6 @@ def test_k3_asks_for_more_than_half_in_every_stage(shares: tuple[float, float], 
     assert finding.estimate == pytest.approx(shares[0], abs=0.01)
     assert f"unembedding {shares[0]:.2f}; in dpo layer 1 {1 - shares[1]:.2f}" in finding.reason
     assert "claimed above 0.5" in finding.reason
-    assert "By plain gradient descent the unembedding's would be 0.75 in sft, 0.75 in dpo" in finding.reason
 
 
 # ------------------------------------------------------------------------------------------------ K1
@@ -103,9 +102,6 @@ def norms(scatter: float, start_reversed: bool = False) -> pd.DataFrame:
 def test_k1_holds_where_the_order_is_kept_and_leaves_out_the_messy_start() -> None:
     finding = findings(kernel_norms=norms(0.1, start_reversed=True))["K1"]
     assert (finding.verdict, finding.estimate) == (HOLDS, pytest.approx(1, abs=0.02))
-    assert "between a start and later moments τ is -1.00 in sft, -1.00 in dpo" in finding.reason.lower().replace(
-        "−", "-"
-    )
 
 
 def test_k1_fails_where_the_order_is_chance() -> None:

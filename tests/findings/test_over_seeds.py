@@ -13,12 +13,11 @@ import pandas as pd
 import pytest
 
 from ldyn.errors import RunDirectoryError
-from ldyn.findings.claims import CLAIMS
-from ldyn.findings.measurement import Measurement
+from ldyn.findings import CLAIMS
+from ldyn.findings.claim import Measurement
 from ldyn.findings.over_seeds import adjusted_p_values, findings_over_seeds
 from ldyn.findings.seed_runs import by_setting
 from ldyn.records import FAILS, HOLDS, INCONCLUSIVE, FindingOverSeeds
-from ldyn.report.over_seeds import over_seeds_lines
 from ldyn.store import Run
 from ldyn.store.directory import plain
 from ldyn.theory.toy import ToyConfig, toy_table
@@ -59,7 +58,7 @@ def test_all_parts_must_hold_so_the_larger_p_counts(make: MakeRun) -> None:
     assert (found.p_value, found.p_adjusted) == pytest.approx((0.074180, 0.074180), abs=1e-6)
     assert found.verdict == INCONCLUSIVE  # though it held in each of three seeds
     assert found.reason.startswith(
-        "Undecided in 1 of 2 parts: change of random_permute over sft: -2 [-4.48, +0.484] nats"
+        "1 of 2 parts is undecided: change of random_permute over sft: -2 [-4.48, +0.484] nats"
     )
 
 
@@ -67,7 +66,7 @@ def test_it_holds(make: MakeRun) -> None:
     """−4, −5, −6 and −9, −10, −11: the first part's p, 0.006536, is the larger."""
     found = the_finding([make(0, -4, -9), make(1, -5, -10), make(2, -6, -11)])
     assert (found.verdict, found.p_value) == (HOLDS, pytest.approx(0.013072, abs=1e-6))
-    assert "p = 0.013, 0.013 in a table of 1 claims" in found.reason
+    assert "p = 0.013, corrected for 1 claims 0.013" in found.reason
 
 
 def test_one_part_on_the_other_side_fails_it_but_there_were_two_to_choose_from(make: MakeRun) -> None:
@@ -81,7 +80,7 @@ def test_what_stopped_early_is_not_averaged(make: MakeRun) -> None:
     short = make(3, -400, -900, planned=500)
     found = the_finding([make(0, -4, -9), make(1, -5, -10), make(2, -6, -11), short])
     assert (found.seeds, found.held, found.open, found.verdict) == (3, 3, 1, HOLDS)
-    assert "Seed 3 does not count, as stage sft stopped at step 10 of 500" in found.reason
+    assert "Seed 3 is not used: stage sft stopped at step 10 of 500" in found.reason
 
 
 def test_two_seeds_are_no_verdict(make: MakeRun) -> None:
@@ -90,7 +89,9 @@ def test_two_seeds_are_no_verdict(make: MakeRun) -> None:
     assert math.isnan(found.p_value)
     assert math.isnan(found.ci_low)
     assert found.estimate == pytest.approx(-4.5)
-    assert found.reason.startswith("Left open, as 2 seeds can be counted and 3 are needed. Seed 0 alone -4, holds")
+    assert found.reason.startswith(
+        "Inconclusive because only 2 usable seeds, at least 3 are needed. Seed 0 alone -4, holds"
+    )
     written = json.loads(json.dumps(plain([found]), allow_nan=False))[0]
     assert (written["p_value"], written["ci_low"], written["source"]) == (None, None, "exp")
 
@@ -113,7 +114,7 @@ def test_claims_of_all_experiments_are_one_family(make: MakeRun) -> None:
     found = {one.id: one for one in findings_over_seeds({"exp": runs, "toy": [study]})}
     assert list(found) == ["S6", "T1", "T2", "T3", "T4", "T5"]
     assert (found["T1"].source, found["T1"].held, found["T1"].seeds, found["T1"].verdict) == ("toy", None, 3, HOLDS)
-    assert "in a table of 6 claims" in found["S6"].reason
+    assert "corrected for 6 claims" in found["S6"].reason
     by_p = sorted(found.values(), key=lambda one: one.p_value)
     times = [one.p_value * 6 / rank for rank, one in enumerate(by_p, start=1)]
     assert [one.p_adjusted for one in by_p] == pytest.approx([min(times[rank:]) for rank in range(6)])
@@ -130,7 +131,7 @@ def test_a_claim_that_is_left_open_makes_the_correction_stricter(make: MakeRun, 
     found = {one.id: one for one in findings_over_seeds({"exp": [make(0, -4, -9), make(1, -5, -10), make(2, -6, -11)]})}
     assert (found["S6"].verdict, found["S6"].p_adjusted) == (HOLDS, pytest.approx(2 * 0.013072, abs=1e-6))
     assert (found["X1"].verdict, found["X1"].p_adjusted) == (INCONCLUSIVE, 1.0)
-    assert "Left open, as 3 of 3 seeds alone leave it open: seed 0, as so it is" in found["X1"].reason
+    assert "Inconclusive because 3 of 3 seeds alone are inconclusive: seed 0 because so it is" in found["X1"].reason
 
 
 def test_the_first_experiment_that_measures_a_claim_speaks_for_it(make: MakeRun) -> None:
@@ -156,18 +157,3 @@ def test_one_seed_twice_and_copies_are_refused(make: MakeRun) -> None:
     copy = replace(run, path=Path("copy"), manifest={**run.manifest, "seed": 1})
     with pytest.raises(RunDirectoryError, match="run0 and copy measured the same numbers"):
         findings_over_seeds({"exp": [run, copy]})
-
-
-def test_the_report_has_a_table_for_each_setting(make: MakeRun) -> None:
-    mild = [make(0, -4, -9, beta=0.1), make(1, -5, -10, beta=0.1), make(2, -6, -11, beta=0.1)]
-    lines = over_seeds_lines(by_setting([*mild, make(0, -4, -8, beta=0.5)]))
-    assert [line for line in lines if line.startswith("#")] == [
-        "## Findings over seeds",
-        "### beta=0.1",
-        "### beta=0.5",
-    ]
-    rows = [line.partition("shuffled y⁺) ")[2] for line in lines if line.startswith("| **S6**")]
-    assert rows == [
-        "| -5.00 [-7.48, -2.52] (3 seeds) | 3 hold | 0.013, 0.013 | ✓ holds |",
-        "| -4.00 (1 seed) | 1 hold | – | ? inconclusive |",
-    ]

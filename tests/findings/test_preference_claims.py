@@ -69,7 +69,7 @@ def test_how_many_responses_fall_is_counted(build: Any, four_stages: Any) -> Non
 @pytest.mark.parametrize(
     ("changed", "verdict", "estimate", "words"),
     [
-        ({}, HOLDS, -25, "It holds in all 2 parts"),  # -60 against -35 of reject_gptsemantic
+        ({}, HOLDS, -25, "Both parts hold"),  # -60 against -35 of reject_gptsemantic
         ({"irr_train": [-20, -60, -95]}, FAILS, 15, "rejected against irr_train"),
         ({"reject_gptsemantic": [-20, -60, -95]}, FAILS, 15, "rejected against reject_gptsemantic"),
         # a look-alike (-30) falls more slowly than an unrelated answer (-40): y⁻ is fastest, but what follows is not
@@ -88,12 +88,11 @@ def test_rejected_falls_fastest_and_its_look_alikes_next(
 
 
 @pytest.mark.parametrize(
-    ("changed", "greedy", "outside", "verdict", "words"),
+    ("changed", "greedy", "verdict", "words"),
     [
-        ({}, [-20, -8, -3], None, HOLDS, "It holds in all 2 parts"),
-        ({}, [-15, -16, -20], None, FAILS, "change of the greedy mass along chosen over dpo: -5"),
-        ({"chosen": [-20, -15, -12]}, [-20, -8, -3], None, FAILS, "the one that falls less (chosen, mean +8): +8"),
-        ({}, [-20, -8, -3], [-10, -9, -6], HOLDS, "Log-mass outside the argmax +4 nats"),  # told, not judged
+        ({}, [-20, -8, -3], HOLDS, "Both parts hold"),
+        ({}, [-15, -16, -20], FAILS, "change of the greedy mass along chosen over dpo: -5"),
+        ({"chosen": [-20, -15, -12]}, [-20, -8, -3], FAILS, "the one that falls less (chosen, mean +8): +8"),
     ],
 )
 def test_squeezing_needs_the_greedy_mass_to_rise_while_the_rest_falls(
@@ -101,11 +100,10 @@ def test_squeezing_needs_the_greedy_mass_to_rise_while_the_rest_falls(
     four_stages: Any,
     changed: dict[str, list[float]],
     greedy: list[float],
-    outside: list[float] | None,
     verdict: str,
     words: str,
 ) -> None:
-    finding = dpo_run(build, four_stages, FALLING | changed, greedy=greedy, outside=outside).findings()["D3"]
+    finding = dpo_run(build, four_stages, FALLING | changed, greedy=greedy).findings()["D3"]
     assert finding.verdict == verdict
     assert finding.estimate == pytest.approx(greedy[-1] - greedy[0])
     assert words in finding.reason
@@ -188,7 +186,7 @@ def test_a_probe_that_some_examples_lack_is_compared_on_those_that_have_it(build
     run.add(dpo, "chosen_initial", [-20, -21, -30], examples=3)
     unsure = run.findings()["D1"]
     assert unsure.verdict == INCONCLUSIVE
-    assert "rests on 3 probe examples" in unsure.reason
+    assert "only 3 probe examples" in unsure.reason
 
 
 def test_a_preference_stage_that_stopped_early_leaves_its_claims_open(build: Any, four_stages: Any) -> None:

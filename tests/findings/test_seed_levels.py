@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ldyn.findings.intervals import interval_of_highest
+from ldyn.findings.intervals import interval_of_chosen_over_seeds, interval_of_highest, interval_over_seeds
 from ldyn.findings.over_seeds import LEVEL, adjusted_p_values
-from ldyn.findings.seed_intervals import interval_of_chosen_over_seeds, interval_over_seeds
 
 EXAMPLES, TRIALS = 80, 400
 

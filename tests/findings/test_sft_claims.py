@@ -13,20 +13,20 @@ from ldyn.records import FAILS, HOLDS, INCONCLUSIVE, Finding
 
 # course, spread over examples, verdict, words in the reason
 THROUGHOUT = {
-    "rises": ([-20, -16, -13, -11, -10], 0.5, HOLDS, "It holds in all 2 parts"),
+    "rises": ([-20, -16, -13, -11, -10], 0.5, HOLDS, "Both parts hold"),
     # 10 % of the rise of 10 is 1.0; the dip of 0.4 between steps 10 and 20 stays well under it
-    "rises with a small dip": ([-20, -15, -15.4, -12, -10], 0.3, HOLDS, "It holds in all 2 parts"),
+    "rises with a small dip": ([-20, -15, -15.4, -12, -10], 0.3, HOLDS, "Both parts hold"),
     "falls": ([-20, -21, -22, -23, -24], 0.5, FAILS, "change of {probe} over sft: -4"),
     "gives back half": ([-20, -12, -10, -13, -15], 0.5, FAILS, "deepest fall of {probe} on the way"),
     "dips under its start first": ([-20, -24, -18, -14, -10], 0.5, FAILS, "(step 0 to 10, mean +3)"),
-    "does not move beyond noise": ([-20, -20, -20, -20, -20], 2.0, INCONCLUSIVE, "Undecided in all 2 parts"),
+    "does not move beyond noise": ([-20, -20, -20, -20, -20], 2.0, INCONCLUSIVE, "Both parts are undecided"),
     # a dip of 1.0 is 10 % of the rise: neither more nor less
-    "dips by just the share allowed": ([-20, -15, -16, -12, -10], 0.5, INCONCLUSIVE, "Undecided in 1 of 2 parts"),
+    "dips by just the share allowed": ([-20, -15, -16, -12, -10], 0.5, INCONCLUSIVE, "1 of 2 parts is undecided"),
 }
 
 BELL = {
-    "rises, then falls": ([-20, -17, -15, -18, -22], 0.5, HOLDS, "It holds in all 2 parts"),
-    "rises, then falls but stays above its start": ([-20, -14, -12, -14, -16], 0.5, HOLDS, "It holds in all 2 parts"),
+    "rises, then falls": ([-20, -17, -15, -18, -22], 0.5, HOLDS, "Both parts hold"),
+    "rises, then falls but stays above its start": ([-20, -14, -12, -14, -16], 0.5, HOLDS, "Both parts hold"),
     "only rises": ([-20, -18, -16, -14, -12], 0.5, FAILS, "fall of {probe} after its peak"),
     "only falls": ([-20, -21, -23, -26, -30], 0.5, FAILS, "rise of {probe} over sft to its peak"),
     # 0.3 of a rise of 8 is less than a tenth: that is a plateau, not a fall
@@ -148,18 +148,6 @@ def test_examples_that_lack_a_moment_are_left_out_of_what_needs_it(build: Any, f
     assert findings["S1"].verdict == HOLDS
 
 
-def test_a_sign_that_turns_when_taken_per_token_is_mentioned(build: Any, four_stages: Any) -> None:
-    run = build(spread=0.1).add(four_stages[0], "chosen", [-20, -18, -16], tokens=2, examples=20)
-    assert "per token" not in run.findings()["S1"].reason
-    short = run.table
-    long = short.assign(logp=2 * short["logp"].iloc[0] - 1.5 * short["logp"] - 20, n_tokens=40)
-    long["example_id"] += "-long"  # falls by 6 over 40 tokens where the others rise by 4 over 2
-    run.frames = [short, long]
-    finding = run.findings()["S1"]
-    assert finding.estimate == pytest.approx(-1, abs=0.01)
-    assert "per token the sign is the other: +0.9" in finding.reason  # (4 / 2 - 6 / 40) / 2 = 0.925
-
-
 def test_a_flat_course_is_hardly_ever_called_a_bell_or_a_rise(build: Any, four_stages: Any) -> None:
     """The worst case for a claim on a course: nothing happens at all. At most 2.5 % may be called otherwise."""
     rng = np.random.default_rng(8)
@@ -180,4 +168,4 @@ def test_the_rise_of_other_answers_is_told_beside_that_of_unseen_ones(build: Any
     run = build(spread=0.5).add(sft, "irr_train", [-20, -15, -10]).add(sft, "irr_test", [-20, -18, -13])
     finding = run.findings()["S4"]
     assert finding.estimate == pytest.approx(10, abs=0.02)  # the verdict is about irr_train alone
-    assert "less that of irr_test, the control: +3 [" in finding.reason  # +10 against +7
+    assert "minus that of irr_test, the control: +3 [" in finding.reason  # +10 against +7

@@ -52,7 +52,7 @@ def test_findings_that_are_what_the_trajectories_say_are_confirmed(
     assert verify([published], as_json=False) == 0
     text = capsys.readouterr().out
     assert "holds" in text
-    assert "The stored findings are what the trajectories say." in text
+    assert "The stored findings agree with the trajectories." in text
 
 
 def test_an_altered_verdict_is_found(unfinished: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:
@@ -90,7 +90,7 @@ def test_a_run_that_has_measured_nothing_yet_says_so(tmp_path: Path, capsys: pyt
     directory = RunDirectory.create(tmp_path / "first")
     directory.write_json("manifest.json", {"schema_version": 1, "status": "running", "stages": []})
     assert verify([directory.path], as_json=False) == 0
-    assert "no claim can be tested on what was measured so far" in capsys.readouterr().out
+    assert "nothing measured so far tests a claim" in capsys.readouterr().out
 
 
 def test_a_directory_of_runs_is_judged_run_by_run_and_over_seeds(

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from ldyn.errors import RunDirectoryError
+from ldyn.findings.claim import Measurement
 from ldyn.findings.intervals import Interval
-from ldyn.findings.measurement import Measurement
 from ldyn.findings.parts import MEANS_ONLY, Part
 from ldyn.findings.weighing import Alone, Weighed, weigh
 from ldyn.records import FAILS, HOLDS, INCONCLUSIVE
@@ -68,7 +68,7 @@ def test_a_run_that_stopped_early_does_not_count_but_is_told() -> None:
     runs = [alone(n, part(value)) for n, value in enumerate((1.0, 2.0, 3.0))]
     weighed = weigh("exp", [*runs, alone(3, part(90.0), shortfalls=("stage dpo stopped at step 3 of 9",))])
     assert (weighed.seeds, weighed.estimate, weighed.alone) == (3, 2.0, {HOLDS: 3, INCONCLUSIVE: 1})
-    assert weighed.notes == ["seed 3 does not count, as stage dpo stopped at step 3 of 9"]
+    assert weighed.notes == ["seed 3 is not used: stage dpo stopped at step 3 of 9"]
     assert not weighed.left_open
 
 
@@ -85,7 +85,7 @@ def test_means_without_examples_do_not_count() -> None:
     runs = [alone(n, part(value, missing=MEANS_ONLY)) for n, value in enumerate((1.0, 2.0, 3.0))]
     weighed = weigh("exp", runs)
     assert (weighed.seeds, weighed.estimate, weighed.has_intervals) == (0, 2.0, False)
-    assert weighed.notes[0] == f"seed 0 does not count, as {MEANS_ONLY}"
+    assert weighed.notes[0] == f"seed 0 is not used: {MEANS_ONLY}"
 
 
 def test_a_plain_mean_of_few_examples_counts_but_a_choice_among_them_does_not() -> None:
@@ -97,7 +97,7 @@ def test_a_plain_mean_of_few_examples_counts_but_a_choice_among_them_does_not() 
     assert weighed.estimate == pytest.approx(2.2 / 3)
     chosen = [part(1.0, measured=1.1), part(1.2, measured=1.3), part(1.4, measured=1.4, **few)]
     weighed = weigh("exp", [alone(n, one) for n, one in enumerate(chosen)])
-    assert (weighed.seeds, weighed.notes[-1]) == (2, "seed 2 does not count, as 2 of 24 questions are decided")
+    assert (weighed.seeds, weighed.notes[-1]) == (2, "seed 2 is not used: 2 of 24 questions are decided")
 
 
 @pytest.mark.parametrize("broken", [float("nan"), float("inf")])
@@ -120,7 +120,7 @@ def test_reasons_of_single_runs_count_if_most_have_one() -> None:
         reasons = [("nothing to lessen",) if n < how_many else () for n in range(4)]
         return weigh("exp", [alone(n, part(1.0 + n), left_open=reason) for n, reason in enumerate(reasons)])
 
-    words = "of 4 seeds alone leave it open: seed 0, as nothing to lessen"
+    words = "of 4 seeds alone are inconclusive: seed 0 because nothing to lessen"
     assert list(weighed(3).left_open) == [f"3 {words}"]
     assert (list(weighed(2).left_open), weighed(2).notes) == ([], [f"2 {words}"])
     assert weighed(2).seeds == 4  # none is left out by what it found
@@ -134,23 +134,25 @@ def with_controls(values: list[float], half: float = 0.1) -> Weighed:
 
 def test_a_control_that_contradicts_over_the_seeds_leaves_it_open() -> None:
     weighed = with_controls([-1.0, -1.1, -0.9, -1.2], half=5.0)  # none of them beyond doubt alone
-    assert weighed.left_open == [f"control other {FAILS} over seeds, contradicts in 0 of 4 seeds alone"]
+    assert weighed.left_open == [f"control other {FAILS} over seeds, contradicts in 0 of 4 single seeds"]
 
 
 def test_a_control_that_contradicts_within_most_runs_leaves_it_open() -> None:
     weighed = with_controls([-9.0, -1.0, -1.0, 5.0])
-    assert weighed.left_open == [f"control other {INCONCLUSIVE} over seeds, contradicts in 3 of 4 seeds alone"]
+    assert weighed.left_open == [f"control other {INCONCLUSIVE} over seeds, contradicts in 3 of 4 single seeds"]
 
 
 def test_a_control_that_agrees_or_is_in_doubt_is_told() -> None:
     weighed = with_controls([1.0, 1.1, 0.9, -1.2])
     assert not weighed.left_open
-    assert weighed.notes == [f"control other {INCONCLUSIVE} over seeds, contradicts in 1 of 4 seeds alone"]
+    assert weighed.notes == [f"control other {INCONCLUSIVE} over seeds, contradicts in 1 of 4 single seeds"]
 
 
 def test_a_study_keeps_its_own_interval() -> None:
     weighed = weigh("toy", [alone(0, part(2.0), seeds=5)])
     assert (weighed.seeds, weighed.alone, weighed.has_intervals) == (5, None, True)
-    assert list(weigh("toy", [alone(0, part(2.0), seeds=2)]).left_open) == ["2 seeds can be counted and 3 are needed"]
-    with pytest.raises(RunDirectoryError, match="found 2, expected one"):
+    assert list(weigh("toy", [alone(0, part(2.0), seeds=2)]).left_open) == [
+        "only 2 usable seeds, at least 3 are needed"
+    ]
+    with pytest.raises(RunDirectoryError, match="found 2 runs of a study, expected 1"):
         weigh("toy", [alone(n, part(2.0), seeds=5) for n in range(2)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ldyn.records import StageInfo
-from ldyn.report.chains import chain_title, find_arms, find_chains, main_chain, stage_title
+from ldyn.report.stages import chain_title, find_arms, find_chains, main_chain, stage_title
 
 NAMES = [("sft", "dpo", "extend", "dpo_extend"), ("dpo_extend", "sft", "base2", "x"), ("a", "b", "c", "d")]
 

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ldyn.numerics.statistics import student_t_quantile
 from ldyn.records import MEAN_EXAMPLE
 from ldyn.report.curves import select, summarise
 
@@ -23,13 +22,6 @@ def table(synthetic: Any) -> pd.DataFrame:
 def values_at(table: pd.DataFrame, stage: str, step: int, column: str, probe: str = "chosen") -> dict[str, float]:
     rows = table[(table.stage == stage) & (table.step == step) & (table.probe == probe) & (table.split == "train")]
     return dict(zip(rows.example_id, rows[column], strict=True))
-
-
-@pytest.mark.parametrize(
-    ("freedom", "quantile"), [(1, 12.7062), (2, 4.3027), (5, 2.5706), (10, 2.2281), (30, 2.0423), (499, 1.9647)]
-)
-def test_t_quantiles_are_those_of_the_tables(freedom: int, quantile: float) -> None:
-    assert student_t_quantile(freedom) == pytest.approx(quantile, rel=2e-4)
 
 
 def test_level_is_the_mean_with_its_t_interval(table: pd.DataFrame) -> None:

@@ -10,8 +10,8 @@ import pytest
 from ldyn.records import StageInfo
 from ldyn.report import build_report
 from ldyn.report.curves import summarise
+from ldyn.report.figures.curves import overview
 from ldyn.report.figures.material import Material
-from ldyn.report.figures.overview import overview
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 
 from ldyn.records import StageInfo
 from ldyn.report.curves import summarise
-from ldyn.report.figures.labels import spread
+from ldyn.report.figures.canvas import spread
+from ldyn.report.figures.curves import overview, stage_panel
 from ldyn.report.figures.material import Material
-from ldyn.report.figures.overview import overview
-from ldyn.report.figures.panels import stage_panel
 
 TARGETS = st.lists(st.floats(0, 100, allow_nan=False), min_size=1, max_size=8)
 

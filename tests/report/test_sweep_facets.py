@@ -22,6 +22,11 @@ FINDING = {
 }  # fmt: skip
 
 
+def compared(path: Path) -> str:
+    compare_sweep(path)
+    return (path / "comparison.md").read_text()
+
+
 def write_run(path: Path, seed: int, beta: float, *, pairs: int = 32, data: str = "", status: str = "finished") -> None:
     directory = RunDirectory.create(path)
     stages = [{field: getattr(stage, field) for field in type(stage).__slots__} | {"steps": 9} for stage in STAGES]
@@ -60,12 +65,12 @@ def swept(tmp_path: Path) -> Path:
 
 
 def test_runs_are_grouped_by_the_swept_keys_in_the_order_of_their_values(swept: Path) -> None:
-    page = compare_sweep(swept).read_text()
+    page = compared(swept)
     assert "| claim | beta=0.1 | beta=0.2 |" in page
-    assert "| **D1** DPO lowers (nats) | ✓ 2 of 2; -1.50 | ✓ 2 of 2; -2.50 |" in page  # means of −1, −2 and −2, −3
+    assert "| **D1** DPO lowers (nats) | ✓ 2 of 2; −1.50 | ✓ 2 of 2; −2.50 |" in page  # means of −1, −2 and −2, −3
     # y⁺ changes by (−2 − 6 − shift) / 2, shift = seed + 100 β: means −9.25 and −14.25; 12.706 · 0.354 / √2 = 3.18
-    assert "| dpo, beta=0.1 | -9.25 ± 3.18 |" in page
-    assert "| dpo, beta=0.2 | -14.25 ± 3.18 |" in page
+    assert "| dpo, beta=0.1 | −9.25 ± 3.18 |" in page
+    assert "| dpo, beta=0.2 | −14.2 ± 3.18 |" in page
     arms = [
         line.split(" | ")[0].removeprefix("| ") for line in page.splitlines() if line.startswith(("| dpo", "| ipo"))
     ]
@@ -75,20 +80,20 @@ def test_runs_are_grouped_by_the_swept_keys_in_the_order_of_their_values(swept: 
 
 def test_without_a_record_the_configurations_say_what_differs(swept: Path) -> None:
     (swept / "sweep.json").unlink()
-    assert "| claim | beta=0.1 | beta=0.2 |" in compare_sweep(swept).read_text()
+    assert "| claim | beta=0.1 | beta=0.2 |" in compared(swept)
 
 
 def test_one_run_of_each_value_has_intervals_over_its_examples(tmp_path: Path) -> None:
     for number, beta in enumerate((0.1, 0.2)):
         write_run(tmp_path / str(number), 0, beta)
-    page = compare_sweep(tmp_path).read_text()
-    assert "| **D1** DPO lowers (nats) | ✓ -1.00 [-1.00, +1.00] | ✓ -2.00 [-1.00, +1.00] |" in page
+    page = compared(tmp_path)
+    assert "| **D1** DPO lowers (nats) | ✓ −1.00 [−1.00, +1.00] | ✓ −2.00 [−1.00, +1.00] |" in page
     assert "mean over the probe examples of one run" in page
 
 
 def test_jobs_that_have_not_finished_are_listed_with_the_command_that_goes_on(swept: Path) -> None:
     write_run(swept / "5", 3, 0.1, status="failed")
-    page = compare_sweep(swept).read_text()
+    page = compared(swept)
     assert "- job 4 (seed=2 algorithm.beta=0.1) has not begun" in page
     assert "- job 5 failed: TrainingError: the loss is nan" in page
     assert f"Go on with: ldyn train -m +exp=arms seed=0,1,2 resume=auto hydra.sweep.dir={swept}" in page

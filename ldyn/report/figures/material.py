@@ -1,4 +1,4 @@
-"""What a figure is drawn from, and what is handed on of it."""
+"""What a figure is drawn from, and what becomes of it."""
 
 from __future__ import annotations
 
@@ -17,12 +17,11 @@ from ldyn.report.curves import main_split
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A drawn figure: its file, and for the page its title, the caption (what is measured, n) and the alt text."""
+    """A drawn figure: its file, and for the page its title and caption (what is measured, n)."""
 
     path: Path
     title: str
     caption: str
-    alt: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +31,6 @@ class Drawing:
     canvas: Canvas
     title: str
     caption: str
-    alt: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +38,8 @@ class Material:
     """curves: of ``ldyn.report.curves.summarise``; stages: those that have at least one evaluation.
 
     tables: what the run measured besides its trajectories, see ``Run.tables``. arms: of ``ldyn.report.arms``.
-    is_study: whether these tables are all there can be, see ``Run.is_study``.
-    name: experiment and run; reference: another run to lay beside this one.
+    is_study: whether there are tables only, see ``Run.is_study``.
+    name: experiment and run; reference: another run to compare with.
     """
 
     curves: pd.DataFrame

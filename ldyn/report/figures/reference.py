@@ -1,7 +1,7 @@
-"""Another run laid beside this one: the shapes of the same curves, whatever the size of model, response and step.
+"""The curves of two runs compared by shape, whatever the size of model, response and step.
 
 Each curve is its mean change since the stage's start in units of its own range (highest minus lowest value of that mean
-over the stage), over the share of the stage that has passed. The first is always 0; a rise and fall keeps its form.
+over the stage), over the share of the stage. The first is always 0; a rise and fall keeps its form.
 """
 
 from __future__ import annotations
@@ -16,12 +16,11 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, PercentFormatter
 
+from ldyn.findings.tables import number
 from ldyn.records import StageInfo
-from ldyn.report.chains import main_stage, stage_title
-from ldyn.report.figures.axes import draw_curve, dress, zero_line
-from ldyn.report.figures.layout import Cell, PanelSize, head_and_foot, lay_out
+from ldyn.report.figures.canvas import Cell, PanelSize, draw_curve, dress, head_and_foot, lay_out, zero_line
 from ldyn.report.figures.material import Drawing, Material
-from ldyn.report.sections.text import number
+from ldyn.report.stages import main_stage, stage_title
 from ldyn.report.style import DASHED, SOLID, curve_style, end_label, order_probes
 
 COLUMNS = 5
@@ -57,11 +56,11 @@ def reference_overlay(material: Material) -> Drawing | str:
     canvas, panels = lay_out(_cells([len(block) for block in blocks]), _SIZE)
     for axes, overlay in zip(panels, overlays, strict=True):
         _panel(axes, overlay)
-    title = "Shapes of the curves, beside those of a reference run"
-    foot = f"Across: share of the stage that has passed. {_examples(material, reference, overlays)}"
+    title = "Shapes of the curves, compared with a reference run"
+    foot = f"Across: share of the stage. {_examples(material, reference, overlays)}"
     head_and_foot(canvas, title, foot)
     _legend(canvas, material, reference)
-    return Drawing(canvas, title, _caption(material, reference, overlays), _alt(overlays))
+    return Drawing(canvas, title, _caption(material, reference, overlays))
 
 
 def shape_of(curve: pd.DataFrame) -> Shape | None:
@@ -127,19 +126,7 @@ def _caption(material: Material, reference: Material, overlays: Sequence[Overlay
     stages = " and ".join(stage_title(stage) for stage in dict.fromkeys(overlay.stage for overlay in overlays))
     return (
         f"{stages}: change of log π(y|x) since the stage's start, of {material.name} (solid) and {reference.name} "
-        "(dashed), over the share of the stage that has passed. Each curve is divided by its own range, highest minus "
+        "(dashed), over the share of the stage. Each curve is divided by its own range, highest minus "
         "lowest mean, which stands below it in nats; a range near 0 makes noise look like a shape. "
         f"{_examples(material, reference, overlays)}"
     )
-
-
-def _alt(overlays: Sequence[Overlay]) -> str:
-    parts = [
-        f"{overlay.stage.algorithm} {overlay.probe} {_end(overlay.own):+.2f} and {_end(overlay.other):+.2f}"
-        for overlay in overlays
-    ]
-    return f"Small line charts. Last value in units of the range, this run and reference: {'; '.join(parts)}."
-
-
-def _end(shape: Shape) -> float:
-    return float(shape.curve["change"].iloc[-1])

@@ -1,0 +1,94 @@
+"""Findings as rows of text, which all tables are made of, and as a table for a terminal."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+from rich.markup import escape
+from rich.table import Table
+
+from ldyn.records import FAILS, HOLDS, INCONCLUSIVE, Finding, FindingOverSeeds
+
+MARKS = {HOLDS: "✓", FAILS: "✗", INCONCLUSIVE: "?"}
+STYLES = {HOLDS: "bold green", FAILS: "bold red", INCONCLUSIVE: "yellow"}
+OVER_SEEDS_NOTE = (
+    "95 % intervals over seeds; p-values are two-sided, then corrected for all claims of the table (Benjamini-Hochberg)"
+)
+
+
+def number(value: float | None, sign: bool = False) -> str:
+    """Three significant digits, at most four decimals, a true minus sign; "–" for what is not a number."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    size, plus = abs(value), "+" if sign else ""
+    if 0 < size < 5e-4:
+        return f"{value:{plus}.1e}".replace("-", "−")
+    decimals = 0 if size >= 1000 else 1 if size >= 10 else 2 if size >= 0.1 or size == 0 else 4
+    return f"{value:{plus},.{decimals}f}".replace("-", "−")
+
+
+def finding_row(finding: Finding | FindingOverSeeds) -> dict[str, str]:
+    """The texts of a finding for a table: id, claim, unit, estimate, interval, n, verdict, mark, reason, paper.
+
+    interval is empty where there is none. Over seeds also alone (verdicts of single seeds) and p (also corrected).
+    """
+    known = math.isfinite(finding.ci_low) and math.isfinite(finding.ci_high)
+    row = {
+        "id": finding.id,
+        "claim": finding.claim,
+        "unit": finding.unit,
+        "estimate": number(finding.estimate, sign=True),
+        "interval": f"[{number(finding.ci_low, sign=True)}, {number(finding.ci_high, sign=True)}]" if known else "",
+        "mark": MARKS.get(finding.verdict, "·"),
+        "verdict": finding.verdict,
+        "reason": finding.reason,
+        "paper": finding.paper,
+    }
+    seeds = f"{finding.seeds} seed{'s' * (finding.seeds != 1)}"
+    if isinstance(finding, FindingOverSeeds):
+        return row | {"n": seeds, "alone": _alone(finding), "p": _p_values(finding)}
+    n = "mean only" if math.isfinite(finding.estimate) and not finding.n else f"n = {finding.n}"
+    return row | {"n": n if finding.seeds == 1 else f"{n}, {seeds}"}
+
+
+def _alone(finding: FindingOverSeeds) -> str:
+    if finding.held is None:
+        return "a study"
+    counts = {"hold": finding.held, "fail": finding.failed, "inconclusive": finding.open}
+    return ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+
+
+def _p_values(finding: FindingOverSeeds) -> str:
+    return "–" if math.isnan(finding.p_value) else f"{finding.p_value:.2g}, {finding.p_adjusted:.2g}"
+
+
+def findings_table(findings: Sequence[Finding] | Sequence[FindingOverSeeds], title: str = "Findings") -> Table:
+    """One row for each finding: id, claim, estimate with interval and unit, verdict, reason."""
+    over_seeds = any(isinstance(finding, FindingOverSeeds) for finding in findings)
+    table = Table(title=escape(title), show_lines=True, caption=_caption(findings))
+    table.add_column("id", style="bold", no_wrap=True)
+    table.add_column("claim", ratio=3)
+    table.add_column("estimate [95 % interval]", ratio=2)
+    for name in ("single seeds", "p, corrected") if over_seeds else ():
+        table.add_column(name, ratio=1)
+    table.add_column("verdict", no_wrap=True)
+    table.add_column("reason", ratio=5)
+    for finding in findings:
+        row = {name: escape(text) for name, text in finding_row(finding).items()}
+        estimate = " ".join(filter(None, (row["estimate"], row["interval"], row["unit"], f"({row['n']})")))
+        seeds = [row["alone"], row["p"]] if over_seeds else []
+        verdict = f"[{STYLES.get(finding.verdict, '')}]{row['verdict']}[/]"
+        table.add_row(row["id"], row["claim"], estimate, *seeds, verdict, row["reason"])
+    return table
+
+
+def _caption(findings: Sequence[Finding] | Sequence[FindingOverSeeds]) -> str:
+    counts = Counter(finding.verdict for finding in findings)
+    counted = ", ".join(f"{counts[verdict]} {verdict}" for verdict in MARKS)
+    if any(isinstance(finding, FindingOverSeeds) for finding in findings):
+        return f"{counted}. {OVER_SEEDS_NOTE}"
+    seeds = max((finding.seeds for finding in findings), default=1)
+    over = "probe examples of this run, not over seeds" if seeds == 1 else f"n seeds, or n draws under {seeds} seeds"
+    return f"{counted}. Intervals are over {over}."

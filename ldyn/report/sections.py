@@ -1,0 +1,126 @@
+"""What the sections of a run's page show, as plain rows for the templates: findings, changes, samples."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from ldyn.answers.summary import SampleMeans, summarise_samples
+from ldyn.findings.tables import MARKS, finding_row, number
+from ldyn.records import Finding, StageInfo
+from ldyn.report.curves import main_split, select
+from ldyn.report.stages import stage_title
+from ldyn.report.style import family_of, order_probes
+from ldyn.report.text import percent
+from ldyn.store import Run
+
+BAR_WIDTH = 170
+"""Of an interval's picture, in pixels; the template has the same number."""
+SHOWN_PROMPTS, OPEN_CARDS = 60, 6
+"""Prompts on the page (more would make it heavy, samples.jsonl has all), and how many are not folded away."""
+
+Row = dict[str, Any]
+Sample = Mapping[str, Any]
+
+
+def finding_rows(findings: Sequence[Finding]) -> list[Row]:
+    """The findings in the order of the file; ``style`` is a known verdict or "unknown"."""
+    rows: list[Row] = [dict(finding_row(finding)) for finding in findings]
+    for row, finding in zip(rows, findings, strict=True):
+        row["style"] = finding.verdict if finding.verdict in MARKS else "unknown"
+        row["bar"] = _bar(finding)
+    return rows
+
+
+def verdict_counts(findings: Sequence[Finding]) -> list[tuple[str, str]]:
+    """The verdicts that occur, in the order of MARKS, each with its count: ("holds", "3 hold")."""
+    counts = Counter(finding.verdict for finding in findings)
+    plural = {"holds": "hold", "fails": "fail"}
+    words = {verdict: plural.get(verdict, verdict) if counts[verdict] > 1 else verdict for verdict in MARKS}
+    return [(verdict, f"{counts[verdict]} {words[verdict]}") for verdict in MARKS if counts[verdict]]
+
+
+def _bar(finding: Finding) -> dict[str, float] | None:
+    """Interval, estimate and zero on an axis from 0 to BAR_WIDTH."""
+    values = (finding.ci_low, finding.ci_high, finding.estimate)
+    if not all(math.isfinite(value) for value in values):
+        return None
+    left, right = min(*values, 0.0), max(*values, 0.0)
+    width = (right - left) or 1.0
+    places = (round(4 + (BAR_WIDTH - 8) * (value - left) / width, 2) for value in (*values, 0.0))
+    return dict(zip(("low", "high", "estimate", "zero"), places, strict=True))
+
+
+def change_tables(curves: pd.DataFrame, stages: Sequence[StageInfo]) -> list[Row]:
+    """One table for each stage, of log π summed over tokens: level at the first and last evaluation, paired change."""
+    split = main_split(curves)
+    tables = []
+    for stage in stages:
+        rows = curves[(curves["stage"] == stage.name) & (curves["split"] == split)]
+        seen = f"{int(rows['examples_seen'].max()):,}" if len(rows) else "0"
+        probes = order_probes(set(rows["probe"]))
+        lines = [_change_row(probe, select(rows, stage.name, probe, split=split)) for probe in probes]
+        tables.append(
+            {"title": stage_title(stage), "stage": stage.name, "split": split, "examples_seen": seen, "rows": lines}
+        )
+    return tables
+
+
+def _change_row(probe: str, curve: pd.DataFrame) -> Row:
+    last = curve.iloc[-1]
+    low, high = (number(last["change"] + sign * last["change_half"], sign=True) for sign in (-1, 1))
+    return {
+        "probe": probe,
+        "family": family_of(probe),
+        "first": number(curve["level"].iloc[0]),
+        "last": number(last["level"]),
+        "change": number(last["change"], sign=True),
+        "interval": f"[{low}, {high}]",
+        "n": int(last["change_n"]) or "mean only",
+    }
+
+
+def sample_section(run: Run) -> Row:
+    """Generated answers: one card for each prompt, one row for each mode, one column for each stage."""
+    order = ["base", *(stage.name for stage in run.stages)]
+    found = {str(row["stage"]) for row in run.samples}
+    stages = sorted(found, key=lambda name: order.index(name) if name in order else len(order))
+    by_prompt: dict[tuple[str, str], list[Sample]] = {}
+    for row in run.samples:
+        by_prompt.setdefault((str(row["split"]), str(row["example_id"])), []).append(row)
+    means = sorted(summarise_samples(run.samples), key=lambda one: (stages.index(one.of[0]), one.of[1]))
+    return {
+        "cards": [_card(*key, rows, stages) for key, rows in list(by_prompt.items())[:SHOWN_PROMPTS]],
+        "summary": [_summary(one) for one in means],
+        "n_prompts": len(by_prompt),
+        "open_cards": OPEN_CARDS,
+        "knows_facts": any(row.get("is_right") is not None for row in run.samples),
+    }
+
+
+def _card(split: str, example_id: str, rows: Sequence[Sample], stages: Sequence[str]) -> Row:
+    modes = sorted({str(row["mode"]) for row in rows})
+    cells = {
+        mode: [(stage, [row for row in rows if (row["mode"], row["stage"]) == (mode, stage)]) for stage in stages]
+        for mode in modes
+    }
+    return {"split": split, "example_id": example_id, "prompt": str(rows[0]["prompt"]), "modes": cells}
+
+
+def _summary(means: SampleMeans) -> Row:
+    """Means over the answers of one stage and mode; "–" where nothing is known."""
+    stage, mode = means.of
+    return {
+        "stage": stage,
+        "mode": mode,
+        "n": means.n,
+        "n_tokens": number(means.n_tokens),
+        "repeated_4grams": percent(means.repeated_4grams),
+        "stopped": percent(None if means.endless is None else 1 - means.endless),
+        "is_right": percent(means.is_right),
+        "borrowed": percent(means.borrowed),
+    }

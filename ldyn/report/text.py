@@ -1,0 +1,60 @@
+"""Times, shares and values of the manifest as text, and Markdown tables."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+
+def percent(share: float | None) -> str:
+    """A share in whole percent; "–" for what is not known."""
+    return "–" if share is None else f"{100 * share:.0f} %"
+
+
+def duration(seconds: float) -> str:
+    """Seconds below two minutes, then minutes, then hours and minutes."""
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    if seconds < 7200:
+        return f"{int(seconds // 60)} min {int(seconds % 60)} s"
+    return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60)} min"
+
+
+def moment(text: object) -> str:
+    """An ISO time to the minute with its zone; any other text as it is."""
+    try:
+        return datetime.fromisoformat(str(text)).strftime("%Y-%m-%d %H:%M %Z").strip()
+    except ValueError:
+        return str(text)
+
+
+def elapsed(start: object, end: object) -> str:
+    """From one ISO time to another in words; empty where either is no time."""
+    try:
+        return duration((datetime.fromisoformat(str(end)) - datetime.fromisoformat(str(start))).total_seconds())
+    except (TypeError, ValueError):
+        return ""
+
+
+def scalar(value: object) -> str:
+    """A value of the manifest as text."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(scalar(part) for part in value)
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {scalar(part)}" for key, part in value.items())
+    return str(value)
+
+
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """The lines of a Markdown table; cells may hold Markdown, but no line break and no bar of their own."""
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    return [*lines, *(f"| {' | '.join(map(_cell, row))} |" for row in rows)]
+
+
+def _cell(text: str) -> str:
+    return re.sub(r"\s*\n\s*", " ", text).replace("|", "\\|")
