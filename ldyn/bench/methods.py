@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 from ldyn.bench.padded import score_padded
 from ldyn.bench.published import score_published
 from ldyn.bench.settings import BenchConfig
-from ldyn.probes.budget import Tokens
+from ldyn.probes.engine import Tokens
 from ldyn.probes.scorer import score_probes
 from ldyn.records import EncodedProbeExample
 

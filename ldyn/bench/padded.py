@@ -12,7 +12,7 @@ import torch
 from transformers import PreTrainedModel
 
 from ldyn.numerics.token_stats import token_stats
-from ldyn.probes.budget import Tokens, automatic_tokens
+from ldyn.probes.engine import Tokens, automatic_tokens
 from ldyn.records import EncodedProbeExample
 
 Response = tuple[int, ...]
@@ -26,8 +26,7 @@ def score_padded(
     logps = []
     for example in examples:
         responses = list(example.responses.values())
-        longest = len(example.prompt_ids) + max(map(len, responses))
-        tokens = automatic_tokens(model, longest) if token_budget == "auto" else token_budget
+        tokens = automatic_tokens(model) if token_budget == "auto" else token_budget
         of_number: dict[int, float] = {}
         for numbers in padded_batches(example, tokens):
             scored = _score_batch(model, example.prompt_ids, [responses[number] for number in numbers], pad_id)

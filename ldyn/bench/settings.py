@@ -24,7 +24,7 @@ class BenchConfig:
     without: probes that are left out.
     threads: of each process (None: what torch takes by default). device: "auto" takes a GPU where there is one.
     token_budget: tokens in one forward pass of the padded method and of ours, or "auto": by the rule of a run, which is
-        in ``ldyn.probes.budget``. least_memory_token_budget: the same where as little memory as possible is to be used.
+        in ``ldyn.probes.engine``. least_memory_token_budget: the same where as little memory as possible is to be used.
     repetitions: how often each method is timed; medians count.
     """
 

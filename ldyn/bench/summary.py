@@ -26,7 +26,7 @@ from ldyn.bench.operations import (
 )
 from ldyn.bench.workload import lengths
 from ldyn.models.settings import PretrainedConfig, TinyConfig
-from ldyn.probes.budget import Tokens
+from ldyn.probes.engine import Tokens
 
 MEBIBYTE = 2**20
 

@@ -17,7 +17,7 @@ from ldyn.cli.progress import ProgressLines
 from ldyn.errors import RunDirectoryError
 
 if TYPE_CHECKING:
-    from ldyn.probe_sets.job import ProbeSetBuild
+    from ldyn.probe_sets.build import ProbeSetBuild
     from ldyn.probe_sets.settings import BuildRequest, OwnAnswerConfig, RephraserConfig
 
 USAGE = """\
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str]) -> int:
 
     request = _request(options, out)
 
-    from ldyn.probe_sets.job import build_probe_set, plan_build
+    from ldyn.probe_sets.build import build_probe_set, plan_build
 
     plan = plan_build(request)
     for line in plan.summary():
@@ -84,8 +84,8 @@ def _report(build: ProbeSetBuild, *, as_json: bool) -> int:
     """Check the set as it lies on the disk, against all that is trained on; print what was made and found."""
     from rich.console import Console
 
+    from ldyn.probe_sets.output import built_table, rows_lacking
     from ldyn.probe_sets.quality import check_probe_set, findings_tables
-    from ldyn.probe_sets.table import built_table, rows_lacking
     from ldyn.report.probe_quality import write_quality_report
 
     out, endpoint = build.plan.request.out, build.plan.request.rephraser.endpoint

@@ -9,7 +9,7 @@ from typing import Literal
 from ldyn.answers.api import ApiConfig
 from ldyn.data.sources import DatasetConfig
 from ldyn.errors import ConfigError, expected_one_of
-from ldyn.probe_sets.rephrasing.tasks import MOST_TRIES, WRITTEN
+from ldyn.probe_sets.rephrase_texts import MOST_TRIES, WRITTEN
 from ldyn.probes.families import FAMILIES
 from ldyn.run.score_file import Device
 

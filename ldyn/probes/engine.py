@@ -1,36 +1,82 @@
-"""The loop over batches: nothing is lost or doubled when memory runs out, and processes that must keep step do."""
+"""Score rows batch by batch, within a budget of tokens that is halved when memory runs out.
+
+``token_budget: auto`` is CPU_TOKENS on a CPU: on two cores a model of 1 M parameters gains nothing above it, and with
+50,304 logits a token larger batches are slower, as activations leave the cache. On an accelerator it is
+ACCELERATOR_TOKENS: matrix products of so many rows keep any of them busy.
+"""
 
 from __future__ import annotations
 
 import functools
+import warnings
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
+import torch
 from transformers import PreTrainedModel
 
 from ldyn.errors import ModelError
 from ldyn.models.evaluation import is_sharded
-from ldyn.probes.budget import FEWEST_TOKENS, TokenBudget, is_out_of_memory
-from ldyn.probes.forward import batch_stats
-from ldyn.probes.packing import lay_plainly, pack
+from ldyn.probes.forward import FEWEST_TOKENS, batch_stats
+from ldyn.probes.packing import PackedRow, ResponseKey, lay_plainly, narrowed, pack, plan_batches
 from ldyn.probes.reduction import Reduction, Scored
-from ldyn.probes.rows import PackedRow, ResponseKey, narrowed, plan_batches
 from ldyn.processes.group import any_process
+
+CPU_TOKENS = 2048
+ACCELERATOR_TOKENS = 16_384
+
+Tokens = int | Literal["auto"]
+
+
+class TokenBudget:
+    """The tokens of one forward pass. Shared by all scoring with one model, so that what was learnt is kept."""
+
+    def __init__(self, tokens: Tokens):
+        self._wanted = tokens
+        self._ceiling: int | None = None  # half of the last budget that was too much
+
+    def tokens(self, model: PreTrainedModel) -> int:
+        """The budget as it is now."""
+        wanted = automatic_tokens(model) if self._wanted == "auto" else self._wanted
+        return wanted if self._ceiling is None else min(wanted, self._ceiling)
+
+    def halve(self, tokens: int, said: str) -> int:
+        """The budget to go on with after ``tokens`` were too many, as the allocator ``said``; warns the first time."""
+        if self._ceiling is None:
+            warnings.warn(
+                f"Memory ran out while scoring {tokens} tokens in one forward pass ({said}). The budget is halved, as "
+                "often as needed, and nothing is lost; probes.token_budget sets a smaller one from the start.",
+                stacklevel=2,
+            )
+        self._ceiling = max(FEWEST_TOKENS, tokens // 2)
+        return self._ceiling
+
+
+def automatic_tokens(model: PreTrainedModel) -> int:
+    """The budget by the rule at the top of the file."""
+    return CPU_TOKENS if model.device.type == "cpu" else ACCELERATOR_TOKENS
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether ``error`` says that memory ran out. On a CPU torch has no type of its own for that."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
 
 
 @dataclass(frozen=True)
 class Engine:
     """Scores rows.
 
-    budget: of one forward pass; ``longest_row`` is what it is estimated for. pad_id: fills gaps that nothing sees.
+    budget: of one forward pass. pad_id: fills gaps that nothing sees.
     plain: one response a row, for a model that follows no mask of ours. reduction: what is kept of a response.
     idle_row: what this process scores, in vain, while others have work left and need its part of the weights.
     """
 
     model: PreTrainedModel
     budget: TokenBudget
-    longest_row: int
     pad_id: int
     plain: bool
     reduction: Reduction
@@ -39,7 +85,7 @@ class Engine:
     @property
     def tokens(self) -> int:
         """The budget as things are now."""
-        return self.budget.tokens(self.model, self.longest_row)
+        return self.budget.tokens(self.model)
 
     @functools.cached_property
     def lockstep(self) -> bool:

@@ -1,17 +1,22 @@
-"""Probe responses that can be made from the training pairs alone, for data that comes without them.
+"""Probe responses that are made from the training pairs, and the completion of examples with them.
 
-Each constructor turns one example into a response, or into None where the data does not allow one. Everything random is
-drawn from the context's generator, which is seeded for each response by itself: a response does not change when other
-examples or families come or go. An example always has ``chosen``.
+A constructor turns one example into a response, or into None where the data does not allow one. Each response has its
+own generator, so it does not change when other examples or families are added or removed.
+
+A released file may hold an ``irr_train`` that answers no training question (in the paper's test file it answers another
+*test* question), or an ``irr_test`` that was trained on ("You're welcome."). Such a response is made anew unless the
+settings keep it, and counted either way.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
-from typing import TypeVar
+from typing import Literal, TypeVar
 
+from ldyn.data.seeding import seeded_random
 from ldyn.data.text import normal_prompt, normal_response
 from ldyn.records import PreferencePair, ProbeExample
 
@@ -92,3 +97,65 @@ def _shuffled(text: str, random: Random) -> str | None:
     while shuffled == words:
         shuffled = random.sample(words, len(words))
     return " ".join(shuffled)
+
+
+class Completer:
+    """Completes the examples of one split to the ``wanted`` probes; ``given`` are those that the split's rows have.
+
+    ``counts`` gains "<split>.constructed.<probe>", "….not_constructible.…" and "….mislabelled.…".
+    """
+
+    def __init__(
+        self,
+        split: str,
+        *,
+        wanted: Sequence[str],
+        given: Iterable[str],
+        pairs: Sequence[PreferencePair],
+        unseen: Sequence[ProbeExample],
+        on_mislabelled: Literal["rebuild", "keep"],
+        seed: int,
+        counts: Counter[str],
+    ):
+        self._split, self._wanted, self._given = split, wanted, set(given)
+        self._pairs, self._unseen = pairs, unseen
+        self._on_mislabelled, self._seed, self._counts = on_mislabelled, seed, counts
+        self._askers = _askers(pairs)
+        self._trained = frozenset(normal_response(text) for pair in pairs for text in (pair.chosen, pair.rejected))
+
+    def complete(self, example: ProbeExample) -> ProbeExample:
+        """The example with exactly the wanted probes, as far as they can be had."""
+        texts = {probe: self._text(example, probe) for probe in self._wanted}
+        return replace(example, responses={probe: text for probe, text in texts.items() if text is not None})
+
+    def _text(self, example: ProbeExample, probe: str) -> str | None:
+        text = example.responses.get(probe)
+        if text is None:
+            # A gap in a family that the rows have (an empty text, a missing key) stays a gap; its source counted it.
+            return None if probe in self._given else self._made(example, probe)
+        if not self._is_mislabelled(example, probe, normal_response(text)):
+            return text
+        self._counts[f"{self._split}.mislabelled.{probe}"] += 1
+        return text if self._on_mislabelled == "keep" else self._made(example, probe)
+
+    def _made(self, example: ProbeExample, probe: str) -> str | None:
+        if probe not in FAMILIES:
+            return None
+        random = seeded_random(self._seed, self._split, example.example_id, probe)
+        text = FAMILIES[probe](example, FamilyContext(self._pairs, self._unseen, self._trained, random))
+        self._counts[f"{self._split}.{'not_constructible' if text is None else 'constructed'}.{probe}"] += 1
+        return text
+
+    def _is_mislabelled(self, example: ProbeExample, probe: str, text: str) -> bool:
+        if probe == "irr_train":
+            is_own = text == normal_response(example.responses["chosen"])
+            return is_own or not self._askers.get(text, set()) - {normal_prompt(example.prompt)}
+        return probe == "irr_test" and text in self._trained
+
+
+def _askers(pairs: Iterable[PreferencePair]) -> dict[str, set[str]]:
+    """Chosen answer -> the training questions it answers."""
+    askers: dict[str, set[str]] = {}
+    for pair in pairs:
+        askers.setdefault(normal_response(pair.chosen), set()).add(normal_prompt(pair.prompt))
+    return askers

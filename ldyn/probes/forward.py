@@ -18,9 +18,10 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from ldyn.models.evaluation import has_known_head, hidden_states, unembed
 from ldyn.numerics.token_stats import TokenStats, joined, selected, token_stats
-from ldyn.probes.budget import FEWEST_TOKENS
 from ldyn.probes.packing import NO_SEGMENT, PackedBatch, may_attend
 
+FEWEST_TOKENS = 16
+"""A smaller budget changes nothing: rows hold one response, and logits are made of so many tokens at a time."""
 MASKED_ATTENTION = ("sdpa", "eager")
 MASKED_LAYERS = ("full_attention", "sliding_attention")
 

@@ -1,20 +1,84 @@
-"""From the statistics of a batch's tokens to what is kept of each response: its score and, if asked for, its tokens."""
+"""From the statistics of a batch's tokens to one score, and if asked for one token record, for each response."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ldyn.errors import DataError
 from ldyn.numerics.token_stats import TokenStats
-from ldyn.probes.packing import PackedBatch
-from ldyn.probes.rows import ResponseKey
-from ldyn.probes.tokens import Start, token_records, watched_tokens
-from ldyn.records import EncodedProbeExample, ProbeScore, TokenRecord
+from ldyn.probes.packing import PackedBatch, ResponseKey
+from ldyn.records import START_TOKENS, EncodedProbeExample, ProbeScore, TokenRecord
+
+Start = Mapping[tuple[str, str, str], TokenRecord]  # (split, example id, probe) -> the record of the stage's step 0
+
+
+def start_of(records: Sequence[TokenRecord]) -> Start:
+    """The records of a stage's step 0, by what they are of."""
+    return {(record.split, record.example_id, record.probe): record for record in records}
+
+
+def watched_tokens(batch: PackedBatch, examples: Sequence[EncodedProbeExample], start: Start | None) -> Tensor | int:
+    """What ``token_stats`` is to watch: the start's most likely tokens [N, W], or, at the start, how many of them."""
+    if start is None:
+        return START_TOKENS
+    return torch.from_numpy(np.concatenate([_start_ids(key, examples, start) for key in batch.keys])).long()
+
+
+def _start_ids(key: ResponseKey, examples: Sequence[EncodedProbeExample], start: Start) -> NDArray[np.int32]:
+    example, probe = examples[key[0]], key[1]
+    record = start.get((example.split, example.example_id, probe))
+    if record is None or record.start_ids is None or tuple(record.token_ids) != example.responses[probe]:
+        raise DataError(
+            f"{probe} of {example.split} example {example.example_id} has no record of the stage's start, or one of "
+            "another response; score the same probes at step 0 first, without `start`."
+        )
+    return record.start_ids
+
+
+def token_records(
+    batch: PackedBatch, stats: TokenStats, examples: Sequence[EncodedProbeExample], start: Start | None
+) -> Iterator[tuple[ResponseKey, TokenRecord]]:
+    """One record for each response of the batch; ``stats`` must have watched ``watched_tokens``."""
+    ids, argmax_ids, start_ids = map(_integers, (batch.labels, stats.argmax_id, stats.watched_ids))
+    logp, logp_argmax, entropy = map(_floats, (stats.logp, stats.logp_argmax, stats.entropy))
+    of_start_argmax, kept = _floats(stats.watched_logps[:, 0]), _floats(stats.watched_logps.exp().sum(dim=1))
+    for key, end, n_tokens in zip(batch.keys, accumulate(batch.lengths), batch.lengths, strict=True):
+        own, example = slice(end - n_tokens, end), examples[key[0]]
+        names = (example.split, example.example_id, key[1])
+        before = logp_argmax[own] if start is None else start[names].logp_argmax
+        is_finite = bool(np.isfinite(entropy[own]).all() and np.isfinite(before).all())
+        yield (
+            key,
+            TokenRecord(
+                *names,
+                token_ids=ids[own],
+                logp=logp[own],
+                argmax_ids=argmax_ids[own],
+                logp_argmax=logp_argmax[own],
+                entropy=entropy[own],
+                logp_start_argmax=of_start_argmax[own],
+                argmax_gained=float(np.mean(of_start_argmax[own] > before)) if is_finite else np.nan,
+                kept_mass=float(kept[own].mean(dtype=np.float64)) if is_finite else np.nan,
+                start_ids=start_ids[own] if start is None else None,
+            ),
+        )
+
+
+def _integers(values: Tensor) -> NDArray[np.int32]:
+    return values.cpu().numpy().astype(np.int32)
+
+
+def _floats(values: Tensor) -> NDArray[np.float32]:
+    return values.float().cpu().numpy()
+
 
 SUMS = ("logp", "logp_argmax", "log_mass_rest")
 MEANS = ("entropy", "prob_norm_sq", "a_norm", "residual_norm", "p_label", "argmax_is_label")

@@ -1,8 +1,7 @@
-"""Scoring: how a model sees each response of each probe example, teacher-forced.
+"""Score how a model sees each response of each probe example, teacher-forced.
 
-A function of (model, examples) and of nothing else: it draws no random number, keeps no gradient, and leaves the model
-as it found it. The statistics and their formulas are in ``ldyn.numerics.token_stats``, the layout of a forward pass in
-``ldyn.probes.packing``, its two ways in ``ldyn.probes.forward``, how large it may be in ``ldyn.probes.budget``.
+A function of (model, examples): it draws no random number, keeps no gradient, and leaves the model as it found it. The
+statistics and their formulas are in ``ldyn.numerics.token_stats``.
 
 Under ``torch.distributed`` every process must call with the same examples; each scores its share and gets all results,
 see ``ldyn.processes.group``.
@@ -13,19 +12,17 @@ from __future__ import annotations
 import functools
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from torch import nn
 from transformers import PreTrainedModel
 
+from ldyn.errors import DataError
 from ldyn.models.evaluation import evaluation_mode, unwrapped
-from ldyn.probes.budget import TokenBudget, Tokens
-from ldyn.probes.checks import check_examples
-from ldyn.probes.engine import Engine
+from ldyn.probes.engine import Engine, TokenBudget, Tokens
 from ldyn.probes.forward import why_plain
-from ldyn.probes.reduction import Reduction, Scored
-from ldyn.probes.rows import ResponseKey, longest_row, plan_rows, single_rows, split_row
-from ldyn.probes.tokens import start_of
+from ldyn.probes.packing import ResponseKey, plan_rows, single_rows, split_row
+from ldyn.probes.reduction import Reduction, Scored, start_of
 from ldyn.processes.group import gathered, own_share
 from ldyn.records import EncodedProbeExample, ProbeScore, TokenRecord
 
@@ -82,7 +79,6 @@ def _score(model: nn.Module, reduction: Reduction, token_budget: Tokens | TokenB
     engine = Engine(
         model=inner,
         budget=token_budget if isinstance(token_budget, TokenBudget) else TokenBudget(token_budget),
-        longest_row=longest_row(examples, hidden_size=_hidden_size(inner)),
         pad_id=pad_id,
         plain=_is_plain(inner, max(row.n_tokens for row in alone)),
         reduction=reduction,
@@ -123,3 +119,35 @@ def _is_plain(model: PreTrainedModel, longest: int) -> bool:
 @functools.cache
 def _say_once(message: str) -> None:
     warnings.warn(message, stacklevel=2)
+
+
+_FAULTS_SHOWN = 10
+
+
+def check_examples(model: PreTrainedModel, examples: Sequence[EncodedProbeExample]) -> None:
+    """Raise DataError, listing the first faults, for what the model cannot score; see ``_faults``."""
+    config = model.config.get_text_config()
+    room = getattr(config, "max_position_embeddings", None) or math.inf
+    faults = [fault for example in examples for fault in _faults(example, config.vocab_size, room)]
+    if faults:
+        shown = "\n".join(f"  - {fault}" for fault in faults[:_FAULTS_SHOWN])
+        raise DataError(f"{len(faults)} probe responses cannot be scored:\n{shown}")
+
+
+def _faults(example: EncodedProbeExample, vocabulary_size: int, room: float) -> Iterator[str]:
+    """An empty prompt or response, a token outside the vocabulary, more tokens than the model takes."""
+    where = f"{example.split} example {example.example_id!r}"
+    if not example.prompt_ids:
+        yield f"{where}: the prompt has no token; the first response token would have nothing to be predicted from"
+    for probe, response in example.responses.items():
+        ids = (*example.prompt_ids, *response)
+        if not response:
+            yield f"{where}, probe {probe!r}: no token is left of the response; drop it or raise the token limits"
+        elif min(ids) < 0 or max(ids) >= vocabulary_size:
+            found = next(token for token in ids if not 0 <= token < vocabulary_size)
+            yield f"{where}, probe {probe!r}: token id {found} is outside the model's vocabulary of {vocabulary_size}"
+        elif len(ids) > room:
+            yield (
+                f"{where}, probe {probe!r}: {len(ids)} tokens, but the model's context has {room}; "
+                "lower max_tokens of the encoding"
+            )

@@ -22,7 +22,7 @@ from ldyn.data.local_files import read_probe_examples
 from ldyn.errors import DataError, ModelError
 from ldyn.models.pretrained import load_pretrained
 from ldyn.models.settings import PretrainedConfig
-from ldyn.probes.budget import Tokens
+from ldyn.probes.engine import Tokens
 from ldyn.probes.scorer import nonfinite_scores, score_probes
 from ldyn.records import ProbeScore, ProbeStep
 from ldyn.store.files import write_atomically

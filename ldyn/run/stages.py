@@ -12,8 +12,8 @@ from transformers import PreTrainedModel
 from ldyn.algorithms import algorithm_of, algorithm_parameters
 from ldyn.config.schema import RunConfig
 from ldyn.models.base import BaseModel
-from ldyn.probes.budget import TokenBudget
 from ldyn.probes.builder import ProbesConfig
+from ldyn.probes.engine import TokenBudget
 from ldyn.probes.scorer import score_probes, score_tokens
 from ldyn.processes.group import from_main, in_main
 from ldyn.processes.signals import StopRequest

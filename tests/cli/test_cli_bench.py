@@ -195,7 +195,7 @@ class TestScore:
         bare.write_text('{"prompt": "Human: Hello?"}\n')
         for model, file, said in (
             (tmp_path / "absent", probes, "There is no directory"),
-            (checkpoint, tmp_path / "absent.jsonl", "There is nothing at"),
+            (checkpoint, tmp_path / "absent.jsonl", "no such file or directory"),
             (checkpoint, bare, "has no response to score; expected rows with a prompt and some of the keys chosen"),
         ):
             assert main(["score", str(model), str(file), "--out", str(tmp_path / "x.parquet")]) == 1

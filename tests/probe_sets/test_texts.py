@@ -10,11 +10,9 @@ import pytest
 from ldyn.answers.api.budget import estimate
 from ldyn.answers.chats import REFUSED, ChatAnswer, ChatRequest
 from ldyn.errors import DataError
-from ldyn.probe_sets.examples import check_disjoint
-from ldyn.probe_sets.rephrasing.reading import text_of
-from ldyn.probe_sets.rephrasing.tasks import Templates, Writing
-from ldyn.probe_sets.rephrasing.writer import write_texts
-from ldyn.probes.dealing import deal_answers
+from ldyn.probe_sets.examples import check_disjoint, deal_answers
+from ldyn.probe_sets.rephrase_texts import Templates, Writing, text_of
+from ldyn.probe_sets.rephrases import write_texts
 from ldyn.records import PreferencePair, ProbeExample
 
 

@@ -10,9 +10,9 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from ldyn.errors import ModelError
-from ldyn.probes import budget as budget_module
 from ldyn.probes import engine, forward
-from ldyn.probes.budget import CPU_TOKENS, FEWEST_TOKENS, TokenBudget, bytes_per_token, is_out_of_memory
+from ldyn.probes.engine import CPU_TOKENS, TokenBudget, is_out_of_memory
+from ldyn.probes.forward import FEWEST_TOKENS
 from ldyn.probes.packing import PackedBatch
 from ldyn.probes.scorer import score_probes
 from ldyn.records import EncodedProbeExample, ProbeScore
@@ -150,26 +150,6 @@ def test_logits_are_made_of_no_more_positions_than_the_budget_has_tokens(
 
 def test_the_automatic_budget_of_a_cpu(tiny_model: Models, examples: Examples, assert_close: AssertClose) -> None:
     model = tiny_model("gpt_neox")
-    assert TokenBudget("auto").tokens(model, 300) == CPU_TOKENS
+    assert TokenBudget("auto").tokens(model) == CPU_TOKENS
     expected = score_probes(model, examples, token_budget=CPU_TOKENS, pad_id=0)
     assert score_probes(model, examples, token_budget="auto", pad_id=0) == expected
-
-
-def test_the_automatic_budget_of_an_accelerator(monkeypatch: pytest.MonkeyPatch, tiny_model: Models) -> None:
-    class OnAccelerator:
-        def __init__(self, model: PreTrainedModel):
-            self.config, self.dtype, self.device = model.config, model.dtype, torch.device("cuda")
-
-        def modules(self) -> list[object]:
-            return []
-
-    model = OnAccelerator(tiny_model("llama"))
-    # float32: 4 (12 · 32 + 3 · 64) + (4 + 3) · 100
-    assert bytes_per_token(model, 100) == 4 * (12 * 32 + 3 * 64) + 7 * 100
-    for free, expected in ((3004 * 2 * 5000, 5000), (10**12, budget_module.ACCELERATOR_TOKENS), (10, FEWEST_TOKENS)):
-        monkeypatch.setattr(budget_module, "_free_bytes", lambda device, free=free: free)
-        assert TokenBudget("auto").tokens(model, 100) == expected
-    model.config._attn_implementation = "eager"  # (2 · 4 + 4) · 4 heads · 100 more
-    assert bytes_per_token(model, 100) == 3004 + 4800
-    model.config.model_type = "unknown"  # (4 + 4) · 61 more
-    assert bytes_per_token(model, 100) == 3004 + 4800 + 488

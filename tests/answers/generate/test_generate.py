@@ -105,7 +105,7 @@ def test_stages_of_two_runs_are_told_apart(stored_run: Path, tmp_path: Path) -> 
         (["./no_such_directory"], "expected --prompts FILE"),
         (["RUN", "--split", "valid"], "There is no split 'valid'; the prompts have train, test"),
         (["RUN", "--prompts", "BLANK"], "There is no prompt to answer"),
-        (["RUN", "--prompts", "nowhere.jsonl"], "There is nothing at nowhere.jsonl"),
+        (["RUN", "--prompts", "nowhere.jsonl"], "no such file or directory: nowhere.jsonl"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_words(

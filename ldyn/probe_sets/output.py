@@ -1,17 +1,22 @@
-"""The files of a probe set: rows in the paper's key names, what was dropped, and a manifest."""
+"""The files of a probe set (rows in the paper's key names, dropped texts, a manifest) and its table for a terminal."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
 from ldyn.data.local_files import DIR_STEMS
 from ldyn.data.text import normal_response
+from ldyn.probe_sets.build import ProbeSetBuild
 from ldyn.probe_sets.examples import Examples
-from ldyn.probe_sets.rephrasing.writer import Dropped
+from ldyn.probe_sets.rephrases import Dropped
 from ldyn.records import PROBE_FAMILIES, ProbeExample
 from ldyn.store.directory import plain
 from ldyn.store.files import write_atomically
@@ -70,3 +75,41 @@ def _write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> str:
     content = "".join(json.dumps(row) + "\n" for row in rows).encode()
     write_atomically(path, content)
     return hashlib.sha256(content).hexdigest()
+
+
+def built_table(build: ProbeSetBuild) -> Table:
+    """Probe by probe: how many rows of each split have it, and why the others do not."""
+    table = Table(title="Probe set", title_justify="left", box=SIMPLE_HEAD)
+    table.add_column("probe", no_wrap=True)
+    table.add_column("what")
+    for split, rows in build.examples.items():
+        table.add_column(f"{split} ({len(rows)})", justify="right", no_wrap=True)
+    table.add_column("left out", overflow="fold")
+    for probe in _probes(build):
+        numbers = [str(sum(probe in one.responses for one in rows)) for rows in build.examples.values()]
+        table.add_row(probe, PROBE_FAMILIES[probe].label, *numbers, _left_out(build, probe))
+    return table
+
+
+def rows_lacking(build: ProbeSetBuild) -> int:
+    """Rows without a probe that other rows of their split have."""
+    return sum(
+        len(one.responses) < len({probe for other in rows for probe in other.responses})
+        for rows in build.examples.values()
+        for one in rows
+    )
+
+
+def _probes(build: ProbeSetBuild) -> list[str]:
+    had = {probe for rows in build.examples.values() for one in rows for probe in one.responses}
+    tried = {key.rpartition(".")[2] for key in build.counts if "." in key}
+    return [probe for probe in PROBE_FAMILIES if probe in had | tried]
+
+
+def _left_out(build: ProbeSetBuild, probe: str) -> str:
+    reasons: Counter[str] = Counter()
+    for key, number in build.counts.items():
+        parts = key.split(".")
+        if parts[-1] == probe and parts[1] in ("dropped", "not_constructible"):
+            reasons[parts[2] if parts[1] == "dropped" else "none fits"] += number
+    return ", ".join(f"{number} {reason.replace('_', ' ')}" for reason, number in reasons.most_common())

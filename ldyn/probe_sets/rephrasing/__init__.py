@@ -1,1 +1,0 @@
-"""Rephrases and human sentences for probe sets, written by a language model and checked one by one."""
