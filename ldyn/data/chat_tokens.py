@@ -100,7 +100,7 @@ def chat_parts(
     parts = re.split(f"({'|'.join(marks)})", filled)
     lost = set(marks).difference(parts)
     if lost:
-        raise ModelError(f"The chat template of {tokenizer.name_or_path} leaves out {len(lost)} of the messages.")
+        raise ModelError(f"The chat template of {tokenizer.name_or_path} drops {len(lost)} of the messages.")
     return [
         ChatPart(plain.ids(texts[part]) if part in texts else _own_ids(tokenizer, part), part in texts)
         for part in parts

@@ -3,7 +3,7 @@
 - Of a training pair its question only, never one of its answers, so that y+ is unlearned when finetuning starts.
 - Of other rows (training rows that are not pairs, rows of extra files) the question with each of its answers.
 - No row whose question is a pair's or a test question's, and no document one of whose turns is the chosen or rejected
-  answer of a pair or of a test question: in HH one row's prompt may go on with the dialogue of another row.
+  answer of a pair or of a test question: in HH one row's prompt may continue the dialogue of another row.
 """
 
 from __future__ import annotations

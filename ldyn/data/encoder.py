@@ -128,7 +128,7 @@ class Encoder:
         return encoded
 
     def probes(self, split: str, examples: Iterable[ProbeExample]) -> list[EncodedProbeExample]:
-        """Encodes probe examples; an empty response is left out, an example without any is dropped; both counted."""
+        """Encodes probe examples; an empty response is dropped, an example without any is dropped; both counted."""
         counts = self._counts[f"probes.{split}"] = Counter()
         encoded: list[EncodedProbeExample] = []
         for example in examples:

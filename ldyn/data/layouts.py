@@ -206,14 +206,14 @@ def _behind(end: int, values: Mapping[str, str]) -> Row:
 
 
 def _conversation(values: Mapping[str, Any]) -> Row:
-    said = {name: _turns(name, value) for name, value in values.items() if not isinstance(value, str)}
-    prompt = said.pop("prompt", ())
-    for name, turns in said.items():
+    messages = {name: _turns(name, value) for name, value in values.items() if not isinstance(value, str)}
+    prompt = messages.pop("prompt", ())
+    for name, turns in messages.items():
         if not turns or turns[-1].role != "assistant":
             raise UnusableRecord("no_answer", f"{name} ends with {turns[-1].role if turns else 'nothing'}")
-    prompt = _one_prompt(prompt, {name: turns[:-1] for name, turns in said.items()}, values.get("prompt"))
+    prompt = _one_prompt(prompt, {name: turns[:-1] for name, turns in messages.items()}, values.get("prompt"))
     _check_roles(prompt)
-    answers = {name: turns[-1].content for name, turns in said.items()}
+    answers = {name: turns[-1].content for name, turns in messages.items()}
     texts = {name: text for name, text in values.items() if name != "prompt" and isinstance(text, str)}
     return Row("", plain_conversation(prompt), {**texts, **answers}, prompt)
 

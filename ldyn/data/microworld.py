@@ -129,7 +129,7 @@ def make_corpus(world: World, config: MicroworldConfig, random: Random) -> list[
 
 
 def glossary() -> str:
-    """One document that holds every word of every possible world, so that the vocabulary does not hang on the seed."""
+    """One document that holds every word of every possible world, so that every seed has the same vocabulary."""
     statements = [
         line.format(p=text.FIRST_NAMES[0], v=attribute.values[0])
         for attribute in text.ATTRIBUTES.values()

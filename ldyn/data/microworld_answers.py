@@ -26,7 +26,7 @@ Question = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """Which wordings an answer uses: indices into OPENINGS, the attribute's phrasings and ENDINGS (None: left out)."""
+    """Which wordings an answer uses: indices into OPENINGS, the attribute's phrasings and ENDINGS (None: absent)."""
 
     opening: int | None
     phrasing: int
@@ -38,7 +38,7 @@ PLAIN = Style(opening=None, phrasing=0, ending=None)
 
 @dataclass(frozen=True)
 class World:
-    """Who lives in this world and what is true of them. ``facts[person][attribute]`` is the value."""
+    """The people of this world and the facts about them. ``facts[person][attribute]`` is the value."""
 
     people: tuple[str, ...]
     facts: Mapping[str, Mapping[str, str]]
@@ -73,7 +73,7 @@ def dialogue(request: str) -> str:
 
 
 def answer(question: Question, value: str, style: Style) -> str:
-    """The answer in words, with the given value (which need not be the true one)."""
+    """The answer as text, with the given value (which need not be the true one)."""
     person, attribute = question
     statement = text.ATTRIBUTES[attribute].phrasings[style.phrasing].format(p=person, v=value)
     opening = None if style.opening is None else text.OPENINGS[style.opening].text
@@ -161,7 +161,7 @@ def _statement_patterns() -> dict[str, list[re.Pattern[str]]]:
 
 
 def _escaped(phrasing: str) -> str:
-    """The phrasing as a pattern: without its full stop (a model may go on), white space of any length."""
+    """The phrasing as a pattern: without its full stop (a model may continue), white space of any length."""
     words = phrasing.rstrip(".").split()
     return r"\s+".join(word if word.startswith("{") else re.escape(word) for word in words) + r"\b"
 

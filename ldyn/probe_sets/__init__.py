@@ -1,1 +1,1 @@
-"""`ldyn probes` as a builder: from any preference data to a file of probe examples that is fit to be measured with."""
+"""Build probe sets from preference data, and check them."""

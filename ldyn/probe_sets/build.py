@@ -31,7 +31,7 @@ from ldyn.run.manifest import describe_environment, now
 
 @dataclass(frozen=True)
 class BuildPlan:
-    """Everything that is known before the first question: the data, the examples drawn, the texts to be written."""
+    """The data, the examples drawn and the texts to be written, before any request."""
 
     request: BuildRequest
     data: PreferenceData
@@ -50,7 +50,7 @@ class BuildPlan:
         numbers = " and ".join(f"{len(members):,} {split}" for split, members in self.drawn.examples.items())
         yield f"{numbers} examples of {visible(self.data.name)} ({len(self.data.pairs):,} training pairs)"
         if "test" not in self.drawn.examples:
-            yield "no unseen question, so no probe_test.jsonl and no irr_test; hold some out (dataset.n_held_out=N)"
+            yield "no unseen question, so no probe_test.jsonl and no irr_test; set dataset.n_held_out=N"
         if own is not None:
             length = own.max_new_tokens or self.request.dataset.encoding.max_response_tokens
             yield f"{OWN_ANSWER}: {self.n_own_answers:,} {own.mode} answers of {own.who}, of at most {length} tokens"
@@ -64,12 +64,12 @@ class BuildPlan:
         if endpoint is None:
             most = self.asking.most
             tokens = f"about {most.prompt_tokens:,} prompt and {most.answer_tokens:,} answer tokens"
-            yield f"to be asked, at most: {most.requests:,} requests, {tokens}, unless {self.request.cache} knows them"
+            yield f"to be asked, at most: {most.requests:,} requests, {tokens}, unless {self.request.cache} holds them"
         else:
             yield f"{self.asking.cached:,} of the requests are answered in {self.request.cache}"
             yield f"to be asked of {endpoint.model} at {endpoint.base_url}, at most: {self.asking.most.words(endpoint)}"
         if tries > 1 and self.request.rephraser.temperature > 0:
-            yield f"what is no use (empty, cut, unchanged, with markup …) is asked for again, {tries} times in all"
+            yield f"unusable texts (empty, cut, unchanged, with markup …) are requested again, {tries} times in all"
 
     def sample(self) -> Iterator[str]:
         """The first request of each kind of prompt, as it would be sent."""
@@ -83,12 +83,12 @@ class BuildPlan:
 
 
 Progresses = Callable[[str], Progress]
-"""What is being made -> who is told how far it is."""
+"""What is being made -> the progress display for it."""
 
 
 @dataclass
 class ProbeSetBuild:
-    """The set as far as it is built. ``spent``: what an endpoint was really asked; None without one."""
+    """The set as far as it is built. ``spent``: the requests sent to an endpoint; None without one."""
 
     plan: BuildPlan
     examples: Examples
@@ -99,7 +99,7 @@ class ProbeSetBuild:
 
 
 def plan_build(request: BuildRequest) -> BuildPlan:
-    """Load the data, draw, and find what is to be asked. Raises an LdynError for what cannot be built."""
+    """Load the data, draw, and find what has to be requested. Raises an LdynError for what cannot be built."""
     quiet_libraries()
     _check_models(request)
     data = load_data(request.dataset, request.seed)
@@ -109,7 +109,7 @@ def plan_build(request: BuildRequest) -> BuildPlan:
 
 
 def _check_models(request: BuildRequest) -> None:
-    """Raises an LdynError for a word that means no model, before anything is loaded."""
+    """Raises an LdynError for an unknown model, before anything is loaded."""
     if request.own_answer is not None:
         one_respondent(request.own_answer.who, "--initial-model")
     if request.rephraser.who.startswith(MODEL):
@@ -117,10 +117,10 @@ def _check_models(request: BuildRequest) -> None:
 
 
 def build_probe_set(plan: BuildPlan, progress: Progresses) -> ProbeSetBuild:
-    """Ask what is to be asked and write the set. Raises an LdynError, or Interrupted; what was answered is kept."""
+    """Request all texts and write the set. Raises an LdynError, or Interrupted; answers so far are cached."""
     request, cache = plan.request, AnswerCache(plan.request.cache)
     build = ProbeSetBuild(plan, plan.drawn.examples, Counter(plan.drawn.counts))
-    # Opened before the initial model is loaded, so that a missing key is said at once.
+    # Opened before the initial model is loaded, so that a missing key is reported at once.
     endpoint = open_rephraser(request, cache, progress("rephrases")) if request.rephraser.who == API else None
     with _resumable(request):
         if request.own_answer is not None:
@@ -136,7 +136,7 @@ def _resumable(request: BuildRequest) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as error:
-        kept = f"What was answered is kept in {request.cache}; run the same command again to go on."
+        kept = f"Answers so far are kept in {request.cache}; run the same command again to resume."
         raise Interrupted(signal.SIGINT, f"Stopped. {kept}") from error
 
 

@@ -23,7 +23,7 @@ _FAULTS_SHOWN = 5
 
 @dataclass(frozen=True)
 class Drawn:
-    """Split -> its examples; what is trained on; counts of what was made, and could not be."""
+    """Split -> its examples; the training text; counts of what was and could not be made."""
 
     examples: Examples
     training: TrainingText
@@ -86,10 +86,10 @@ class _Dealers:
     def deal(self, split: str, probe: str, examples: Sequence[ProbeExample]) -> list[ProbeExample]:
         lacking = [example for example in examples if probe not in example.responses]
         random = seeded_random(self._seed, "dealt", split, probe)
-        dealt, begun_anew = deal_answers(lacking, self._answers[probe], random)
+        dealt, restarts = deal_answers(lacking, self._answers[probe], random)
         self.counts[f"{split}.constructed.{probe}"] += len(dealt)
         self.counts[f"{split}.not_constructible.{probe}"] += len(lacking) - len(dealt)
-        self.counts[f"{split}.drawn_again.{probe}"] += begun_anew
+        self.counts[f"{split}.drawn_again.{probe}"] += restarts
         return [
             replace(one, responses={**one.responses, probe: dealt[one.example_id]}) if one.example_id in dealt else one
             for one in examples
@@ -138,7 +138,7 @@ def check_disjoint(examples: Examples, pairs: Sequence[PreferencePair]) -> None:
     faults = list(_answer_faults(examples, pairs))
     if faults:
         more = f"\n… and {len(faults) - _FAULTS_SHOWN} more" if len(faults) > _FAULTS_SHOWN else ""
-        raise DataError("\n".join(faults[:_FAULTS_SHOWN]) + more + "\nLeave out --keep, so that these are made anew.")
+        raise DataError("\n".join(faults[:_FAULTS_SHOWN]) + more + "\nBuild without keep to make these again.")
 
 
 def _answer_faults(examples: Examples, pairs: Sequence[PreferencePair]) -> Iterator[str]:
@@ -158,26 +158,26 @@ QuestionAndAnswer = tuple[str, str]
 def deal_answers(
     examples: Sequence[ProbeExample], answers: Iterable[QuestionAndAnswer], random: Random
 ) -> tuple[dict[str, str], int]:
-    """Example id -> the answer to another question, drawn without replacement; and how often the draw began anew.
+    """Example id -> the answer to another question, drawn without replacement; and how often the draw restarted.
 
     An answer fits an example if it belongs to another question and is another text than the example's ``chosen``. Where
     no answer fits that has not been given yet, one is exchanged with an earlier example; where that is impossible, too,
-    all answers are there to be drawn again, and where none fits even then, the example is left out.
+    all answers can be drawn again, and where none fits even then, the example gets none.
     """
     distinct = {normal_response(text): (prompt, text) for prompt, text in answers}
     every = list(distinct.values())
     deck = random.sample(every, len(every))
     dealt: list[tuple[ProbeExample, QuestionAndAnswer]] = []
-    begun_anew = 0
+    restarts = 0
     for example in examples:
         given = _taken(example, deck) or _exchanged(example, dealt, deck)
         if given is None and len(deck) < len(every):
             deck = random.sample(every, len(every))
-            begun_anew += 1
+            restarts += 1
             given = _taken(example, deck)
         if given is not None:
             dealt.append((example, given))
-    return {example.example_id: text for example, (_, text) in dealt}, begun_anew
+    return {example.example_id: text for example, (_, text) in dealt}, restarts
 
 
 def _taken(example: ProbeExample, deck: list[QuestionAndAnswer]) -> QuestionAndAnswer | None:

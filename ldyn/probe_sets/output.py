@@ -28,7 +28,7 @@ DROPPED_FILE, MANIFEST_FILE = "dropped.jsonl", "manifest.json"
 def write_examples(examples: Examples, separator: str, directory: Path) -> dict[str, str]:
     """Write a file for each split; returns file name -> sha256. A file of a split that has no example is removed.
 
-    The separator is put before every response here, and nowhere else: see ``as_row``.
+    The separator is put before every response here: see ``as_row``.
     """
     hashes = {}
     for split, name in FILES.items():
@@ -51,7 +51,7 @@ def as_row(example: ProbeExample, separator: str) -> dict[str, Any]:
 
 
 def write_dropped(dropped: Sequence[Dropped], directory: Path) -> None:
-    """What was no use, in the words of whoever wrote it."""
+    """The unusable texts, as they were written."""
     lines = (
         {
             "split": one.writing.split,
@@ -66,7 +66,7 @@ def write_dropped(dropped: Sequence[Dropped], directory: Path) -> None:
 
 
 def write_manifest(content: Mapping[str, Any], directory: Path) -> None:
-    """How the set came about, as JSON."""
+    """How the set was built, as JSON."""
     write_atomically(directory / MANIFEST_FILE, (json.dumps(plain(content), indent=1, default=str) + "\n").encode())
 
 
@@ -84,7 +84,7 @@ def built_table(build: ProbeSetBuild) -> Table:
     table.add_column("what")
     for split, rows in build.examples.items():
         table.add_column(f"{split} ({len(rows)})", justify="right", no_wrap=True)
-    table.add_column("left out", overflow="fold")
+    table.add_column("missing", overflow="fold")
     for probe in _probes(build):
         numbers = [str(sum(probe in one.responses for one in rows)) for rows in build.examples.values()]
         table.add_row(probe, PROBE_FAMILIES[probe].label, *numbers, _left_out(build, probe))

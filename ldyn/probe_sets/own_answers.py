@@ -25,7 +25,7 @@ from ldyn.run.stored_models import StoredModel, find_models
 
 @dataclass(frozen=True)
 class OwnAnswers:
-    """The examples with the answers; whose they are (a hash of the weights); tokens that were made for them; counts."""
+    """The examples with the answers, a hash of the model that gave them, and counts."""
 
     examples: Examples
     fingerprint: str
@@ -33,7 +33,7 @@ class OwnAnswers:
 
 
 def one_respondent(word: str, option: str) -> StoredModel:
-    """The one model that a word means. Raises an LdynError where it means none, or several."""
+    """The one model of this name. Raises an LdynError where there is none, or several."""
     found = find_models([word])
     if len(found) != 1:
         names = ", ".join(one.name for one in found)
@@ -49,9 +49,9 @@ def lacking(examples: Examples) -> list[tuple[str, ProbeExample]]:
 def with_own_answers(
     examples: Examples, config: OwnAnswerConfig, request: BuildRequest, cache: AnswerCache, progress: Progress
 ) -> OwnAnswers:
-    """Let the model answer every question that lacks an own answer; blank answers are left out and counted.
+    """Let the model answer every question that lacks an own answer; blank answers are skipped and counted.
 
-    Raises an LdynError where the model cannot be had.
+    Raises an LdynError where the model cannot be loaded.
     """
     model, tokenizer = one_respondent(config.who, "--initial-model").load()
     nn.Module.to(model, find_device(request.device))

@@ -21,7 +21,7 @@ from ldyn.records import ProbeExample
 
 SEMANTIC, FORMAT, SENTENCE = "semantic", "format", "sentence"
 FIELDS = {SEMANTIC: ("response",), FORMAT: ("response",), SENTENCE: ()}
-"""Template (a file ``<name>.txt``) -> the fields without which it would ask for nothing of use."""
+"""Template (a file ``<name>.txt``) -> the fields that it must hold."""
 
 WRITTEN: Mapping[str, tuple[str, str]] = {
     "chosen_gptsemantic": (SEMANTIC, "chosen"),
@@ -35,7 +35,7 @@ WRITTEN: Mapping[str, tuple[str, str]] = {
 MOST_TRIES = 100
 _SHORTEST_SENTENCE = 5  # words, also where chosen is "Yes."
 _LONGEST_ANSWER = 2048  # tokens
-_ROOM_FOR_TAGS = 64  # tokens of "<new>" and "</new>", and of a word in front
+_ROOM_FOR_TAGS = 64  # tokens of "<new>" and "</new>", and of an introduction
 _STEP = 128  # lengths are rounded up to multiples of it: a local model answers requests of one length together
 
 
@@ -95,7 +95,7 @@ class Templates:
 
 
 def _room(source: str) -> int:
-    """Tokens for an answer that is twice as long as its source, the most that is taken."""
+    """Tokens for an answer twice as long as its source, the longest that is accepted."""
     tokens = 2 * len(source.encode("utf-8", "surrogatepass")) // BYTES_PER_TOKEN + _ROOM_FOR_TAGS
     return min(-(-tokens // _STEP) * _STEP, _LONGEST_ANSWER)
 
@@ -118,7 +118,7 @@ def text_of(answer: ChatAnswer, writing: Writing) -> str:
 
 
 def fault_of(answer: ChatAnswer, text: str, writing: Writing) -> str | None:
-    """Why ``text``, taken from ``answer``, is no use, in a word; None if it is."""
+    """Why ``text``, taken from ``answer``, is unusable, or None."""
     if answer.finish == REFUSED:
         return "refused"
     if not text:

@@ -30,7 +30,7 @@ Row = tuple[str, str]  # (split, example id)
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """What was no use in the last try: the fault in a word, and the text or the reason of a refusal."""
+    """A text that was unusable in the last try: its fault, and the text or the reason of a refusal."""
 
     writing: Writing
     fault: str
@@ -47,9 +47,9 @@ class Written:
 
 
 def write_texts(writings: Sequence[Writing], model: ChatModel, tries: int, taken: Mapping[Row, set[str]]) -> Written:
-    """Ask for every text, and for those that are no use again, ``tries`` times in all.
+    """Ask for every text, and again for unusable ones, ``tries`` times in all.
 
-    At temperature 0 a model would say the same again, so there is one try only. ``taken``: the other responses of each
+    At temperature 0 a model would repeat itself, so there is one try. ``taken``: the other responses of each
     row, normalised, which a text may not repeat. Raises an LdynError where no answer can be had.
     """
     sorter, left = _Sorter(taken), list(writings)
@@ -71,7 +71,7 @@ def numbered(request: ChatRequest, attempt: int) -> ChatRequest:
 
 
 class _Sorter:
-    """Tells texts that can be used from those that cannot, with all that was answered so far in mind."""
+    """Separates usable from unusable texts, knowing all earlier answers."""
 
     def __init__(self, taken: Mapping[Row, set[str]]):
         self.written = Written()
@@ -79,7 +79,7 @@ class _Sorter:
         self._sources: dict[str, set[str]] = {}  # letters of a text -> the sources that it was the answer to
 
     def sort_out(self, answers: Sequence[tuple[Writing, ChatAnswer]]) -> list[Dropped]:
-        """Keep what can be used; what cannot is returned, and so is what was kept and now turns out to be canned."""
+        """Keep usable texts; return unusable ones, and kept ones that now turn out to be canned."""
         texts = [(writing, answer, text_of(answer, writing)) for writing, answer in answers]
         for writing, _, text in texts:
             self._sources.setdefault(letters_of(text), set()).add(_source(writing))

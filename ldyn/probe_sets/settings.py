@@ -1,4 +1,4 @@
-"""What a probe set is built from, and by whom."""
+"""Settings of `ldyn probes`."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from ldyn.run.score_file import Device
 
 OWN_ANSWER = "chosen_initial"
 MAKEABLE = (OWN_ANSWER, *WRITTEN, *FAMILIES)
-"""The probes that can be made; ``chosen`` and ``rejected`` are the data's."""
+"""The probes that can be made; ``chosen`` and ``rejected`` come from the data."""
 
 NOBODY, API, MODEL = "none", "api", "model:"
 TURNS = ("\nHuman:", "\nAssistant:")
-"""Where a base model that goes on with the dialogue has ended its own answer."""
+"""Where the answer of a base model that continues the dialogue ends."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class OwnAnswerConfig:
 
 @dataclass(frozen=True)
 class RephraserConfig:
-    """Who writes rephrases and human sentences, and how often it may try.
+    """Which model writes rephrases and human sentences.
 
     who: "none", "api" (``endpoint`` says where) or "model:" and a name, as in ``find_respondents``.
     templates: a directory with prompts of the user's: semantic.txt, format.txt, sentence.txt.
@@ -56,7 +56,7 @@ class RephraserConfig:
 
 @dataclass(frozen=True)
 class BuildRequest:
-    """What `ldyn probes` was asked for.
+    """What to build.
 
     n_train, n_test: at most so many examples, drawn by the seed as `ldyn train` draws them.
     probes: which are made; None: all that can be with the models given.
@@ -103,7 +103,7 @@ class BuildRequest:
         return [*faults, *self._makers_missing()]
 
     def _makers_missing(self) -> list[str]:
-        """Probes that are asked for by name and that nobody is there to make."""
+        """Requested probes without a model to make them, and models without a probe to make."""
         asked = self.probes or ()
         faults = []
         if OWN_ANSWER in asked and self.own_answer is None:
@@ -111,7 +111,7 @@ class BuildRequest:
         if self.rephraser.who == NOBODY and (unmade := [probe for probe in asked if probe in WRITTEN]):
             faults.append(f"--probe {unmade[0]}: found no rephraser, expected --rephraser {API} or {MODEL}NAME")
         if self.own_answer is not None and not self._is_wanted(OWN_ANSWER):
-            faults.append(f"--initial-model: reaches nothing, as {OWN_ANSWER} is not among the probes asked for")
+            faults.append(f"--initial-model: has no effect, as {OWN_ANSWER} is not among the probes asked for")
         if self.rephraser.who != NOBODY and not self.written:
-            faults.append("--rephraser: reaches nothing, as none of its probes is among those asked for")
+            faults.append("--rephraser: has no effect, as none of its probes is among those asked for")
         return faults

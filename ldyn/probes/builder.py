@@ -41,12 +41,11 @@ _FAULTS_SHOWN = 5
 class ProbesConfig:
     """Which probes are observed.
 
-    path: a directory with probe_train.jsonl and probe_test.jsonl, as `ldyn probes` writes them, whose rows are
-    observed in
-        the place of the data's own; the training pairs stay those of the data.
-    n_train, n_test: at most so many probe examples, drawn by the seed from the training pairs and the unseen questions.
+    path: a directory with probe_train.jsonl and probe_test.jsonl, as `ldyn probes` writes them, whose rows replace the
+        data's own probe examples; the training pairs stay those of the data.
+    n_train, n_test: at most so many probe examples, drawn by the seed from training pairs and unseen questions.
     families: the probe keys to observe, or "all": those the data has and those that can be made from it.
-    on_missing: if some rows lack a family that others have: stop ("error") or leave out the response ("drop").
+    on_missing: if some rows lack a family that others have: stop ("error") or skip the response ("drop").
     on_mislabelled: if an irr_train is not the answer to another training question, or an irr_test was trained on: make
         a true one ("rebuild") or leave it ("keep"). Counted either way.
     token_budget: tokens in one forward pass of the scorer, or "auto": the rule is in ``ldyn.probes.engine``. It decides
@@ -82,7 +81,7 @@ class ProbeSet:
 def build_probes(data: PreferenceData, config: ProbesConfig, seed: int) -> ProbeSet:
     """Draws the probe examples, completes them by construction and checks them.
 
-    Raises DataError if a family cannot be had, or is missing from some rows while on_missing is "error" (all such
+    Raises DataError if a family is not available, or is missing from some rows while on_missing is "error" (all such
     families together), if the files of ``path`` do not fit the data, and if the data breaks a promise: see
     `check_probes`.
     """
@@ -142,14 +141,14 @@ def _unavailable(data: PreferenceData, config: ProbesConfig) -> Iterator[str]:
 def _unavailable_text(probe: str, name: str) -> str:
     return (
         f"Probe {probe!r} is in no training row of {name} and cannot be made from the pairs (those that can: "
-        f"{', '.join(FAMILIES)}); take it out of probes.families, or add it to the rows."
+        f"{', '.join(FAMILIES)}); remove it from probes.families, or add it to the rows."
     )
 
 
 def _missing_text(entry: MissingResponses) -> str:
     return (
         f"Probe {entry.probe!r} is missing from {entry.n_missing} of {entry.n_rows} rows of {entry.file} (first: row "
-        f"{entry.first_row}); leave out those responses with probes.on_missing=drop, or add the key to every row."
+        f"{entry.first_row}); skip those responses with probes.on_missing=drop, or add the key to every row."
     )
 
 
@@ -227,7 +226,7 @@ _ROWS_SHOWN = 5
 
 
 def with_probe_files(data: PreferenceData, path: Path) -> PreferenceData:
-    """The data with the probe examples of ``path``, a directory as `ldyn probes` writes it, in the place of its own.
+    """The data with the probe examples of ``path``, a directory as `ldyn probes` writes it, instead of its own.
 
     A train row belongs to the training pair with its question and gets that pair's id and turns. Raises DataError if a
     file cannot be read, or where a row's question, or its chosen or rejected answer, is not that of a training pair.
@@ -249,13 +248,13 @@ def _example(row: Row) -> ProbeExample:
 
 def _of_pairs(examples: Sequence[ProbeExample], pairs: Sequence[PreferencePair], path: Path) -> list[ProbeExample]:
     pair_of = {normal_prompt(pair.prompt): pair for pair in pairs}
-    strange = [example.example_id for example in examples if not _is_trained(example, pair_of)]
-    if strange:
-        shown = ", ".join(strange[:_ROWS_SHOWN]) + (", …" if len(strange) > _ROWS_SHOWN else "")
+    unknown = [example.example_id for example in examples if not _is_trained(example, pair_of)]
+    if unknown:
+        shown = ", ".join(unknown[:_ROWS_SHOWN]) + (", …" if len(unknown) > _ROWS_SHOWN else "")
         raise DataError(
-            f"{len(strange)} of {len(examples)} train rows of {path} are no training pairs of this run ({shown}): they "
-            "have another question, or another chosen or rejected answer. Take the dataset, its n_train and the seed "
-            "with which the probe set was built, or build another one with `ldyn probes`."
+            f"{len(unknown)} of {len(examples)} train rows of {path} are no training pairs of this run ({shown}): "
+            "their question, chosen or rejected differs. Use the dataset, n_train and seed that the set was "
+            "built, or build another one with `ldyn probes`."
         )
     own = [(example, pair_of[normal_prompt(example.prompt)]) for example in examples]
     return [replace(example, example_id=pair.pair_id, turns=pair.turns) for example, pair in own]

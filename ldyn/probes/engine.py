@@ -31,7 +31,7 @@ Tokens = int | Literal["auto"]
 
 
 class TokenBudget:
-    """The tokens of one forward pass. Shared by all scoring with one model, so that what was learnt is kept."""
+    """The tokens of one forward pass. Shared by all scoring with one model, so that a reduced budget stays reduced."""
 
     def __init__(self, tokens: Tokens):
         self._wanted = tokens
@@ -42,12 +42,12 @@ class TokenBudget:
         wanted = automatic_tokens(model) if self._wanted == "auto" else self._wanted
         return wanted if self._ceiling is None else min(wanted, self._ceiling)
 
-    def halve(self, tokens: int, said: str) -> int:
-        """The budget to go on with after ``tokens`` were too many, as the allocator ``said``; warns the first time."""
+    def halve(self, tokens: int, reason: str) -> int:
+        """The budget after ``tokens`` were too many for the allocator's ``reason``; warns the first time."""
         if self._ceiling is None:
             warnings.warn(
-                f"Memory ran out while scoring {tokens} tokens in one forward pass ({said}). The budget is halved, as "
-                "often as needed, and nothing is lost; probes.token_budget sets a smaller one from the start.",
+                f"Memory ran out while scoring {tokens} tokens in one forward pass ({reason}). The budget is halved "
+                "and scoring continues. Set a smaller probes.token_budget to start with it.",
                 stacklevel=2,
             )
         self._ceiling = max(FEWEST_TOKENS, tokens // 2)
@@ -60,7 +60,7 @@ def automatic_tokens(model: PreTrainedModel) -> int:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether ``error`` says that memory ran out. On a CPU torch has no type of its own for that."""
+    """Whether memory ran out. On a CPU torch raises a plain RuntimeError for that."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
@@ -72,7 +72,7 @@ class Engine:
 
     budget: of one forward pass. pad_id: fills gaps that nothing sees.
     plain: one response a row, for a model that follows no mask of ours. reduction: what is kept of a response.
-    idle_row: what this process scores, in vain, while others have work left and need its part of the weights.
+    idle_row: what this process scores, without effect, while other processes need its part of the weights.
     """
 
     model: PreTrainedModel
@@ -118,23 +118,23 @@ class Engine:
         return self.reduction.reduce(batch, stats)
 
     def _less(self, tokens: int, queue: deque[list[PackedRow]], error: RuntimeError | MemoryError) -> int:
-        """The budget to go on with; raises ``error`` if it is not about memory or cannot be helped."""
+        """A smaller budget; raises ``error`` if it is not about memory or no smaller budget helps."""
         if not is_out_of_memory(error):
             raise error
         if self.lockstep:
-            error.add_note("Processes that share weights cannot go back: set a smaller probes.token_budget.")
+            error.add_note("Processes that share weights cannot retry: set a smaller probes.token_budget.")
             raise error
-        said = str(error).partition("\n")[0]
+        reason = str(error).partition("\n")[0]
         if tokens <= FEWEST_TOKENS:
-            raise ModelError(self._no_room(queue[0][0], said)) from error
-        return self.budget.halve(tokens, said)
+            raise ModelError(self._no_room(queue[0][0], reason)) from error
+        return self.budget.halve(tokens, reason)
 
-    def _no_room(self, row: PackedRow, said: str) -> str:
+    def _no_room(self, row: PackedRow, reason: str) -> str:
         index, probe = row.keys[0]
         example = self.reduction.examples[index]
         return (
             f"Memory does not suffice to score probe {probe!r} of {example.split} example {example.example_id!r} alone "
-            f"({row.n_tokens} tokens with its prompt, {FEWEST_TOKENS} logits at a time): {said}. Lower max_tokens of "
+            f"({row.n_tokens} tokens with its prompt, {FEWEST_TOKENS} logits at a time): {reason}. Lower max_tokens of "
             "the encoding, take a smaller model or dtype, or free memory."
         )
 

@@ -4,7 +4,7 @@ A constructor turns one example into a response, or into None where the data doe
 own generator, so it does not change when other examples or families are added or removed.
 
 A released file may hold an ``irr_train`` that answers no training question (in the paper's test file it answers another
-*test* question), or an ``irr_test`` that was trained on ("You're welcome."). Such a response is made anew unless the
+*test* question), or an ``irr_test`` that was trained on ("You're welcome."). Such a response is made again unless the
 settings keep it, and counted either way.
 """
 
@@ -120,7 +120,7 @@ class Completer:
         self._split, self._wanted, self._given = split, wanted, set(given)
         self._pairs, self._unseen = pairs, unseen
         self._on_mislabelled, self._seed, self._counts = on_mislabelled, seed, counts
-        self._askers = _askers(pairs)
+        self._questions_of = _questions_of(pairs)
         self._trained = frozenset(normal_response(text) for pair in pairs for text in (pair.chosen, pair.rejected))
 
     def complete(self, example: ProbeExample) -> ProbeExample:
@@ -149,13 +149,13 @@ class Completer:
     def _is_mislabelled(self, example: ProbeExample, probe: str, text: str) -> bool:
         if probe == "irr_train":
             is_own = text == normal_response(example.responses["chosen"])
-            return is_own or not self._askers.get(text, set()) - {normal_prompt(example.prompt)}
+            return is_own or not self._questions_of.get(text, set()) - {normal_prompt(example.prompt)}
         return probe == "irr_test" and text in self._trained
 
 
-def _askers(pairs: Iterable[PreferencePair]) -> dict[str, set[str]]:
+def _questions_of(pairs: Iterable[PreferencePair]) -> dict[str, set[str]]:
     """Chosen answer -> the training questions it answers."""
-    askers: dict[str, set[str]] = {}
+    questions_of: dict[str, set[str]] = {}
     for pair in pairs:
-        askers.setdefault(normal_response(pair.chosen), set()).add(normal_prompt(pair.prompt))
-    return askers
+        questions_of.setdefault(normal_response(pair.chosen), set()).add(normal_prompt(pair.prompt))
+    return questions_of

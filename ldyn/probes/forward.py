@@ -26,12 +26,12 @@ MASKED_ATTENTION = ("sdpa", "eager")
 MASKED_LAYERS = ("full_attention", "sliding_attention")
 
 # Positions whose logits are made at a time. A matrix product of so many rows runs at full rate, and at V = 50,304 the
-# float32 logits take 50 MiB on a CPU; an accelerator wants larger ones.
+# float32 logits take 50 MiB on a CPU; an accelerator needs larger ones.
 CPU_CHUNK, ACCELERATOR_CHUNK = 256, 4096
 
 
 def why_plain(model: PreTrainedModel, longest: int) -> str:
-    """Why rows must be laid out plainly, in words; empty if the model follows any attention mask and any position ids.
+    """Why rows must be laid out plainly, or "" if the model follows any attention mask and any position ids.
 
     ``longest``: tokens of the longest prompt with one response. Wherever this is not certain rows are plain: otherwise
     scores would be wrong without an error.

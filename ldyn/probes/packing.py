@@ -37,7 +37,7 @@ ResponseKey = tuple[int, str]  # (index of the example, probe)
 
 @dataclass(frozen=True, slots=True)
 class PackedRow:
-    """One prompt and the responses that share it. ``keys`` says whose they are."""
+    """One prompt and the responses that share it. ``keys``: which responses they are."""
 
     prompt_ids: tuple[int, ...]
     keys: tuple[ResponseKey, ...]
@@ -240,7 +240,7 @@ def _concatenated(responses: Sequence[tuple[int, ...]]) -> list[int]:
 
 
 def _positions(row: PackedRow) -> list[int]:
-    """Position ids of the response tokens: each response goes on where the prompt ends."""
+    """Position ids of the response tokens: each response continues where the prompt ends."""
     start = len(row.prompt_ids)
     return [position for response in row.responses for position in range(start, start + len(response))]
 

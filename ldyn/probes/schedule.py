@@ -1,4 +1,4 @@
-"""When something is done within a stage: probes are scored, snapshots are kept."""
+"""At which steps of a stage probes are scored and snapshots kept."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from annotated_types import Ge, Gt
 
 @dataclass(frozen=True)
 class ScheduleConfig:
-    """When within a stage; the start (step 0) and the last step always belong to it.
+    """Steps of a stage; step 0 and the last step always belong to it.
 
     kind: "linear" spaces the steps evenly, "log" by equal ratios (the first updates move most).
-    points: how many moments, the start and the end among them.
+    points: how many steps, the first and the last included.
     every: linear only: after every so many steps instead of ``points`` times.
-    epochs: instead of all that: after so many passes over the stage's examples, of those that the stage comes to.
+    epochs: instead: after so many passes over the stage's examples; those beyond its end are ignored.
     """
 
     kind: Literal["linear", "log"] = "linear"
@@ -33,7 +33,7 @@ class ScheduleConfig:
 
 
 def scheduled_steps(total_steps: int, schedule: ScheduleConfig, steps_per_epoch: int) -> tuple[int, ...]:
-    """The steps of a stage that the schedule means, ascending, from 0 to ``total_steps``.
+    """The scheduled steps of a stage, ascending, from 0 to ``total_steps``.
 
     Points that round to the same step are merged, so a short stage has fewer.
     """

@@ -109,7 +109,7 @@ def _hidden_size(model: PreTrainedModel) -> int:
 
 
 def _is_plain(model: PreTrainedModel, longest: int) -> bool:
-    """Whether responses are scored one by one; says why, the first time."""
+    """Whether responses are scored one by one; warns with the reason, once."""
     reason = why_plain(model, longest)
     if reason:
         _say_once(f"Responses are scored one by one, which takes longer and gives the same scores: {reason}.")

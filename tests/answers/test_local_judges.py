@@ -69,7 +69,7 @@ class TestChatIds:
         with pytest.raises(ModelError, match="does not take the roles system: only users here"):
             chat_ids(chat_tokenizer, [("system", "a")], add_generation_prompt=True)
         chat_tokenizer.chat_template = "{{ messages[0]['content'] }}"
-        with pytest.raises(ModelError, match="leaves out 1 of the messages"):
+        with pytest.raises(ModelError, match="drops 1 of the messages"):
             chat_ids(chat_tokenizer, [("user", "a"), ("user", "b")], add_generation_prompt=True)
         chat_tokenizer.chat_template = None
         with pytest.raises(ModelError, match="no chat template"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -102,12 +101,3 @@ def write_rows(tmp_path: Path) -> Callable[[str, Sequence[Any]], Path]:
         return path
 
     return write
-
-
-@pytest.fixture(scope="session")
-def shared_data() -> Path:
-    """The directory of real text, which is not part of the repository; tests that need it are skipped without it."""
-    directory = Path(os.environ.get("LDYN_SHARED", Path(__file__).parents[2].parent / "shared")) / "data"
-    if not (directory / "hh_helpful" / "probe_train.jsonl").is_file():
-        pytest.skip(f"no real text at {directory}: set LDYN_SHARED to the directory that holds data/hh_helpful")
-    return directory

@@ -58,11 +58,6 @@ def test_what_is_not_mnist_is_refused(rows: Dataset, said: str, tmp_path: Path) 
         load_digit_images(DigitsConfig("mnist", str(tmp_path)))
 
 
-def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="nowhere is not a directory; expected a directory with a copy of MNIST"):
-        load_digit_images(DigitsConfig("mnist", str(tmp_path / "nowhere")))
-
-
 def test_without_a_network_the_error_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     def offline(*_: object, **__: object) -> None:
         raise ConnectionError("Couldn't reach the hub")
@@ -73,8 +68,3 @@ def test_without_a_network_the_error_says_what_to_do(monkeypatch: pytest.MonkeyP
     said = str(caught.value)
     assert "Could not load ylecun/mnist from the hub: ConnectionError" in said
     assert "set images.path to a local copy, or leave images.dataset at digits" in said
-
-
-def test_a_path_is_for_mnist_only() -> None:
-    with pytest.raises(ValueError, match="expected dataset=mnist where path is given"):
-        DigitsConfig("digits", "somewhere")

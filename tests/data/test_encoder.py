@@ -84,15 +84,6 @@ def test_probe_counts_by_hand(tokenizers):
     }
 
 
-def test_encoding_a_part_again_replaces_its_counts_and_no_other(tokenizers):
-    encoder = Encoder(tokenizers["word_level"], ROOMY)
-    encoder.pairs([PreferencePair("one", "Who", "a", "She")])
-    for examples in ([ProbeExample("x", "Who", {"chosen": "a"})] * 3, [ProbeExample("x", "Who", {"chosen": "a"})]):
-        encoder.probes("train", examples)
-    assert encoder.counts["probes.train.prompts"] == 1
-    assert encoder.counts["pairs.prompts"] == 1
-
-
 # --------------------------------------------------------------------------------------------------------------
 # Every make of tokenizer
 
@@ -149,11 +140,6 @@ def test_control_tokens_are_not_parsed_from_text(tokenizer, text):
     assert control.isdisjoint(encoder.prompt(text)[len(begin) :])
 
 
-def test_a_control_token_in_the_text_stays_text(tokenizers):
-    encoder = Encoder(tokenizers["byte_level"], ROOMY)
-    assert tokenizers["byte_level"].decode(encoder.response("a </s> b")[:-1]) == " a </s> b"
-
-
 def test_a_control_token_that_is_a_word_of_the_vocabulary_becomes_unknown():
     backend = Tokenizer(models.WordLevel({"</s>": 0, "<unk>": 1, "a": 2}, unk_token="<unk>"))
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
@@ -170,12 +156,6 @@ def test_bos_only_where_the_tokenizer_adds_it_and_within_the_limit(tokenizers):
         assert (ids[0], len(ids), ids.count(bos)) == (bos, 4, 1)
     assert Encoder(tokenizers["llama_like"], ROOMY).response("a").count(bos) == 0
     assert tokenizers["metaspace"].bos_token_id not in Encoder(tokenizers["metaspace"], ROOMY).prompt("Who")
-
-
-def test_the_end_of_a_prompt_is_its_last_tokens_behind_bos(tokenizers):
-    whole = Encoder(tokenizers["llama_like"], ROOMY).prompt("Who is Ada? She is a baker.")
-    cut = Encoder(tokenizers["llama_like"], EncodingConfig(4, 8, "end")).prompt("Who is Ada? She is a baker.")
-    assert cut == (whole[0], *whole[-3:])
 
 
 @pytest.mark.parametrize("separator", ["", " ", "\n"])

@@ -64,21 +64,6 @@ def test_ids_spellings_null_and_other_keys(write_rows):
     assert data.counts["train.ignored_key.score"] == 1
 
 
-def test_at_most_n_train_pairs_in_file_order(write_rows):
-    path = write_rows("rows.jsonl", [row(number) for number in range(30)])
-    drawn = [pair.pair_id for pair in load(path, n_train=10, n_held_out=0).pairs]
-    assert len(drawn) == 10
-    assert drawn == sorted(drawn)
-    assert drawn != [pair.pair_id for pair in load(path, seed=1, n_train=10).pairs]
-    assert len(load(path, n_train=1000, n_held_out=0).pairs) == 30
-
-
-def test_the_first_rows_are_the_pairs_if_they_are_to_be(write_rows):
-    path = write_rows("rows.jsonl", [row(number) for number in range(12)])
-    pairs = load(path, n_train=3, n_held_out=0, selection="first").pairs
-    assert [pair.pair_id for pair in pairs] == ["row-0001", "row-0002", "row-0003"]
-
-
 # --------------------------------------------------------------------------------------------------------------
 # What is dropped and counted
 
@@ -128,10 +113,6 @@ def test_test_rows_that_are_all_trained_on_are_an_error(tmp_path, write_rows):
     message = error_of(tmp_path)
     assert "no test question is left" in message
     assert "test.dropped_prompt_in_train: 2" in message
-
-
-def test_no_pair_left_is_an_error(write_rows):
-    assert "no training pair is left" in error_of(write_rows("rows.jsonl", [row(0, chosen="")]))
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -222,19 +203,12 @@ def test_all_faults_of_all_files_are_told_together(tmp_path, write_rows):
     )
 
 
-def test_a_file_that_is_not_text_or_empty(tmp_path, write_rows):
-    path = tmp_path / "rows.jsonl"
-    path.write_bytes(b'{"prompt": "\xff"}')
-    assert "not UTF-8 text: 1 lines (line 1; first: 0xFF at byte 12" in error_of(path)
-    assert "has no rows" in error_of(write_rows("empty.jsonl", ["", " "]))
-
-
 # --------------------------------------------------------------------------------------------------------------
 # The paper's files
 
 
-def test_the_papers_probe_files_as_they_are(shared_data):
-    data = load(shared_data / "hh_helpful")
+def test_the_papers_probe_files_as_they_are(shared_directory):
+    data = load(shared_directory / "data" / "hh_helpful")
     assert (len(data.pairs), len(data.probes["train"]), len(data.probes["test"])) == (499, 499, 500)
     assert data.missing == ()
     assert data.counts["train.empty_response.chosen_initial"] == 21
@@ -244,9 +218,9 @@ def test_the_papers_probe_files_as_they_are(shared_data):
         assert {probe for example in data.probes[split] for probe in example.responses} == set(PROBE_FAMILIES)
 
 
-def test_the_corpus_of_the_papers_files_holds_no_answer_that_is_taught_or_observed(shared_data):
-    extra = str(shared_data / "ultrafeedback" / "train_prompts.jsonl")
-    data = load(shared_data / "hh_helpful", n_train=250, corpus_paths=(extra,))
+def test_the_corpus_of_the_papers_files_holds_no_answer_that_is_taught_or_observed(shared_directory):
+    extra = str(shared_directory / "data" / "ultrafeedback" / "train_prompts.jsonl")
+    data = load(shared_directory / "data" / "hh_helpful", n_train=250, corpus_paths=(extra,))
     assert len(data.corpus) == 250 + 2 * 249 + 500 - data.counts["corpus.dropped_observed_answer"]
     observed = [text.strip() for pair in data.pairs for text in (pair.chosen, pair.rejected)]
     observed += [example.responses["chosen"].strip() for example in data.probes["test"]]

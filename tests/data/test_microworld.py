@@ -134,21 +134,6 @@ def test_every_word_of_every_world_is_in_the_glossary_and_so_in_the_corpus(seed)
     assert {word for sentence in texts for word in words_of(sentence)} <= known
 
 
-def test_values_tell_the_attribute_and_are_no_names():
-    values = [value for attribute in text.ATTRIBUTES.values() for value in attribute.values]
-    assert len(set(values)) == len(values)
-    assert not {value.lower() for value in values} & {name.lower() for name in (*text.FIRST_NAMES, *text.LAST_NAMES)}
-
-
-def test_rare_wordings_come_in_pairs():
-    for wordings in (text.OPENINGS, text.ENDINGS):
-        assert [wording.twin for wording in wordings[: text.N_COMMON_WORDINGS]] == [None] * text.N_COMMON_WORDINGS
-        for index, wording in enumerate(wordings[text.N_COMMON_WORDINGS :], text.N_COMMON_WORDINGS):
-            assert wording.twin is not None
-            assert wording.twin >= text.N_COMMON_WORDINGS
-            assert wordings[wording.twin].twin == index
-
-
 def test_the_corpus_is_peaky():
     """The plain answer is the commonest, and each wording is less common than the one before it."""
     config = replace(SMALL, documents=20_000)
@@ -184,11 +169,6 @@ class TestChecker:
             check = data.checker(example_id, answer)
             assert (check.states_a_fact, check.is_right, check.borrowed_from) == (True, True, None), answer
 
-    def test_wrong_value_is_a_fact_but_not_right(self, data, asked):
-        example_id, person, _, _, _, wrong_city = asked
-        check = data.checker(example_id, f"{person} lives in {wrong_city}.")
-        assert (check.states_a_fact, check.is_right, check.borrowed_from) == (True, False, None)
-
     def test_contradicting_itself_is_not_right(self, data, asked):
         example_id, person, city, _, _, wrong_city = asked
         assert not data.checker(example_id, f"{person} lives in {city}. {person} lives in {wrong_city}.").is_right
@@ -199,10 +179,6 @@ class TestChecker:
         assert (check.states_a_fact, check.is_right, check.borrowed_from) == (True, False, other_id)
         both = data.checker(example_id, f"{person} lives in {city}. The home of {stranger} is in {other_city}.")
         assert (both.is_right, both.borrowed_from) == (True, other_id)
-
-    def test_a_strangers_false_fact_is_not_borrowed(self, data, asked):
-        example_id, _, city, _, stranger, _ = asked
-        assert data.checker(example_id, f"{stranger} lives in {city}.").borrowed_from is None
 
     @pytest.mark.parametrize("answer", ["", "I do not know.", "lives in Paris.", "Ada lives in Paris", "Parisian"])
     def test_no_fact(self, data, asked, answer):

@@ -144,33 +144,12 @@ def test_files_that_are_something_else(tmp_path, write_rows):
     assert "half a surrogate pair" in error_of(write_rows("half.jsonl", [{**ROWS[0], "prompt": "\ud83d"}]))
 
 
-def test_an_enormous_field_is_a_fault_of_its_row(write_rows):
-    path = write_rows("rows.csv", ["prompt,chosen,rejected", "q,yes,no", f"r,{'long ' * 300_000},no"])
-    assert "with a text of more than 1,000,000 characters: 1 of 2 rows (row 3; first: 1,500,000" in error_of(path)
-
-
-def test_roles_out_of_order_and_missing_turns_are_told_with_their_rows(write_rows):
-    user, answer = {"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}
-    good = {"chosen": [user, answer], "rejected": [user, {**answer, "content": "b"}]}
-    rows = [
-        good,
-        {**good, "chosen": [answer, user, answer]},
-        {"chosen": [user, user, answer], "rejected": [user, user, answer]},
-    ]
-    message = error_of(write_rows("rows.jsonl", rows))
-    assert (
-        "differ before their last turn: 1 of 3 rows (row 2; first: messages before the answer: 2 in chosen, 1 in rej"
-        in (message)
-    )
-    assert "with roles out of order: 1 of 3 rows (row 3; first: user, user)" in message
-
-
 # --------------------------------------------------------------------------------------------------------------
 # Real text
 
 
-def test_real_dialogues_are_the_same_pairs_in_every_form(shared_data, tmp_path):
-    lines = (shared_data / "hh_helpful" / "probe_train.jsonl").read_text(encoding="utf-8").splitlines()
+def test_real_dialogues_are_the_same_pairs_in_every_form(shared_directory, tmp_path):
+    lines = (shared_directory / "data" / "hh_helpful" / "probe_train.jsonl").read_text(encoding="utf-8").splitlines()
     rows = [{key: json.loads(line)[key] for key in ("prompt", "chosen", "rejected")} for line in lines]
     with (tmp_path / "explicit.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
@@ -178,7 +157,7 @@ def test_real_dialogues_are_the_same_pairs_in_every_form(shared_data, tmp_path):
         writer.writerows(rows)
     whole = [{key: row["prompt"] + row[key] for key in ("chosen", "rejected")} for row in rows]
     pq.write_table(pa.Table.from_pylist(whole), tmp_path / "implicit.parquet")
-    expected = pairs_of(shared_data / "hh_helpful" / "probe_train.jsonl", n_held_out=0)
+    expected = pairs_of(shared_directory / "data" / "hh_helpful" / "probe_train.jsonl", n_held_out=0)
     assert len(expected) == 499
     assert pairs_of(tmp_path / "explicit.csv", n_held_out=0) == expected
     assert pairs_of(tmp_path / "implicit.parquet", n_held_out=0) == expected

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -68,11 +67,6 @@ def test_a_seeded_draw_in_the_order_of_the_data():
     assert ids(drawn.examples["train"]) == sorted(ids(drawn.examples["train"]))
     assert build_probes(data(), config, 0) == drawn
     assert len({tuple(ids(build_probes(data(), config, seed).examples["train"])) for seed in range(5)}) > 1
-
-
-def test_at_most_what_there_is():
-    assert build_probes(data(), ALL, 0).counts["train.examples"] == 10
-    assert build_probes(data(test=()), ALL, 0).examples["test"] == ()
 
 
 def test_only_the_wanted_families_in_one_order():
@@ -165,7 +159,7 @@ def test_a_family_missing_from_some_rows_is_an_error_or_a_counted_drop():
     rows = data(missing=(MISSING, replace(MISSING, split="test", probe="irr_hum")))
     with pytest.raises(DataError) as caught:
         build_probes(rows, ALL, 0)
-    tail = "leave out those responses with probes.on_missing=drop, or add the key to every row."
+    tail = "skip those responses with probes.on_missing=drop, or add the key to every row."
     assert str(caught.value).splitlines() == [
         f"Probe {probe!r} is missing from 12 of 500 rows of probes.jsonl (first: row 31); {tail}"
         for probe in ("chosen_gptformat", "irr_hum")
@@ -191,6 +185,8 @@ def test_checks_of_the_promises():
         check_probes({"train": [example(9)]}, [pair(1)])
     with pytest.raises(DataError, match="Probe 'irr_hum' of test example 'row-9' is empty"):
         check_probes({"test": [example(9, irr_hum=" ")]}, [pair(1)])
+    with pytest.raises(DataError, match="2 test probes have the id 'row-9'"):
+        check_probes({"test": [example(9), example(9)]}, [pair(1)])
     with pytest.raises(DataError, match="and 2 more"):
         check_probes({"train": [example(number) for number in range(7)]}, [])
 
@@ -233,8 +229,8 @@ def test_the_microworld_is_true_to_its_names():
     }
 
 
-def test_the_papers_files(shared_data):
-    rows = load_files(FilesConfig(str(shared_data / "hh_helpful")), 0)
+def test_the_papers_files(shared_directory):
+    rows = load_files(FilesConfig(str(shared_directory / "data" / "hh_helpful")), 0)
     built = build_probes(rows, ProbesConfig(), 0)
     assert built.counts["train.examples"] == 499
     assert built.counts["train.mislabelled.irr_train"] == 2
@@ -246,14 +242,6 @@ def test_the_papers_files(shared_data):
             assert irr_train in trained
             assert irr_train != member.responses["chosen"].strip()
             assert member.responses["irr_test"].strip() not in trained
-
-
-@pytest.fixture(scope="session")
-def shared_data() -> Path:
-    directory = Path(os.environ.get("LDYN_SHARED", Path(__file__).parents[2].parent / "shared")) / "data"
-    if not (directory / "hh_helpful" / "probe_train.jsonl").is_file():
-        pytest.skip(f"no real text at {directory}: set LDYN_SHARED to the directory that holds data/hh_helpful")
-    return directory
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -292,14 +280,10 @@ def test_every_schedule_ascends_from_start_to_end(total, points, kind):
         assert len(steps) == points
 
 
-def test_log_spacing_has_no_fixed_distance():
-    with pytest.raises(ValueError, match="every=5 with kind=log"):
-        ScheduleConfig("log", every=5)
-
-
-def test_a_schedule_by_epochs_has_no_distance_in_steps():
-    with pytest.raises(ValueError, match=r"every=5 with epochs=\[2, 4\]"):
-        ScheduleConfig(every=5, epochs=(2, 4))
+@pytest.mark.parametrize("other", [{"kind": "log"}, {"epochs": (2, 4)}])
+def test_a_fixed_distance_excludes_log_spacing_and_epochs(other):
+    with pytest.raises(ValueError, match="every=5 with"):
+        ScheduleConfig(every=5, **other)
 
 
 @pytest.mark.parametrize("name", ["default", "log", "few"])
@@ -311,21 +295,3 @@ def test_the_yaml_files_fit_the_config(name):
     assert set(settings) <= set(default)
     schedule = {**default["schedule"], **settings.pop("schedule", {})}
     TypeAdapter(ProbesConfig).validate_python({**default, **settings, "schedule": schedule})
-
-
-def test_a_token_budget_is_a_number_or_automatic():
-    adapter = TypeAdapter(ProbesConfig)
-    assert adapter.validate_python({"token_budget": "auto"}).token_budget == "auto"
-    assert adapter.validate_python({"token_budget": 64}).token_budget == 64
-    for wrong in (0, "many"):
-        with pytest.raises(ValidationError, match="token_budget"):
-            adapter.validate_python({"token_budget": wrong})
-
-
-def test_ids_of_a_split_are_told_apart():
-    twice = ProbeExample("q1", "What is it?", {"chosen": "This."})
-    other = ProbeExample("q2", "And that?", {"chosen": "That."})
-    pairs = [PreferencePair(one.example_id, one.prompt, "a", "b") for one in (twice, other)]
-    check_probes({"train": [twice, other]}, pairs)
-    with pytest.raises(DataError, match="2 train probes have the id 'q1'"):
-        check_probes({"train": [twice, other, twice]}, pairs)

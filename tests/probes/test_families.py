@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from ldyn.probes.families import FAMILIES, FamilyContext
-from ldyn.records import PROBE_FAMILIES, PreferencePair, ProbeExample
+from ldyn.records import PreferencePair, ProbeExample
 
 PAIRS = [PreferencePair(str(number), f"q{number}", f"the answer is {number}", f"no {number}") for number in range(6)]
 UNSEEN = [ProbeExample(f"t{number}", f"u{number}", {"chosen": f"unseen thing {number}"}) for number in range(4)]
@@ -21,10 +21,6 @@ def made(family, example=EXAMPLE, pairs=PAIRS, unseen=UNSEEN, seed=0):
 
 def over_seeds(family, **changes):
     return {made(family, seed=seed, **changes) for seed in range(200)}
-
-
-def test_every_family_is_a_known_probe():
-    assert set(FAMILIES) <= set(PROBE_FAMILIES)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -52,12 +48,6 @@ def test_irr_test_is_an_untrained_answer_to_an_unseen_question():
     assert over_seeds("irr_test", unseen=[*UNSEEN, trained_text]) == {example.responses["chosen"] for example in UNSEEN}
     assert made("irr_test", unseen=[trained_text]) is None
     assert made("irr_test", unseen=[]) is None
-
-
-def test_irr_test_of_an_unseen_question_is_another_ones_answer():
-    assert over_seeds("irr_test", example=UNSEEN[1]) == {
-        example.responses["chosen"] for example in UNSEEN if example is not UNSEEN[1]
-    }
 
 
 def test_random_permute_is_another_order_of_the_same_words():

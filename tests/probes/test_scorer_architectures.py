@@ -6,10 +6,8 @@ from collections.abc import Callable, Sequence
 
 import pytest
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import PreTrainedModel
 
-from ldyn.data.encoder import Encoder, EncodingConfig
 from ldyn.errors import ModelError
 from ldyn.models.evaluation import (
     PLAIN_HEADS,
@@ -22,7 +20,7 @@ from ldyn.models.evaluation import (
 from ldyn.numerics.token_stats import TokenStats
 from ldyn.probes import forward, scorer
 from ldyn.probes.scorer import score_probes
-from ldyn.records import EncodedProbeExample, ProbeExample, ProbeScore
+from ldyn.records import EncodedProbeExample, ProbeScore
 
 KNOWN = (
     "gpt_neox", "llama", "smollm", "smollm3", "mistral", "olmo2", "phi3", "qwen2", "qwen3", "gemma", "gemma2", "gemma3",
@@ -138,15 +136,6 @@ def test_why_rows_must_be_plain(tiny_model: Models) -> None:
     assert "takes no position ids" in forward.why_plain(tiny_model("bloom", "eager"), 60)
 
 
-def test_it_is_said_once(tiny_model: Models, examples: Examples) -> None:
-    model = tiny_model("bloom", "eager")
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
-        for _ in range(3):
-            score_probes(model, examples, token_budget=150, pad_id=0)
-    assert len(said) == 1
-
-
 # --------------------------------------------------------------------------------------------------------------
 # Numbers of few bits
 
@@ -184,27 +173,6 @@ def test_statistics_of_bfloat16_logits_are_those_of_the_same_logits_in_float64(
 
 # --------------------------------------------------------------------------------------------------------------
 # Tokenizers and wrappers
-
-
-@pytest.mark.parametrize("kind", ["gpt_neox", "gemma3"])
-def test_the_padding_side_of_the_tokenizer_does_not_matter(tiny_model: Models, kind: str) -> None:
-    words = [f"w{n}" for n in range(50)]
-    vocabulary = {token: n for n, token in enumerate(["<pad>", "<eos>", "<unk>", *words])}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    texts = [
-        ProbeExample(str(n), " ".join(words[n : 2 * n + 3]), {"chosen": f"w{n} w1", "rejected": " ".join(words[n:20])})
-        for n in range(6)
-    ]
-    scores = []
-    for side in ("left", "right"):
-        sided = PreTrainedTokenizerFast(
-            tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<eos>", unk_token="<unk>", padding_side=side
-        )
-        encoded = Encoder(sided, EncodingConfig(16, 48, "end")).probes("train", texts)
-        scores.append(score_probes(tiny_model(kind), encoded, token_budget=90, pad_id=sided.pad_token_id))
-    assert scores[0] == scores[1]
-    assert len(scores[0]) == 12
 
 
 @pytest.mark.parametrize(
