@@ -29,6 +29,7 @@ from ldyn.data.encoder import EncodingConfig
 from ldyn.data.layouts import PAIR, REASONS, Row, UnusableRecord, has_system, read_record, without_repeated_prompts
 from ldyn.data.rows import AUTOMATIC, RawRows, Selection, SplitRules, assemble
 from ldyn.data.tables import READERS, Record, RowFaults, Table, read_table
+from ldyn.data.text import visible
 from ldyn.errors import DataError
 from ldyn.records import PROBE_FAMILIES, MissingResponses, PreferenceData, ProbeExample
 
@@ -228,7 +229,7 @@ def _by_our_names(record: Record, columns: Mapping[str, str]) -> dict[str, Any]:
 
 def _ignored(split: str, records: Iterable[Record], columns: Mapping[str, str]) -> Counter[str]:
     used = {*columns.values(), *OTHER_SPELLINGS}
-    return Counter(f"{split}.ignored_key.{name}" for record in records for name in record if name not in used)
+    return Counter(f"{split}.ignored_key.{visible(name)}" for record in records for name in record if name not in used)
 
 
 def _required(file: RowFile, records: Mapping[int, Mapping[str, Any]]) -> tuple[str, ...]:

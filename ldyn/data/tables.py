@@ -202,7 +202,14 @@ def _csv_rows(text: str, faults: RowFaults) -> Iterator[tuple[int, list[str]]]:
 
 def _delimiter(text: str) -> str:
     header = text.partition("\n")[0]
-    return max(_DELIMITERS, key=lambda mark: len(next(csv.reader([header], delimiter=mark), [])))
+    return max(_DELIMITERS, key=lambda mark: _n_fields(header, mark))
+
+
+def _n_fields(line: str, delimiter: str) -> int:
+    try:
+        return len(next(csv.reader([line], delimiter=delimiter), []))
+    except csv.Error:
+        return 0
 
 
 # --------------------------------------------------------------------------------------------------------------

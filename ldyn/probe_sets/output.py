@@ -7,19 +7,21 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from ldyn.data.local_files import DIR_STEMS
 from ldyn.data.text import normal_response
-from ldyn.probe_sets.build import ProbeSetBuild
 from ldyn.probe_sets.examples import Examples
 from ldyn.probe_sets.rephrases import Dropped
 from ldyn.records import PROBE_FAMILIES, ProbeExample
 from ldyn.store.directory import plain
 from ldyn.store.files import write_atomically
+
+if TYPE_CHECKING:
+    from ldyn.probe_sets.build import ProbeSetBuild
 
 FILES: Mapping[str, str] = {split: f"{stem}.jsonl" for split, stem in zip(("train", "test"), DIR_STEMS[0], strict=True)}
 DROPPED_FILE, MANIFEST_FILE = "dropped.jsonl", "manifest.json"
