@@ -1,7 +1,7 @@
-"""Answers on the disk, found by the content of their question: an interrupted job goes on, a second one is free.
+"""Answers on disk, found by their question: an interrupted job continues, a repeated one asks nothing.
 
-One file for each answer, ``<directory>/<2 digits>/<sha256>.json``, written atomically, with the question beside it. The
-question is everything that decides the answer: model, where it runs, messages, parameters. Keys are no part of it.
+One file per answer, ``<directory>/<2 digits>/<sha256>.json``, written atomically, with its question inside. A question
+is everything that decides the answer: the model, where it runs, messages, parameters. API keys are not part of it.
 """
 
 from __future__ import annotations
@@ -22,30 +22,26 @@ VERSION = 1
 
 
 class AnswerCache:
-    """A directory of answers, for any number of threads and processes at a time."""
+    """A directory of answers, usable by several threads and processes at a time."""
 
     def __init__(self, directory: Path):
         self.directory = directory
 
     def get(self, question: Mapping[str, Any]) -> ChatAnswer | None:
-        """The answer to exactly this question; None where there is none, or where its file is damaged."""
+        """The answer to exactly this question; None where there is none or its file is damaged."""
         try:
             stored = json.loads(self._path(question).read_text(encoding="utf-8"))
-            return ChatAnswer(**stored["answer"]) if stored["question"] == _plain(question) else None
+            same = stored["question"] == json.loads(json.dumps(question))  # as JSON: tuples are lists
+            return ChatAnswer(**stored["answer"]) if same else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
     def put(self, question: Mapping[str, Any], answer: ChatAnswer) -> None:
-        """Keep the answer. Raises RunDirectoryError where the disk does not take it."""
+        """Keep the answer. Raises RunDirectoryError where it cannot be written."""
         content = json.dumps({"question": question, "answer": asdict(answer)}, indent=1) + "\n"
-        writer = f"{os.getpid()}-{threading.get_ident()}"  # others may write the same answer at the same time
+        writer = f"{os.getpid()}-{threading.get_ident()}"  # another thread may write the same answer at the same time
         write_atomically(self._path(question), content.encode(), writer)
 
     def _path(self, question: Mapping[str, Any]) -> Path:
         digest = hashlib.sha256(json.dumps([VERSION, question], sort_keys=True).encode()).hexdigest()
         return self.directory / digest[:2] / f"{digest}.json"
-
-
-def _plain(question: Mapping[str, Any]) -> Any:
-    """The question as it looks after a stay on the disk (tuples are lists)."""
-    return json.loads(json.dumps(question))

@@ -1,16 +1,20 @@
-"""Asking a language model in messages, whoever runs it: an endpoint (``api``) or this machine (``local_chat``)."""
+"""Asking a language model in messages, wherever it runs, and prompt templates with {fields}."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import hashlib
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
 from typing import Protocol
 
 from ldyn.data.chat_tokens import Message
+from ldyn.errors import DataError
 
 Progress = Callable[[int, int], None]
 """Called with (answered, all) while answers come in."""
-
 
 REFUSED = "refused"
 
@@ -27,10 +31,10 @@ class ChatRequest:
 
 @dataclass(frozen=True, slots=True)
 class ChatAnswer:
-    """What came back. ``text`` is empty where the model, or its endpoint, refused; ``reason`` then says why.
+    """The answer. ``text`` is empty where the model or its endpoint refused; ``reason`` then says why.
 
     finish: "stop" (the model ended it), "length" (cut at max_tokens), REFUSED, or what the endpoint says.
-    prompt_tokens, answer_tokens: as counted by whoever answered; None where it did not say.
+    prompt_tokens, answer_tokens: as counted by the endpoint; None where it did not say.
     """
 
     text: str
@@ -41,14 +45,42 @@ class ChatAnswer:
 
 
 class ChatModel(Protocol):
-    """Answers chats."""
+    """A model that answers chats."""
 
     @property
     def name(self) -> str:
-        """What is written into results: which model gave these answers."""
+        """How results call the model."""
 
     def answer(self, requests: Sequence[ChatRequest]) -> list[ChatAnswer]:
-        """One answer for each request, in order; those that are in the cache are not asked again.
+        """One answer for each request, in order; cached ones are not asked again.
 
-        Raises an LdynError where no further answer can be had; what was answered until then is in the cache.
+        Raises an LdynError where no further answer can be had; all answers until then are in the cache.
         """
+
+
+def read_template(path: Path | None, own: str, fields: Collection[str]) -> str:
+    """The template in a file, or our own: ``own`` is its path inside ``ldyn``.
+
+    Raises DataError where the file cannot be read or lacks one of ``fields``.
+    """
+    try:
+        text = files("ldyn").joinpath(own).read_text("utf-8") if path is None else path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"The template {path} cannot be read ({error}); expected a text file in UTF-8.") from error
+    missing = [field for field in fields if f"{{{field}}}" not in text]
+    if missing:
+        needed = ", ".join(f"{{{field}}}" for field in fields)
+        raise DataError(f"The template {path or own} lacks {{{missing[0]}}}; it needs {needed}.")
+    return text
+
+
+def filled(template: str, texts: Mapping[str, str]) -> str:
+    """Replace each {name} by its text, all at once: a text that holds "{field}" stays as it is.
+
+    {mark} becomes a hash of the texts shown: it fences texts in, and no text can contain it.
+    """
+    shown = (text for name, text in texts.items() if f"{{{name}}}" in template)
+    content = "\0".join(shown).encode("utf-8", "surrogatepass")
+    values = {**texts, "mark": hashlib.sha256(content).hexdigest()[:12]}
+    names = "|".join(map(re.escape, values))
+    return re.sub(rf"\{{({names})\}}", lambda match: values[match[1]], template)

@@ -1,54 +1,172 @@
-"""Who prefers which answer: a judge gives each answer to one prompt a score, and the higher one is preferred.
+"""The judges, by name: of `ldyn judge`, of ``wins.judges`` and of on-policy labels.
 
-facts                   the known facts of a generated world (the microworld)
-reward_model:NAME       a reward model of transformers, from the hub or a directory
-MODULE:FUNCTION         a function of the user's, found by import
+facts                the microworld's exact check: the fact is right and none is borrowed; then, the answer ends by
+                     itself; then, no four words in a row occur twice
+reward_model:NAME    a reward model of transformers, from the hub or a directory
+MODULE:FUNCTION      your own function, found by import: (example_id, answers, prompt) -> a score for each answer
+api                  a language model behind an endpoint, at temperature 0
+local:NAME           an instruction model on this machine, greedily
+
+The first three score single answers, and the higher score is preferred; only they can label on-policy answers. The last
+two compare two answers.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from ldyn.algorithms.registry import import_user_module
-from ldyn.answers.reward_model import reward_model_judge
+from ldyn.answers.answer_cache import AnswerCache
+from ldyn.answers.chats import Progress
+from ldyn.answers.comparison import GivenAnswer, Judge, ShownPair, Verdict
+from ldyn.answers.settings import API, FACTS, JUDGES, LOCAL, REWARD_MODEL, ApiConfig, judge_name_fault
 from ldyn.answers.text_metrics import repeated_ngrams
 from ldyn.errors import DataError
 from ldyn.records import AnswerChecker
 
-Judge = Callable[[str, Sequence[str], str], Sequence[float]]
-"""(example id, answers, prompt) -> a score for each answer."""
+Scorer = Callable[[str, Sequence[GivenAnswer], str], Sequence[float]]
+"""(example id, answers, prompt) -> a score for each answer, the higher the better."""
 
-REWARD_MODEL = "reward_model:"
-
-
-def judge_named(name: str, checker: AnswerChecker | None) -> Judge:
-    """The judge that a configuration names. Raises DataError where it cannot be had, saying what would help."""
-    if name == "facts":
-        return facts_judge(checker)
-    if name.startswith(REWARD_MODEL):
-        return reward_model_judge(name.removeprefix(REWARD_MODEL))
-    return _imported(name)
+UserJudge = Callable[[str, Sequence[str], str], Sequence[float]]
 
 
-def facts_judge(checker: AnswerChecker | None) -> Judge:
-    """1 for an answer that states the fact asked for and no other value of it, else 0; less its repeated 4-grams.
+def judge_fault(name: str, *, scoring: bool = False) -> str | None:
+    """What is wrong with the judge called ``name``, or None. Imports a user's function, but loads no model.
 
-    Two true answers that do not repeat are equally good to it: the facts know no style.
+    scoring: whether it has to score single answers, for on-policy labels.
     """
-    if checker is None:
-        raise DataError("judge: found 'facts', but the facts of this data set are not known; name a judge of your own.")
-
-    def judge(example_id: str, answers: Sequence[str], _prompt: str) -> list[float]:
-        return [float(checker(example_id, text).is_right) - repeated_ngrams(text.split(), 4) for text in answers]
-
-    return judge
-
-
-def _imported(name: str) -> Judge:
-    module_name, _, function_name = name.partition(":")
+    if fault := judge_name_fault(name):
+        return fault
+    if name == API or name.startswith(LOCAL):
+        expected = f"expected a judge that scores answers: {FACTS}, {REWARD_MODEL}NAME, MODULE:FUNCTION"
+        return f"found {name!r}, which compares two answers; {expected}" if scoring else None
+    if name == FACTS or name.startswith(REWARD_MODEL):
+        return None
     try:
-        judge: Judge = vars(import_user_module(module_name))[function_name]
-    except (ImportError, KeyError, ValueError) as error:
-        expected = f"expected facts, {REWARD_MODEL}NAME, or MODULE:FUNCTION that can be imported from here"
-        raise DataError(f"judge: found {name!r} ({type(error).__name__}: {error}), {expected}.") from error
-    return judge
+        _user_function(name)
+    except DataError as error:
+        return str(error)
+    return None
+
+
+def find_judge(
+    name: str,
+    cache: AnswerCache,
+    *,
+    api: ApiConfig | None = None,
+    template: Path | None = None,
+    progress: Progress | None = None,
+) -> Judge:
+    """The judge called ``name``; models are loaded here. Raises an LdynError where it cannot be used."""
+    if name != API and not name.startswith(LOCAL):
+        return ScoringJudge(name, find_scorer(name))
+
+    from ldyn.answers.chat_judge import ChatJudge, compare_template
+
+    text = compare_template(template)
+    if name == API:
+        from ldyn.answers.api_model import ApiModel
+
+        assert api is not None
+        return ChatJudge(ApiModel(api, cache, progress), text)
+
+    from ldyn.answers.local_models import LocalChatModel, find_device
+    from ldyn.models.settings import PretrainedConfig
+
+    config = PretrainedConfig(name.removeprefix(LOCAL))
+    return ChatJudge(LocalChatModel.load(config, cache, find_device(), progress), text)
+
+
+def find_scorer(name: str) -> Scorer:
+    """The judge called ``name``, where it scores single answers. Raises an LdynError where it cannot be used."""
+    if fault := judge_fault(name, scoring=True):
+        raise DataError(f"judge: {fault}.")
+    if name == FACTS:
+        return lambda _example_id, answers, _prompt: [facts_score(answer) for answer in answers]
+    if name.startswith(REWARD_MODEL):
+        from ldyn.answers.local_models import reward_model
+
+        reward = reward_model(name.removeprefix(REWARD_MODEL))
+        return lambda _example_id, answers, prompt: [reward(prompt, answer.text) for answer in answers]
+    return _by_user_function(name, _user_function(name))
+
+
+def facts_score(answer: GivenAnswer) -> int:
+    """How good an answer is in a world whose facts are known, 0 to 7; three questions, the earlier one decides.
+
+    4: it states the fact asked for, no other value of it, and no fact of another training question;
+    2: it ends by itself; 1: no four words in a row occur twice. Style does not count.
+    Raises DataError where the answer has not been checked, as outside the microworld.
+    """
+    if answer.is_right is None or answer.borrows is None:
+        raise DataError(
+            "The judge facts needs answers in a world whose facts are known, and these were not checked (no is_right); "
+            f"choose another judge: {JUDGES}."
+        )
+    repeats = repeated_ngrams(answer.text.split(), 4) > 0
+    return 4 * (answer.is_right and not answer.borrows) + 2 * (answer.stopped is not False) + (not repeats)
+
+
+def checked_answer(checker: AnswerChecker | None, example_id: str, text: str, *, stopped: bool) -> GivenAnswer:
+    """An answer with what the ``checker`` knows of it; without one, nothing."""
+    if checker is None:
+        return GivenAnswer(text, stopped)
+    check = checker(example_id, text)
+    return GivenAnswer(text, stopped, check.is_right, check.borrowed_from is not None)
+
+
+def _user_function(name: str) -> UserJudge:
+    """Raises DataError where it cannot be imported or takes other arguments."""
+    module_name, _, function_name = name.partition(":")
+    expected = "expected a function that can be imported from here and takes (example_id, answers, prompt)"
+    try:
+        function: UserJudge = vars(import_user_module(module_name))[function_name]
+        inspect.signature(function).bind("q1", ["an answer"], "a prompt")
+    except Exception as error:  # a user's module may raise anything
+        raise DataError(f"found {name!r} ({type(error).__name__}: {error}), {expected}") from error
+    return function
+
+
+def _by_user_function(name: str, function: UserJudge) -> Scorer:
+    def score(example_id: str, answers: Sequence[GivenAnswer], prompt: str) -> list[float]:
+        scores = function(example_id, [answer.text for answer in answers], prompt)
+        try:
+            numbers = [float(score) for score in scores]
+        except (TypeError, ValueError):
+            numbers = []
+        if len(numbers) != len(answers):
+            raise DataError(f"The judge {name} returned {scores!r:.200}; expected a number for each answer.")
+        return numbers
+
+    return score
+
+
+class ScoringJudge:
+    """A scorer of single answers as a judge of two: the higher score wins, equal scores tie."""
+
+    def __init__(self, name: str, scorer: Scorer):
+        self.name, self._scorer = name, scorer
+        self._scores: dict[tuple[str, str, GivenAnswer], float] = {}
+
+    def compare(self, pairs: Sequence[ShownPair]) -> list[Verdict]:
+        """Each answer is scored once, however many pairs it is in."""
+        return [_higher(*self._of(pair)) for pair in pairs]
+
+    def _of(self, pair: ShownPair) -> list[float]:
+        answers = (pair.first, pair.second)
+        new = [one for one in dict.fromkeys(answers) if (pair.example_id, pair.prompt, one) not in self._scores]
+        if new:
+            scores = self._scorer(pair.example_id, new, pair.prompt)
+            for answer, score in zip(new, scores, strict=True):
+                self._scores[pair.example_id, pair.prompt, answer] = score
+        return [self._scores[pair.example_id, pair.prompt, answer] for answer in answers]
+
+
+def _higher(first: float, second: float) -> Verdict:
+    """The higher score wins; NaN decides nothing and counts as unread."""
+    said = f"{first:g} against {second:g}"
+    if first != first or second != second:  # NaN differs from itself
+        return Verdict(None, said)
+    return Verdict("tie" if first == second else "first" if first > second else "second", said)

@@ -1,4 +1,4 @@
-"""Rows of samples.jsonl: what a model answers to prompts, how repetitive, how borrowed, and whether it is true."""
+"""Rows of samples.jsonl: a model's answers to prompts, how repetitive, how borrowed and how right they are."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from ldyn.answers.answers import BATCH_SIZE, Answer, Sampling, answer_prompts
-from ldyn.answers.overlap import TrainingAnswers
-from ldyn.answers.text_metrics import distinct_ngrams, longest_loop, repeated_ngrams
+from ldyn.answers.generation import Answer, Decoding, answer_prompts
+from ldyn.answers.text_metrics import TrainingAnswers, distinct_ngrams, longest_loop, repeated_ngrams
 from ldyn.records import AnswerChecker
 
 
@@ -18,7 +17,7 @@ from ldyn.records import AnswerChecker
 class SamplePrompt:
     """A prompt to answer, as text (for readers) and as token ids (for the model).
 
-    own_answers: the answers that the data has for it, chosen first, to be compared with.
+    own_answers: the data's answers to it, chosen first, for the overlap.
     """
 
     split: str
@@ -26,21 +25,6 @@ class SamplePrompt:
     prompt: str
     prompt_ids: tuple[int, ...]
     own_answers: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Decoding:
-    """How answers are made: greedily, or drawn by ``sampling``; see ``answer_prompts``."""
-
-    max_new_tokens: int
-    sampling: Sampling | None = None
-    stop: tuple[str, ...] = ()
-    batch_size: int = BATCH_SIZE
-
-    @property
-    def mode(self) -> str:
-        """As it is called in samples.jsonl."""
-        return "greedy" if self.sampling is None else "sampled"
 
 
 def sample_rows(
@@ -55,20 +39,11 @@ def sample_rows(
 ) -> list[dict[str, Any]]:
     """One row of samples.jsonl for each prompt, in order.
 
-    ``stage`` is the name of the stage that the model has just finished, "base" before the first. What cannot be known
-    is None: without a ``checker`` the facts (states_a_fact, is_right, borrowed_from), without ``training`` the overlap
-    with other questions' training answers (likeness_own, likeness_other, likest_other, foreign_4grams).
+    ``stage``: the last stage that the model was trained in, "base" before the first. Without a ``checker`` the facts
+    are None (states_a_fact, is_right, borrowed_from), without ``training`` the overlap with other questions' training
+    answers (likeness_own, likeness_other, likest_other, foreign_4grams).
     """
-    ids = [prompt.prompt_ids for prompt in prompts]
-    answers = answer_prompts(
-        model,
-        tokenizer,
-        ids,
-        max_new_tokens=decoding.max_new_tokens,
-        sampling=decoding.sampling,
-        stop=decoding.stop,
-        batch_size=decoding.batch_size,
-    )
+    answers = answer_prompts(model, tokenizer, [prompt.prompt_ids for prompt in prompts], decoding)
     return [
         {
             "stage": stage,

@@ -10,7 +10,7 @@ from ldyn.cli.arguments import above_zero, positive
 from ldyn.errors import ConfigError
 
 if TYPE_CHECKING:
-    from ldyn.answers.api.settings import ApiConfig
+    from ldyn.answers.settings import ApiConfig
 
 
 def add_api_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +22,6 @@ def add_api_arguments(parser: argparse.ArgumentParser) -> None:
         "--key-variable", default="OPENAI_API_KEY", metavar="NAME", help="environment variable of the key (%(default)s)"
     )
     add("--concurrency", type=positive, default=4, metavar="N", help="requests at a time (%(default)s)")
-    add("--requests-per-minute", type=above_zero, metavar="N", help="no more than so many (default: no limit)")
     add("--timeout", type=above_zero, default=120.0, metavar="SECONDS", help="for one answer (%(default)s)")
     add("--retries", type=int, default=6, metavar="N", help="further tries of a request that failed (%(default)s)")
     add("--prompt-price", type=float, metavar="X", help="for a million tokens; prices are needed for --max-cost")
@@ -36,7 +35,7 @@ def add_api_arguments(parser: argparse.ArgumentParser) -> None:
 
 def api_config(options: argparse.Namespace) -> ApiConfig:
     """The settings that were given. Raises ConfigError where they cannot be."""
-    from ldyn.answers.api.settings import ApiConfig
+    from ldyn.answers.settings import ApiConfig
 
     if not options.model:
         raise ConfigError(["--model: found none, expected the name of a model at the endpoint"])
@@ -46,7 +45,6 @@ def api_config(options: argparse.Namespace) -> ApiConfig:
             base_url=options.base_url,
             key_variable=options.key_variable,
             concurrency=options.concurrency,
-            requests_per_minute=options.requests_per_minute,
             timeout_seconds=options.timeout,
             retries=max(0, options.retries),
             prompt_price=options.prompt_price,

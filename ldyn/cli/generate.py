@@ -10,7 +10,6 @@ from datetime import datetime
 from pathlib import Path
 
 from ldyn.cli.arguments import above_zero, mass, positive
-from ldyn.errors import RunDirectoryError
 
 DESCRIPTION = """\
 Lets one or more models answer a set of prompts, greedily and by sampling, and measures the answers: length, how many
@@ -35,18 +34,17 @@ def main(arguments: Sequence[str]) -> int:
     """Generate, write samples.jsonl, print the means."""
     options = _options(arguments)
     out = options.out or Path("outputs", "generate", f"{datetime.now():%Y-%m-%d_%H-%M-%S}")
-    if (out / "samples.jsonl").exists() and not options.overwrite:
-        raise RunDirectoryError(f"{out / 'samples.jsonl'} exists already; give another --out, or --overwrite it.")
 
     from rich.console import Console
 
-    from ldyn.answers.summary import as_object, summarise_samples
-    from ldyn.answers.table import LEGEND, samples_tables
-    from ldyn.run.generate import Request, generate
+    from ldyn.answers.sample_means import LEGEND, samples_tables, summarise_samples
+    from ldyn.answers.settings import GenerateConfig
+    from ldyn.run.generate import generate
 
-    request = Request(
-        who=tuple(options.who),
+    config = GenerateConfig(
+        models=tuple(options.who),
         out=out,
+        overwrite=options.overwrite,
         prompts=options.prompts,
         training=options.training,
         splits=tuple(options.split) if options.split else None,
@@ -61,11 +59,11 @@ def main(arguments: Sequence[str]) -> int:
         max_prompt_tokens=options.max_prompt_tokens,
         device=options.device,
     )
-    rows = generate(request, say=lambda line: print(line, file=sys.stderr, flush=True))
+    rows = generate(config, report=lambda line: print(line, file=sys.stderr, flush=True))
     grouping = ("stage", "split", "mode")
     means = summarise_samples(rows, grouping)
     if options.json:
-        print(json.dumps([as_object(one, grouping) for one in means], indent=1))
+        print(json.dumps(means, indent=1))
     else:
         console = Console()
         console.print(*samples_tables(means, grouping))

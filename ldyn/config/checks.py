@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ldyn.algorithms import ALGORITHMS, algorithm_faults
+from ldyn.answers.settings import FACTS, JUDGES
 from ldyn.bench.settings import TrainBenchConfig
 from ldyn.config.schema import RunConfig, StageConfig
 from ldyn.config.stages import as_mapping
@@ -76,9 +77,8 @@ def _wins_faults(config: RunConfig) -> Iterator[str]:
     if len(arms) < 2:
         found = ", ".join(arms) or "none"
         yield f"wins: found {len(arms)} preference stages after an SFT ({found}), expected at least 2 to compare"
-    if "oracle" in config.wins.judges and config.dataset.source != "microworld":
-        others = "expected dataset=microworld, or other judges: api, model:NAME, reward_model:NAME, MODULE:FUNCTION"
-        yield f"wins.judges: found oracle, which knows the facts of the microworld alone, {others}"
+    if FACTS in config.wins.judges and config.dataset.source != "microworld":
+        yield f"wins.judges: found facts, which knows the microworld only, expected another judge: {JUDGES}"
     if config.trainer.parallel == "fsdp" and any(config.stages[name].trainer.snapshots for name in pairwise):
         yield "wins: found snapshots under parallel=fsdp, which hold divided weights, expected ddp, or snapshots=null"
 

@@ -11,8 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from annotated_types import Ge, Gt, MinLen
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from ldyn.answers.pairwise.settings import WinsConfig
-from ldyn.answers.settings import ResponsesConfig
+from ldyn.answers.settings import ResponsesConfig, WinsConfig
 from ldyn.data.sources import FilesConfig, HubConfig, MicroworldConfig
 from ldyn.models.settings import PretrainedConfig, TinyConfig
 from ldyn.probes.builder import ProbesConfig

@@ -10,9 +10,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ldyn.answers.answer_cache import AnswerCache
-from ldyn.answers.api import ApiModel
-from ldyn.answers.api.budget import Spent
-from ldyn.answers.api.client import Plan
+from ldyn.answers.api_costs import Plan, Spent
+from ldyn.answers.api_model import ApiModel
 from ldyn.answers.chats import ChatModel, Progress
 from ldyn.data.sources import data_fingerprint, load_data
 from ldyn.data.text import visible
@@ -156,7 +155,6 @@ def _add_rephrases(build: ProbeSetBuild, model: ChatModel) -> None:
     build.hashes["templates"] = Templates(config.templates).hashes
     if isinstance(model, ApiModel):
         build.spent = model.spent
-        model.close()
 
 
 def _write(build: ProbeSetBuild) -> None:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from torch import nn
 
 from ldyn.answers.answer_cache import AnswerCache
-from ldyn.answers.cached_answers import CachedAnswers, PromptRequest
 from ldyn.answers.chats import REFUSED, ChatAnswer, Progress
+from ldyn.answers.local_models import CachedAnswers, PromptRequest
 from ldyn.data.encoder import Encoder, EncodingConfig
 from ldyn.data.seeding import seeded_random
 from ldyn.errors import ConfigError

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from ldyn.answers.api.budget import BYTES_PER_TOKEN
-from ldyn.answers.chats import REFUSED, ChatAnswer, ChatRequest
-from ldyn.answers.templates import filled, read_template
+from ldyn.answers.api_costs import BYTES_PER_TOKEN
+from ldyn.answers.chats import REFUSED, ChatAnswer, ChatRequest, filled, read_template
 from ldyn.answers.text_metrics import repeated_ngrams
 from ldyn.data.seeding import seeded_random
 from ldyn.data.text import normal_response

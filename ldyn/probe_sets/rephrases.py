@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ldyn.answers.answer_cache import AnswerCache
-from ldyn.answers.api import ApiModel
-from ldyn.answers.api.budget import estimate_all
-from ldyn.answers.api.client import Plan, plan_requests
+from ldyn.answers.api_costs import Plan, estimate_all
+from ldyn.answers.api_model import ApiModel, plan_requests
 from ldyn.answers.chats import ChatAnswer, ChatModel, ChatRequest, Progress
-from ldyn.answers.local_chat import LocalChatModel
+from ldyn.answers.local_models import LocalChatModel
 from ldyn.data.text import normal_response
 from ldyn.probe_sets.examples import Examples
 from ldyn.probe_sets.own_answers import one_respondent

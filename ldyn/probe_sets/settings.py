@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ldyn.answers.api import ApiConfig
+from ldyn.answers.settings import ApiConfig
 from ldyn.data.sources import DatasetConfig
 from ldyn.errors import ConfigError, expected_one_of
 from ldyn.probe_sets.rephrase_texts import MOST_TRIES, WRITTEN

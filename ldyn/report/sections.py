@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from ldyn.answers.summary import SampleMeans, summarise_samples
+from ldyn.answers.sample_means import Means, summarise_samples
 from ldyn.findings.tables import MARKS, finding_row, number
 from ldyn.records import Finding, StageInfo
 from ldyn.report.curves import main_split, select
@@ -92,7 +92,7 @@ def sample_section(run: Run) -> Row:
     by_prompt: dict[tuple[str, str], list[Sample]] = {}
     for row in run.samples:
         by_prompt.setdefault((str(row["split"]), str(row["example_id"])), []).append(row)
-    means = sorted(summarise_samples(run.samples), key=lambda one: (stages.index(one.of[0]), one.of[1]))
+    means = sorted(summarise_samples(run.samples), key=lambda one: (stages.index(one["stage"]), one["mode"]))
     return {
         "cards": [_card(*key, rows, stages) for key, rows in list(by_prompt.items())[:SHOWN_PROMPTS]],
         "summary": [_summary(one) for one in means],
@@ -111,16 +111,12 @@ def _card(split: str, example_id: str, rows: Sequence[Sample], stages: Sequence[
     return {"split": split, "example_id": example_id, "prompt": str(rows[0]["prompt"]), "modes": cells}
 
 
-def _summary(means: SampleMeans) -> Row:
+def _summary(means: Means) -> Row:
     """Means over the answers of one stage and mode; "–" where nothing is known."""
-    stage, mode = means.of
+    endless = means["endless"]
     return {
-        "stage": stage,
-        "mode": mode,
-        "n": means.n,
-        "n_tokens": number(means.n_tokens),
-        "repeated_4grams": percent(means.repeated_4grams),
-        "stopped": percent(None if means.endless is None else 1 - means.endless),
-        "is_right": percent(means.is_right),
-        "borrowed": percent(means.borrowed),
+        **{name: means[name] for name in ("stage", "mode", "n")},
+        "n_tokens": number(means["n_tokens"]),
+        "stopped": percent(None if endless is None else 1 - endless),
+        **{name: percent(means[name]) for name in ("repeated_4grams", "is_right", "borrowed")},
     }

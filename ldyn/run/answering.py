@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from ldyn.answers.answers import Answer, Sampling, answer_prompts
-from ldyn.answers.judges import judge_named
+from ldyn.answers.generation import Answer, Decoding, Sampling, answer_prompts
+from ldyn.answers.judges import checked_answer, find_scorer
 from ldyn.answers.on_policy import on_policy_pairs
-from ldyn.answers.samples import Decoding, SamplePrompt, sample_rows
+from ldyn.answers.samples import SamplePrompt, sample_rows
 from ldyn.answers.settings import ResponsesConfig
 from ldyn.config.schema import RunConfig, SamplesConfig
 from ldyn.data.encoder import Encoder
@@ -58,7 +58,7 @@ class Answering:
         """One answer of the model to each question."""
         prompts = [self.encoder.prompt(question.prompt, question.turns) for question in questions]
         limit = max_new_tokens or self.settings.max_new_tokens
-        return answer_prompts(model, self.tokenizer, prompts, max_new_tokens=limit, sampling=sampling)
+        return answer_prompts(model, self.tokenizer, prompts, Decoding(limit, sampling))
 
     def own_answers(self, model: PreTrainedModel, examples: Sequence[ProbeExample]) -> dict[str, str]:
         """Example id -> an answer sampled from the model, y_π ~ π(·|x)."""
@@ -127,8 +127,13 @@ def _sample_pairs(
         sampling = answering.sampling("on policy", plan.info.name, str(number))
         sampling = replace(sampling, temperature=responses.temperature)
         answers = answering.answers(model, pairs, sampling, responses.max_new_tokens)
-        candidates.append([answer.text for answer in answers])
-    judge = judge_named(responses.judge, answering.checker) if responses.judge else None
+        candidates.append(
+            [
+                checked_answer(answering.checker, pair.pair_id, answer.text, stopped=answer.stopped)
+                for pair, answer in zip(pairs, answers, strict=True)
+            ]
+        )
+    judge = find_scorer(responses.judge) if responses.judge else None
     coin = seeded_random(answering.seed, "judged equal", plan.info.name)
     sampled, counts = on_policy_pairs(pairs, list(zip(*candidates, strict=True)), responses, judge, coin)
     session.manifest.update(counts={f"{plan.info.name}.{name}": number for name, number in counts.items()})

@@ -19,14 +19,12 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from ldyn.answers.answer_cache import AnswerCache
-from ldyn.answers.api import ApiModel
-from ldyn.answers.pairwise.answers import AnswerSet, answer_set, contests_between
-from ldyn.answers.pairwise.chat import ChatPairJudge, read_template
-from ldyn.answers.pairwise.contest import PairJudge, judge_contests
-from ldyn.answers.pairwise.named import API, MODEL, judge_on_this_machine
-from ldyn.answers.pairwise.settings import WinsConfig
-from ldyn.answers.pairwise.wins import Match, win_rows
-from ldyn.answers.samples import Decoding, SamplePrompt, sample_rows
+from ldyn.answers.comparison import AnswerSet, Judge, answer_set, judge_comparisons, pair_answers
+from ldyn.answers.generation import Decoding
+from ldyn.answers.judges import find_judge
+from ldyn.answers.samples import SamplePrompt, sample_rows
+from ldyn.answers.settings import LOCAL, REWARD_MODEL, WinsConfig
+from ldyn.answers.win_table import Match, win_rows
 from ldyn.config.schema import RunConfig
 from ldyn.data.seeding import draw, seeded_random
 from ldyn.findings.stages import PreferenceArm, arms_of
@@ -38,7 +36,7 @@ from ldyn.training.checkpoints import snapshot_steps, snapshot_weights
 from ldyn.training.stage import StageLength, StagePlan
 
 ANSWERS_FILE = "wins_answers.jsonl"
-LARGE = (MODEL, "reward_model:")
+LARGE = (LOCAL, REWARD_MODEL)
 """Judges that need much memory: they are loaded only when they judge."""
 
 
@@ -126,20 +124,17 @@ def _verdicts(
     config: RunConfig, matches: Iterable[tuple[Match, str, str]], answers: Mapping[str, AnswerSet]
 ) -> list[dict[str, Any]]:
     assert config.wins is not None
-    comparisons = [(match, contests_between(answers[arm], answers[base])[0]) for match, arm, base in matches]
+    comparisons = [(match, pair_answers(answers[arm], answers[base])[0]) for match, arm, base in matches]
     rows = []
     for name in config.wins.judges:
         judge = _judge(name, config)
         for match, of_match in comparisons:
-            rows += win_rows(match, name, judge_contests(judge, of_match))
+            rows += win_rows(match, name, judge_comparisons(judge, of_match))
     return rows
 
 
-def _judge(name: str, config: RunConfig) -> PairJudge:
+def _judge(name: str, config: RunConfig) -> Judge:
     """As in `ldyn judge`; answers of language models are cached."""
     assert config.wins is not None
-    cache, template = AnswerCache(config.paths.cache / "answers"), config.wins.template
-    if name == API:
-        assert config.wins.api is not None
-        return ChatPairJudge(ApiModel(config.wins.api, cache), read_template(template))
-    return judge_on_this_machine(name, template=template, cache=cache, device=str(find_device("auto")), progress=None)
+    cache = AnswerCache(config.paths.cache / "answers")
+    return find_judge(name, cache, api=config.wins.api, template=config.wins.template)

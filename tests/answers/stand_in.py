@@ -31,10 +31,10 @@ def said(text: str, **changes: Any) -> Reply:
     return Reply(body=json.dumps({**found, **changes}).encode(), headers={"Content-Type": "application/json"})
 
 
-def failed(status: int, message: str = "something", code: str = "", **headers: str) -> Reply:
-    """An error in OpenAI's form. ``retry_after="3"`` becomes the header Retry-After."""
+def failed(status: int, message: str = "something", code: str = "") -> Reply:
+    """An error in OpenAI's form, to be tried again at once."""
     body = json.dumps({"error": {"message": message, "code": code}}).encode()
-    return Reply(status, body, {name.replace("_", "-"): value for name, value in headers.items()})
+    return Reply(status, body, {"Retry-After-Ms": "1"})
 
 
 Behaviour = Callable[[dict[str, Any]], Reply]
@@ -70,7 +70,7 @@ class StandIn:
         body = json.loads(content)
         with self._lock:
             self.bodies.append(body)
-            self.headers.append(dict(headers))
+            self.headers.append({name.lower(): value for name, value in headers.items()})
             if self.replies:
                 return self.replies.pop(0)
         return self.behaviour(body) if path == "/v1/chat/completions" else failed(404, "no such page")

@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from ldyn.answers.api.budget import estimate
+from ldyn.answers.api_costs import estimate
 from ldyn.answers.chats import REFUSED, ChatAnswer, ChatRequest
 from ldyn.errors import DataError
 from ldyn.probe_sets.examples import check_disjoint, deal_answers

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from ldyn.answers.pairwise.answers import read_answers
+from ldyn.answers.comparison import read_answers
 from ldyn.config.loading import load_config
 from ldyn.config.schema import RunConfig
 from ldyn.errors import ApiError, ConfigError, DataError
@@ -34,8 +34,8 @@ def composed(*overrides: str) -> RunConfig:
 
 @pytest.fixture(scope="module")
 def finished(outputs) -> Run:
-    """Judged by the oracle, and beside it by a judge of our own that likes long answers."""
-    own = "wins.judges=[oracle,builtins:longest]"
+    """Judged by the facts, and beside it by a judge of our own that likes long answers."""
+    own = "wins.judges=[facts,builtins:longest]"
     directories = (f"paths.outputs={outputs}", f"paths.cache={outputs}/cache", "run=wins")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("builtins.longest", lambda _id, answers, _prompt: [len(one) for one in answers], raising=False)
@@ -56,7 +56,7 @@ def test_arms_compete_at_their_start_their_snapshots_and_their_end(finished):
 def test_the_verdicts_are_those_of_the_answers_kept(finished):
     """The judge that likes long answers, by hand, on the answers of `wins_answers.jsonl`."""
     file = f"{finished.path}/wins_answers.jsonl"
-    wins = finished.tables["wins"].query("judge != 'oracle' and arm == 'dpo_extend'")
+    wins = finished.tables["wins"].query("judge != 'facts' and arm == 'dpo_extend'")
     names = {
         0: ("extend", "sft"),
         2: ("dpo_extend@0.5", "dpo@0.5"),
@@ -87,7 +87,7 @@ def test_the_answers_at_the_end_are_those_of_the_samples(finished):
 
 def test_the_claim_the_table_and_the_figure_are_there(finished):
     finding = next(one for one in finished.findings if one.id == "E3")
-    test = finished.tables["wins"].query("judge == 'oracle' and arm == 'dpo_extend' and split == 'test' and epoch > 0")
+    test = finished.tables["wins"].query("judge == 'facts' and arm == 'dpo_extend' and split == 'test' and epoch > 0")
     assert finding.estimate == pytest.approx(test.groupby("example_id")["won"].mean().mean())
     assert finding.n == 7
     page = (finished.path / "report.html").read_text(encoding="utf-8")
@@ -100,9 +100,9 @@ def test_the_claim_the_table_and_the_figure_are_there(finished):
     ("overrides", "words"),
     [
         (("wins.judges=[api]",), r"judges has api, but there is no endpoint: set wins.api"),
-        (("wins.judges=[oracle,oracle]",), "names one judge twice"),
+        (("wins.judges=[facts,facts]",), "names one judge twice"),
         (("~stages.dpo_extend", "~stages.dpo_extend_exposure"), r"found 1 preference stages after an SFT \(dpo\)"),
-        (("dataset=hh",), "found oracle, which knows the facts of the microworld alone"),
+        (("dataset=hh",), "found facts, which knows the microworld only"),
         (("trainer.parallel=fsdp",), "found snapshots under parallel=fsdp"),
     ],
 )
@@ -114,7 +114,7 @@ def test_what_cannot_compete_is_refused_with_the_configuration(overrides, words)
 def test_a_judge_that_cannot_be_had_is_missed_before_anything_is_trained(monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with pytest.raises(ApiError, match="OPENAI_API_KEY"):
-        check_judges(composed("wins.judges=[oracle,api]", "+wins.api.model=some-model"))
+        check_judges(composed("wins.judges=[facts,api]", "+wins.api.model=some-model"))
     with pytest.raises(DataError, match="nowhere:judge"):
         check_judges(composed("wins.judges=[nowhere:judge]"))
     check_judges(composed("wins.judges=[reward_model:not-loaded-yet]"))
@@ -127,4 +127,4 @@ def test_the_experiment_judges_at_the_paper_s_epochs_with_both_controls():
         assert config.stages[stage].trainer.max_steps == 400
     steps = {name: config.stages[name].trainer.max_steps for name in ("sft", "extend", "extend_exposure")}
     assert steps == {"sft": 120, "extend": 120, "extend_exposure": 240}
-    assert config.wins.judges == ("oracle",)
+    assert config.wins.judges == ("facts",)

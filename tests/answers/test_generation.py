@@ -6,8 +6,8 @@ import pytest
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from ldyn.answers.answers import Sampling, answer_prompts
-from ldyn.answers.samples import Decoding, SamplePrompt, sample_rows
+from ldyn.answers.generation import Decoding, Sampling, answer_prompts
+from ldyn.answers.samples import SamplePrompt, sample_rows
 from ldyn.errors import DataError
 from ldyn.records import AnswerCheck
 
@@ -27,7 +27,7 @@ def greedy_oracle(model: PreTrainedModel, prompt: tuple[int, ...], eos_id: int, 
 def test_greedy_answers_equal_a_plain_loop(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, batch_size: int
 ) -> None:
-    answers = answer_prompts(model, tokenizer, PROMPTS, max_new_tokens=9, batch_size=batch_size)
+    answers = answer_prompts(model, tokenizer, PROMPTS, Decoding(9, batch_size=batch_size))
     model.eval()
     for prompt, answer in zip(PROMPTS, answers, strict=True):
         assert list(answer.token_ids) == greedy_oracle(model, prompt, 0, 9)
@@ -40,7 +40,7 @@ def test_an_answer_ends_with_eos(model: PreTrainedModel, tokenizer: PreTrainedTo
     endless = [greedy_oracle(model, prompt, -1, 9) for prompt in PROMPTS]
     eos_id = max(endless, key=lambda ids: ids.index(ids[-1]))[-1]  # from now on it ends that answer, late
     tokenizer.eos_token = f"w{eos_id}"
-    answers = answer_prompts(model, tokenizer, PROMPTS, max_new_tokens=9)
+    answers = answer_prompts(model, tokenizer, PROMPTS, Decoding(9))
     for answer, ids in zip(answers, endless, strict=True):
         assert answer.stopped == (eos_id in ids)
         assert list(answer.token_ids) == (ids[: ids.index(eos_id) + 1] if answer.stopped else ids)
@@ -49,10 +49,10 @@ def test_an_answer_ends_with_eos(model: PreTrainedModel, tokenizer: PreTrainedTo
 
 
 def test_an_answer_ends_with_a_stop_text(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> None:
-    whole = answer_prompts(model, tokenizer, PROMPTS, max_new_tokens=9)
+    whole = answer_prompts(model, tokenizer, PROMPTS, Decoding(9))
     longest = max(range(len(whole)), key=lambda index: whole[index].n_tokens)
     stop = " ".join(whole[longest].text.split()[3:5])  # two words: a stop text may lie across tokens
-    cut = answer_prompts(model, tokenizer, PROMPTS, max_new_tokens=9, stop=(stop, "never said"), batch_size=3)
+    cut = answer_prompts(model, tokenizer, PROMPTS, Decoding(9, stop=(stop, "never said"), batch_size=3))
     for before, after in zip(whole, cut, strict=True):
         end = before.text.find(stop)
         if end < 0:
@@ -64,22 +64,22 @@ def test_an_answer_ends_with_a_stop_text(model: PreTrainedModel, tokenizer: PreT
     assert cut[longest].n_tokens <= 5 < whole[longest].n_tokens
 
 
-def test_a_checkpoints_generation_settings_are_set_aside_and_kept(
+def test_a_checkpoints_generation_settings_are_ignored_and_kept(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast
 ) -> None:
-    plain = answer_prompts(model, tokenizer, PROMPTS, max_new_tokens=9)
+    plain = answer_prompts(model, tokenizer, PROMPTS, Decoding(9))
     model.generation_config.update(repetition_penalty=50.0, do_sample=True, top_k=2, min_new_tokens=9)
     settings = model.generation_config.to_dict()
-    assert answer_prompts(model, tokenizer, PROMPTS, max_new_tokens=9) == plain
+    assert answer_prompts(model, tokenizer, PROMPTS, Decoding(9)) == plain
     assert model.generation_config.to_dict() == settings
 
 
-def test_sampled_answers_follow_their_seed_and_leave_no_trace(
+def test_sampled_answers_follow_their_seed_and_have_no_side_effect(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast
 ) -> None:
     random_state = torch.get_rng_state()
     first, again, other = (
-        answer_prompts(model, tokenizer, PROMPTS, max_new_tokens=9, sampling=Sampling(temperature=3.0, seed=seed))
+        answer_prompts(model, tokenizer, PROMPTS, Decoding(9, Sampling(temperature=3.0, seed=seed)))
         for seed in (1, 1, 2)
     )
     assert first == again != other
@@ -95,13 +95,11 @@ def test_samples_are_drawn_from_the_whole_distribution(
     with torch.no_grad():
         p = model(input_ids=torch.tensor([PROMPTS[0]])).logits[0, -1].div(20).softmax(-1)
     prompts = [PROMPTS[0]] * 2000
-    drawn = answer_prompts(
-        model, tokenizer, prompts, max_new_tokens=1, sampling=Sampling(temperature=20.0), batch_size=2000
-    )
+    drawn = answer_prompts(model, tokenizer, prompts, Decoding(1, Sampling(temperature=20.0), batch_size=2000))
     counts = torch.bincount(torch.tensor([answer.token_ids[0] for answer in drawn]), minlength=40) / 2000
     assert float((counts - p).abs().max()) < 5 * (0.25 / 2000) ** 0.5
     narrow = Sampling(temperature=20.0, top_p=1e-6)
-    likeliest = answer_prompts(model, tokenizer, prompts[:50], max_new_tokens=1, sampling=narrow)
+    likeliest = answer_prompts(model, tokenizer, prompts[:50], Decoding(1, narrow))
     assert {answer.token_ids[0] for answer in likeliest} == {int(p.argmax())}
 
 
@@ -109,12 +107,12 @@ def test_a_full_context_ends_an_answer_and_no_room_is_an_error(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast
 ) -> None:
     tokenizer.eos_token = "w39"
-    answers = answer_prompts(model, tokenizer, [(2,) * 30, (2,)], max_new_tokens=9, batch_size=1)
+    answers = answer_prompts(model, tokenizer, [(2,) * 30, (2,)], Decoding(9, batch_size=1))
     assert answers[0].n_tokens <= 2
     with pytest.raises(DataError, match="Prompt 1 has 32 tokens"):
-        answer_prompts(model, tokenizer, [(2,), (2,) * 32], max_new_tokens=9)
+        answer_prompts(model, tokenizer, [(2,), (2,) * 32], Decoding(9))
     with pytest.raises(DataError, match="Prompt 0 has 0 tokens"):
-        answer_prompts(model, tokenizer, [()], max_new_tokens=9)
+        answer_prompts(model, tokenizer, [()], Decoding(9))
 
 
 def test_rows_of_samples(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> None:
@@ -124,7 +122,7 @@ def test_rows_of_samples(model: PreTrainedModel, tokenizer: PreTrainedTokenizerF
         return AnswerCheck(bool(answer), example_id == "id0", "id9" if example_id == "id1" else None)
 
     rows = sample_rows(model, tokenizer, prompts, Decoding(9), stage="sft", checker=checker)
-    answers = answer_prompts(model, tokenizer, PROMPTS, max_new_tokens=9)
+    answers = answer_prompts(model, tokenizer, PROMPTS, Decoding(9))
     assert [row["text"] for row in rows] == [answer.text for answer in answers]
     assert [row["is_right"] for row in rows] == [True] + [False] * 5
     assert [row["borrowed_from"] for row in rows] == [None, "id9", None, None, None, None]

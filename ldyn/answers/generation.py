@@ -1,7 +1,7 @@
 """Greedy and sampled answers to prompts of token ids, in batches.
 
-The answers are the model's own: whatever a checkpoint's generation settings say (temperature, repetition penalty,
-suppressed tokens …) is set aside, because repetition is one of the things to be seen.
+The answers are the model's own: a checkpoint's generation settings (temperature, repetition penalty, suppressed tokens
+…) are ignored, because repetition is one of the things to measure.
 """
 
 from __future__ import annotations
@@ -39,11 +39,26 @@ class Sampling:
 
 
 @dataclass(frozen=True, slots=True)
+class Decoding:
+    """How answers are made: greedily, or by ``sampling``; they end at EOS, at a text of ``stop`` or at the limit."""
+
+    max_new_tokens: int
+    sampling: Sampling | None = None
+    stop: tuple[str, ...] = ()
+    batch_size: int = BATCH_SIZE
+
+    @property
+    def mode(self) -> str:
+        """As samples.jsonl calls it."""
+        return "greedy" if self.sampling is None else "sampled"
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """One generated answer. ``text`` has no control tokens, no stop text and no whitespace at its ends.
 
-    token_ids: all generated tokens, EOS or stop text included. stopped: whether the model ended the answer by itself,
-    with EOS or with a stop text.
+    token_ids: all generated tokens, EOS or stop text included. stopped: whether the model ended the answer itself, with
+    EOS or with a stop text.
     """
 
     text: str
@@ -60,29 +75,24 @@ def answer_prompts(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     prompts: Sequence[Sequence[int]],
-    *,
-    max_new_tokens: int,
-    sampling: Sampling | None = None,
-    stop: Sequence[str] = (),
-    batch_size: int = BATCH_SIZE,
+    decoding: Decoding,
 ) -> list[Answer]:
-    """Answer each prompt (token ids) with at most ``max_new_tokens`` tokens, greedily or by ``sampling``, in order.
+    """One answer for each prompt (token ids), in order.
 
-    An answer ends at the tokenizer's EOS, at the first of the texts ``stop``, or where the context is full. The same
-    arguments give the same answers; the global random state and the model's mode are left as they were. Sampled answers
-    depend on the whole list of prompts, greedy ones on their own prompt only.
+    The same arguments give the same answers; the global random state and the model's mode stay as they were. Sampled
+    answers depend on the whole list of prompts, greedy ones on their own prompt only.
     Raises DataError for a prompt that is empty or leaves no room for an answer.
     """
     context = context_size(model)
     _check_prompts(prompts, context)
     by_length = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))  # little padding, same room
     answers: dict[int, Answer] = {}
-    with evaluation_mode(model), _plain_generation(model), _random_state_kept(model, sampling):
-        for start in range(0, len(by_length), batch_size):
-            indices = by_length[start : start + batch_size]
+    with evaluation_mode(model), _plain_generation(model), _random_state_kept(model, decoding.sampling):
+        for start in range(0, len(by_length), decoding.batch_size):
+            indices = by_length[start : start + decoding.batch_size]
             batch = [prompts[index] for index in indices]
-            room = int(min(max_new_tokens, context - len(batch[-1])))
-            answers.update(zip(indices, _answer_batch(model, tokenizer, batch, room, sampling, stop), strict=True))
+            room = int(min(decoding.max_new_tokens, context - len(batch[-1])))
+            answers.update(zip(indices, _answer_batch(model, tokenizer, batch, room, decoding), strict=True))
     return [answers[index] for index in range(len(prompts))]
 
 
@@ -91,13 +101,13 @@ def _answer_batch(
     tokenizer: PreTrainedTokenizerBase,
     prompts: Sequence[Sequence[int]],
     max_new_tokens: int,
-    sampling: Sampling | None,
-    stop: Sequence[str],
+    decoding: Decoding,
 ) -> list[Answer]:
     eos_id, width = tokenizer.eos_token_id, max(map(len, prompts))
     pads = [width - len(prompt) for prompt in prompts]  # on the left: answers begin in one column
     ids = torch.tensor([[*[eos_id] * pad, *prompt] for pad, prompt in zip(pads, prompts, strict=True)])
     mask = torch.tensor([[*[0] * pad, *[1] * (width - pad)] for pad in pads])
+    sampling, stop = decoding.sampling, decoding.stop
     settings = GenerationConfig(
         max_new_tokens=max_new_tokens,
         eos_token_id=eos_id,
@@ -129,7 +139,7 @@ class _StopTexts(StoppingCriteria):
 
 
 def _answer(tokenizer: PreTrainedTokenizerBase, token_ids: list[int], stop: Sequence[str]) -> Answer:
-    """What stands before EOS or a stop text is the answer, what follows them is padding."""
+    """The answer is what stands before EOS or a stop text; what follows is padding."""
     ended = tokenizer.eos_token_id in token_ids
     n_text = token_ids.index(tokenizer.eos_token_id) if ended else len(token_ids)
     text = _text(tokenizer, token_ids[:n_text])
@@ -170,7 +180,7 @@ def _check_prompts(prompts: Sequence[Sequence[int]], context: float) -> None:
 
 @contextmanager
 def _plain_generation(model: PreTrainedModel) -> Iterator[None]:
-    """Set the checkpoint's own generation settings aside: ``generate`` fills in every setting that is not given."""
+    """Hide the checkpoint's own generation settings: ``generate`` would fill in every setting that is not given."""
     kept = model.generation_config
     model.generation_config = GenerationConfig()
     try:

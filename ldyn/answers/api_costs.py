@@ -1,14 +1,14 @@
-"""What requests will cost at most, and what they did cost: tokens, and money where prices are known."""
+"""What API requests cost: an upper bound before they are sent, what was spent after, and the limits of both."""
 
 from __future__ import annotations
 
 import math
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass
 
-from ldyn.answers.api.settings import ApiConfig
 from ldyn.answers.chats import ChatAnswer, ChatRequest
+from ldyn.answers.settings import ApiConfig
 from ldyn.errors import BudgetReached
 
 BYTES_PER_TOKEN = 4  # of English in UTF-8, roughly, for every tokenizer in use; other scripts have fewer
@@ -18,7 +18,7 @@ _MILLION = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """Requests that were answered, tokens of their prompts and answers, and ``estimated``: how many gave no counts.
+    """Requests, the tokens of their prompts and answers, and ``estimated``: how many came without token counts.
 
     Failed tries are not counted, as endpoints do not bill them as a rule.
     """
@@ -29,12 +29,10 @@ class Spent:
     estimated: int = 0
 
     def __add__(self, other: Spent) -> Spent:
-        return Spent(
-            self.requests + other.requests,
-            self.prompt_tokens + other.prompt_tokens,
-            self.answer_tokens + other.answer_tokens,
-            self.estimated + other.estimated,
-        )
+        return Spent(*(mine + its for mine, its in zip(astuple(self), astuple(other), strict=True)))
+
+    def __sub__(self, other: Spent) -> Spent:
+        return Spent(*(mine - its for mine, its in zip(astuple(self), astuple(other), strict=True)))
 
     def cost(self, config: ApiConfig) -> float | None:
         """In the currency of the prices; None where they are not known."""
@@ -43,7 +41,7 @@ class Spent:
         return (self.prompt_tokens * config.prompt_price + self.answer_tokens * config.answer_price) / _MILLION
 
     def words(self, config: ApiConfig) -> str:
-        """For people."""
+        """One line for a terminal."""
         cost = self.cost(config)
         money = "" if cost is None else f", cost {cost:.4g}"
         about = "about " if self.estimated else ""
@@ -51,8 +49,16 @@ class Spent:
         return f"{self.requests:,} requests, {tokens}{money}"
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a job would send: ``cached`` requests are answered already, the others cost at most ``most``."""
+
+    cached: int
+    most: Spent
+
+
 def estimate(request: ChatRequest) -> Spent:
-    """At most (an answer of full length), with a prompt counted by its bytes."""
+    """An upper bound: an answer of full length, and a prompt counted by its bytes."""
     size = sum(len(content.encode("utf-8", "surrogatepass")) for _, content in request.messages)
     prompt = math.ceil(size / BYTES_PER_TOKEN) + TOKENS_PER_MESSAGE * len(request.messages)
     return Spent(1, prompt, request.max_tokens, 1)
@@ -64,15 +70,15 @@ def estimate_all(requests: Iterable[ChatRequest]) -> Spent:
 
 
 def spent_on(request: ChatRequest, answer: ChatAnswer) -> Spent:
-    """What the endpoint counted; estimated from the texts where it did not."""
-    guess = estimate(replace(request, max_tokens=math.ceil(len(answer.text.encode("utf-8", "replace")) / 4)))
+    """The endpoint's token counts; estimated from the texts where it gave none."""
     if answer.prompt_tokens is None or answer.answer_tokens is None:
-        return guess
+        written = math.ceil(len(answer.text.encode("utf-8", "replace")) / BYTES_PER_TOKEN)
+        return Spent(1, estimate(request).prompt_tokens, written, 1)
     return Spent(1, answer.prompt_tokens, answer.answer_tokens, 0)
 
 
 class Ledger:
-    """Keeps within the budget: a request is reserved at its highest price before it is sent, and booked afterwards."""
+    """Keeps the limits: a request is reserved at its highest price before it is sent, and booked afterwards."""
 
     def __init__(self, config: ApiConfig):
         self._config = config
@@ -81,28 +87,23 @@ class Ledger:
         self.spent = Spent()
 
     def reserve(self, request: ChatRequest) -> Spent:
-        """Raises BudgetReached where the request, and all that are under way, could exceed the budget."""
+        """Raises BudgetReached where the request and all those in flight could exceed a limit."""
         most = estimate(request)
         with self._lock:
-            together = self.spent + self._reserved + most
-            self._check(together)
+            self._check(self.spent + self._reserved + most)
             self._reserved = self._reserved + most
         return most
 
     def book(self, reserved: Spent, spent: Spent) -> None:
-        """Put what was really spent in the place of what was reserved."""
+        """Replace what was reserved by what was spent."""
         with self._lock:
-            self._reserved = self._reserved + _negative(reserved)
+            self._reserved = self._reserved - reserved
             self.spent = self.spent + spent
 
-    def _check(self, together: Spent) -> None:
-        limit, cost = self._config.max_cost, together.cost(self._config)
+    def _check(self, total: Spent) -> None:
+        limit, cost = self._config.max_cost, total.cost(self._config)
         if limit is not None and cost is not None and cost > limit:
             raise BudgetReached(f"The next request could bring the cost to {cost:.4g}, over the limit of {limit:.4g}.")
-        tokens, most = together.prompt_tokens + together.answer_tokens, self._config.max_tokens_spent
+        tokens, most = total.prompt_tokens + total.answer_tokens, self._config.max_tokens_spent
         if most is not None and tokens > most:
             raise BudgetReached(f"The next request could bring the tokens to {tokens:,}, over the limit of {most:,}.")
-
-
-def _negative(spent: Spent) -> Spent:
-    return Spent(-spent.requests, -spent.prompt_tokens, -spent.answer_tokens, -spent.estimated)

@@ -1,7 +1,10 @@
-"""Judges on this machine: chats as token ids, an instruction model with its cache, a reward model."""
+"""Judges by name: facts, your own functions, reward models and instruction models on this machine."""
 
 from __future__ import annotations
 
+import math
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -10,15 +13,108 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrai
 
 from ldyn.answers.answer_cache import AnswerCache
 from ldyn.answers.chats import ChatRequest
-from ldyn.answers.judges import judge_named
-from ldyn.answers.local_chat import LocalChatModel
-from ldyn.answers.pairwise.contest import Contest, GivenAnswer, judge_contests
-from ldyn.answers.pairwise.named import judge_on_this_machine
+from ldyn.answers.comparison import Comparison, GivenAnswer, judge_comparisons
+from ldyn.answers.judges import ScoringJudge, checked_answer, facts_score, find_judge, find_scorer
+from ldyn.answers.local_models import LocalChatModel
 from ldyn.data.chat_tokens import chat_ids
-from ldyn.errors import ModelError
+from ldyn.errors import DataError, ModelError
 from ldyn.models.settings import PretrainedConfig, TinyConfig
 from ldyn.models.tiny import build_tiny_model
 from ldyn.models.tokenizers import build_tokenizer
+from ldyn.records import AnswerCheck
+
+
+def comparison(a: GivenAnswer | str, b: GivenAnswer | str) -> Comparison:
+    first, second = (GivenAnswer(one) if isinstance(one, str) else one for one in (a, b))
+    return Comparison("test", "q", "greedy", 0, "Why?", first, second)
+
+
+def test_the_rule_of_the_judge_facts() -> None:
+    def score(text: str, *, right: bool = True, borrows: bool = False, stopped: bool | None = True) -> int:
+        return facts_score(GivenAnswer(text, stopped, right, borrows))
+
+    endless = score("Ada lives in Oslo.", stopped=False)
+    repeats = score("is in the home of is in the home of")
+    wrong = score("Ada lives in Rome.", right=False)
+    borrowed = score("Ada lives in Oslo. Ben is a baker.", borrows=True)
+    assert score("Ada lives in Oslo.") == score("Ada lives in Oslo.", stopped=None) == 7
+    assert 7 > repeats > endless > wrong == borrowed
+
+
+def test_facts_judge_checked_answers_only(tmp_path: Path) -> None:
+    judge = find_judge("facts", AnswerCache(tmp_path))
+    right, endless = GivenAnswer("yes", True, True, False), GivenAnswer("yes and", False, True, False)
+    (found,) = judge_comparisons(judge, [comparison(endless, right)])
+    assert (found.outcome, found.forward.said) == ("b", "5 against 7")
+    with pytest.raises(DataError, match="were not checked"):
+        judge_comparisons(judge, [comparison("unchecked", right)])
+
+
+def test_answers_are_checked_where_the_facts_are_known() -> None:
+    def checker(example_id: str, answer: str) -> AnswerCheck:
+        return AnswerCheck(True, answer.startswith("right"), "q9" if "borrowed" in answer else None)
+
+    texts = ["right", "wrong", "right but borrowed", "right a b c d a b c d"]
+    answers = [checked_answer(checker, "q", text, stopped=True) for text in texts]
+    assert find_scorer("facts")("q", answers, "?") == [7, 3, 3, 6]
+    assert checked_answer(None, "q", "right", stopped=False) == GivenAnswer("right", False)
+
+
+def test_scores_become_verdicts_and_each_text_is_scored_once() -> None:
+    calls: list[tuple[str, ...]] = []
+
+    def by_length(example_id: str, answers: Sequence[GivenAnswer], prompt: str) -> list[float]:
+        calls.append(tuple(answer.text for answer in answers))
+        return [math.nan if answer.text == "?" else float(len(answer.text)) for answer in answers]
+
+    comparisons = [comparison("aa", "b"), comparison("b", "aa"), comparison("a", "b"), comparison("?", "b")]
+    found = judge_comparisons(ScoringJudge("length", by_length), comparisons)
+    assert [one.outcome for one in found] == ["a", "b", "tie", None]
+    assert calls == [("aa", "b"), ("a",), ("?",)]
+
+
+@pytest.fixture
+def my_judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A module in the current directory."""
+    (tmp_path / "my_judge.py").write_text(
+        "def shortest(example_id, answers, prompt): return [-len(a) for a in answers]\n"
+        "def backwards(answers): return answers\n"
+        "def mute(example_id, answers, prompt): return [1.0]\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "my_judge", raising=False)
+    return "my_judge"
+
+
+def test_your_own_function_judges(my_judge: str) -> None:
+    answers = [GivenAnswer("xxx"), GivenAnswer("x")]
+    assert find_scorer(f"{my_judge}:shortest")("a", answers, "?") == [-3, -1]
+    with pytest.raises(DataError, match=r"returned \[1.0\]; expected a number for each answer"):
+        find_scorer(f"{my_judge}:mute")("a", answers, "?")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("orcale", "expected one of facts, reward_model:NAME, MODULE:FUNCTION, api, local:NAME"),
+        ("oracle", "this judge is now called 'facts'"),
+        ("model:./judge", "this judge is now called 'local:./judge'"),
+        ("", "found ''"),
+        ("local:", "found 'local:'"),
+        ("no.such:thing", "No module named 'no'"),
+        ("my_judge:thing", "KeyError: 'thing'"),
+        (
+            "my_judge:backwards",
+            r"too many positional arguments\), expected a function .* \(example_id, answers, prompt\)",
+        ),
+        ("api", "compares two answers; expected a judge that scores answers"),
+        ("local:./judge", "compares two answers"),
+    ],
+)
+def test_names_that_are_no_judge_of_single_answers(name: str, words: str, my_judge: str) -> None:
+    with pytest.raises(DataError, match=words):
+        find_scorer(name)
+
 
 END = "<|endoftext|>"
 TEMPLATE = (
@@ -94,12 +190,10 @@ def test_an_instruction_model_answers_once(instruction_model: Path, tmp_path: Pa
     assert again.answer(hot) == drawn
 
 
-def test_an_instruction_model_that_says_nothing_of_use_is_unread(instruction_model: Path, tmp_path: Path) -> None:
-    judge = judge_on_this_machine(
-        f"model:{instruction_model}", template=None, cache=AnswerCache(tmp_path), device="cpu", progress=None
-    )
-    contest = Contest("", "q", "greedy", 0, "Why?", GivenAnswer("a"), GivenAnswer("b"))
-    (found,) = judge_contests(judge, [contest])
+def test_an_instruction_model_that_gives_no_verdict_is_unread(instruction_model: Path, tmp_path: Path) -> None:
+    judge = find_judge(f"local:{instruction_model}", AnswerCache(tmp_path))
+    comparison = Comparison("", "q", "greedy", 0, "Why?", GivenAnswer("a"), GivenAnswer("b"))
+    (found,) = judge_comparisons(judge, [comparison])
     assert found.outcome is None
     assert found.forward.said
 
@@ -114,24 +208,25 @@ def test_a_reward_model_scores_prompt_and_answer(tmp_path: Path) -> None:
     model = AutoModelForSequenceClassification.from_config(config).eval()
     model.save_pretrained(tmp_path / "reward")
     tokenizer.save_pretrained(tmp_path / "reward")
-    judge = judge_named(f"reward_model:{tmp_path / 'reward'}", None)
+    judge = find_scorer(f"reward_model:{tmp_path / 'reward'}")
     answers = ["Answer 1.", "Answer 2, which is longer.", "a b c"]
+    given = [GivenAnswer(answer) for answer in answers]
     ids = [tokenizer("Which answer?", answer)["input_ids"] for answer in answers]
     with torch.no_grad():
         expected = [float(model(input_ids=torch.tensor([one])).logits[0, 0]) for one in ids]
-    assert judge("q", answers, "Which answer?") == pytest.approx(expected)
-    assert judge("q", answers[::-1], "Which answer?") == pytest.approx(expected[::-1])
+    assert judge("q", given, "Which answer?") == pytest.approx(expected)
+    assert judge("q", given[::-1], "Which answer?") == pytest.approx(expected[::-1])
     assert len(set(expected)) == 3
 
     tokenizer.chat_template = TEMPLATE
     tokenizer.save_pretrained(tmp_path / "reward")
-    in_template = judge_named(f"reward_model:{tmp_path / 'reward'}", None)("q", answers, "Which answer?")
+    in_template = find_scorer(f"reward_model:{tmp_path / 'reward'}")("q", given, "Which answer?")
     assert in_template != pytest.approx(expected)
 
 
-def test_reward_models_that_cannot_be(tmp_path: Path) -> None:
+def test_invalid_reward_models(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="cannot be loaded"):
-        judge_named(f"reward_model:{tmp_path}", None)
+        find_scorer(f"reward_model:{tmp_path}")
     tokenizer = build_tokenizer("bpe", TEXTS, 400)
     config = AutoConfig.for_model(
         "gpt_neox", vocab_size=400, hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
@@ -140,4 +235,4 @@ def test_reward_models_that_cannot_be(tmp_path: Path) -> None:
     AutoModelForSequenceClassification.from_config(config).save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     with pytest.raises(ModelError, match="has 3 outputs"):
-        judge_named(f"reward_model:{tmp_path}", None)
+        find_scorer(f"reward_model:{tmp_path}")

@@ -1,0 +1,89 @@
+"""The body of `ldyn judge`: find the comparisons, judge them, write judgements.jsonl and judge.json."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from ldyn import __version__
+from ldyn.answers.answer_cache import AnswerCache
+from ldyn.answers.api_model import ApiModel, plan_requests
+from ldyn.answers.chat_judge import ChatJudge, compare_template, requests_of
+from ldyn.answers.chats import Progress
+from ldyn.answers.comparison import Comparison, Judgement, judge_comparisons, pair_answers, read_answers, shown_pairs
+from ldyn.answers.judges import find_judge
+from ldyn.answers.settings import API, JudgeConfig
+from ldyn.answers.win_rates import WinRates, summarise
+from ldyn.data.seeding import draw, seeded_random
+from ldyn.errors import DataError, RunDirectoryError
+from ldyn.store.directory import plain
+from ldyn.store.files import write_atomically
+
+JUDGEMENTS_FILE, RESULT_FILE = "judgements.jsonl", "judge.json"
+
+
+def judge_answers(config: JudgeConfig, report: Callable[[str], None], progress: Progress | None = None) -> WinRates:
+    """Judge, and write the judgements and the win rates into ``config.out``; ``report`` gets a line on what was spent.
+
+    Raises an LdynError where answers or judge cannot be had, before anything is asked.
+    """
+    if (config.out / RESULT_FILE).exists() and not config.overwrite:
+        raise RunDirectoryError(f"{config.out / RESULT_FILE} exists already; set another out, or overwrite=true.")
+    comparisons, alone = _comparisons(config)
+    judge = find_judge(
+        config.judge, AnswerCache(config.cache), api=config.api, template=config.template, progress=progress
+    )
+    judgements = judge_comparisons(judge, comparisons)
+    if config.api is not None and isinstance(judge, ChatJudge) and isinstance(judge.model, ApiModel):
+        report(f"Asked: {judge.model.spent.words(config.api)}")
+    names = (config.a, config.b)
+    rates = summarise(names, judge.name, judgements, unanswered=alone, difference=config.difference)
+    lines = [json.dumps(_row(judgement), ensure_ascii=False) + "\n" for judgement in judgements]
+    write_atomically(config.out / JUDGEMENTS_FILE, "".join(lines).encode("utf-8", errors="replace"))
+    content = {"ldyn": __version__, "seed": config.seed, **rates.as_object()}
+    write_atomically(config.out / RESULT_FILE, (json.dumps(plain(content), indent=1) + "\n").encode())
+    return rates
+
+
+def plan_judging(config: JudgeConfig) -> list[str]:
+    """What ``judge_answers`` would ask and what it could cost, in lines for a terminal; asks nothing."""
+    comparisons, _ = _comparisons(config)
+    lines = [f"{len(comparisons):,} pairs of answers, each judged in both orders"]
+    if config.judge == API and config.api is not None:
+        requests = requests_of(compare_template(config.template), shown_pairs(comparisons))
+        plan = plan_requests(config.api, AnswerCache(config.cache), requests)
+        lines.append(f"{plan.cached:,} of the requests are answered in {config.cache}")
+        lines.append(f"to be asked, at most: {plan.most.words(config.api)}")
+    return lines
+
+
+def _comparisons(config: JudgeConfig) -> tuple[list[Comparison], dict[str, int]]:
+    """The comparisons to judge, and how many answers have no counterpart. Raises DataError where there are none."""
+    comparisons, alone = pair_answers(read_answers(config.a, config.mode), read_answers(config.b, config.mode))
+    if config.splits is not None:
+        comparisons = [one for one in comparisons if one.split in config.splits]
+    if not comparisons:
+        raise DataError(f"No question of the splits {', '.join(config.splits or ())} is answered by both.")
+    drawn, _ = draw(comparisons, config.examples, seeded_random(config.seed, "judge"))
+    return drawn, alone
+
+
+def _row(judgement: Judgement) -> dict[str, Any]:
+    """One line of judgements.jsonl; ``a_first`` and ``b_first`` are the two verdicts, as names of sides."""
+    comparison = judgement.comparison
+    a_first, b_first = judgement.preferences
+    return {
+        "split": comparison.split,
+        "example_id": comparison.example_id,
+        "mode": comparison.mode,
+        "sample": comparison.sample,
+        "prompt": comparison.prompt,
+        "a": comparison.a.text,
+        "b": comparison.b.text,
+        "outcome": judgement.outcome,
+        "a_first": a_first,
+        "b_first": b_first,
+        "said_a_first": judgement.forward.said,
+        "said_b_first": judgement.backward.said,
+    }
