@@ -23,6 +23,7 @@ from transformers import (
     StoppingCriteriaList,
 )
 
+from ldyn.data.chat_tokens import turn_end
 from ldyn.errors import DataError
 from ldyn.models.evaluation import evaluation_mode
 
@@ -40,7 +41,7 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Decoding:
-    """How answers are made: greedily, or by ``sampling``; they end at EOS, at a text of ``stop`` or at the limit."""
+    """How answers are made: greedily or by ``sampling``; they end at an end token, a text of ``stop`` or the limit."""
 
     max_new_tokens: int
     sampling: Sampling | None = None
@@ -57,8 +58,8 @@ class Decoding:
 class Answer:
     """One generated answer. ``text`` has no control tokens, no stop text and no whitespace at its ends.
 
-    token_ids: all generated tokens, EOS or stop text included. stopped: whether the model ended the answer itself, with
-    EOS or with a stop text.
+    token_ids: all generated tokens, end token or stop text included. stopped: whether the model ended the answer
+    itself, with an end token or with a stop text.
     """
 
     text: str
@@ -67,8 +68,19 @@ class Answer:
 
     @property
     def n_tokens(self) -> int:
-        """Generated tokens; EOS counts, as it does in probe scores."""
+        """Generated tokens; an end token counts, as EOS does in probe scores."""
         return len(self.token_ids)
+
+
+def end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
+    """The tokens that end an answer, the tokenizer's EOS first.
+
+    The others: what the checkpoint's generation settings name, and the end of the model's turn in the chat template.
+    """
+    named = getattr(model.generation_config, "eos_token_id", None)
+    of_checkpoint = named if isinstance(named, list) else [named]
+    every = (tokenizer.eos_token_id, *of_checkpoint, turn_end(tokenizer))
+    return tuple(dict.fromkeys(int(token) for token in every if token is not None))
 
 
 def answer_prompts(
@@ -87,12 +99,13 @@ def answer_prompts(
     _check_prompts(prompts, context)
     by_length = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))  # little padding, same room
     answers: dict[int, Answer] = {}
+    ends = end_ids(model, tokenizer)
     with evaluation_mode(model), _plain_generation(model), _random_state_kept(model, decoding.sampling):
         for start in range(0, len(by_length), decoding.batch_size):
             indices = by_length[start : start + decoding.batch_size]
             batch = [prompts[index] for index in indices]
             room = int(min(decoding.max_new_tokens, context - len(batch[-1])))
-            answers.update(zip(indices, _answer_batch(model, tokenizer, batch, room, decoding), strict=True))
+            answers.update(zip(indices, _answer_batch(model, tokenizer, batch, room, decoding, ends), strict=True))
     return [answers[index] for index in range(len(prompts))]
 
 
@@ -102,15 +115,16 @@ def _answer_batch(
     prompts: Sequence[Sequence[int]],
     max_new_tokens: int,
     decoding: Decoding,
+    ends: Sequence[int],
 ) -> list[Answer]:
-    eos_id, width = tokenizer.eos_token_id, max(map(len, prompts))
+    eos_id, width = ends[0], max(map(len, prompts))
     pads = [width - len(prompt) for prompt in prompts]  # on the left: answers begin in one column
     ids = torch.tensor([[*[eos_id] * pad, *prompt] for pad, prompt in zip(pads, prompts, strict=True)])
     mask = torch.tensor([[*[0] * pad, *[1] * (width - pad)] for pad in pads])
     sampling, stop = decoding.sampling, decoding.stop
     settings = GenerationConfig(
         max_new_tokens=max_new_tokens,
-        eos_token_id=eos_id,
+        eos_token_id=list(ends),
         pad_token_id=eos_id,
         do_sample=sampling is not None,
         **({} if sampling is None else {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}),
@@ -123,7 +137,7 @@ def _answer_batch(
         generation_config=settings,
         stopping_criteria=criteria,
     )
-    return [_answer(tokenizer, row[width:], stop) for row in generated.tolist()]
+    return [_answer(tokenizer, row[width:], stop, ends) for row in generated.tolist()]
 
 
 class _StopTexts(StoppingCriteria):
@@ -138,10 +152,12 @@ class _StopTexts(StoppingCriteria):
         return torch.tensor(ended, device=input_ids.device)
 
 
-def _answer(tokenizer: PreTrainedTokenizerBase, token_ids: list[int], stop: Sequence[str]) -> Answer:
-    """The answer is what stands before EOS or a stop text; what follows is padding."""
-    ended = tokenizer.eos_token_id in token_ids
-    n_text = token_ids.index(tokenizer.eos_token_id) if ended else len(token_ids)
+def _answer(
+    tokenizer: PreTrainedTokenizerBase, token_ids: list[int], stop: Sequence[str], ends: Sequence[int]
+) -> Answer:
+    """The answer is what stands before an end token or a stop text; what follows is padding."""
+    n_text = next((place for place, token in enumerate(token_ids) if token in ends), len(token_ids))
+    ended = n_text < len(token_ids)
     text = _text(tokenizer, token_ids[:n_text])
     end = _end_of_answer(text, stop)
     if end == len(text):

@@ -14,7 +14,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreT
 
 from ldyn.answers.answer_cache import AnswerCache
 from ldyn.answers.chats import REFUSED, ChatAnswer, ChatRequest, Progress
-from ldyn.answers.generation import Decoding, Sampling, answer_prompts, context_size
+from ldyn.answers.generation import Decoding, Sampling, answer_prompts, context_size, end_ids
 from ldyn.data.chat_tokens import chat_ids
 from ldyn.errors import DataError, ModelError
 from ldyn.models.base import fingerprint
@@ -59,6 +59,7 @@ class CachedAnswers:
     ):
         self._model, self._tokenizer, self._fingerprint = model, tokenizer, fingerprint
         self._cache, self._progress, self._batch_size = cache, progress, batch_size
+        self._ends = end_ids(model, tokenizer)
 
     def answer(self, requests: Sequence[PromptRequest]) -> list[ChatAnswer]:
         """One answer for each request, in order. A prompt that leaves no room for an answer is refused.
@@ -113,7 +114,7 @@ class CachedAnswers:
 
     def _question(self, request: PromptRequest) -> Mapping[str, Any]:
         """Everything that decides an answer."""
-        return {"weights": self._fingerprint, **asdict(request)}
+        return {"weights": self._fingerprint, "ends": self._ends, **asdict(request)}
 
 
 class LocalChatModel:

@@ -132,6 +132,16 @@ def answer_frame(tokenizer: PreTrainedTokenizerBase) -> AnswerFrame:
     return AnswerFrame(_own_ids(tokenizer, text), lead[len(text) :], _own_ids(tokenizer, end))
 
 
+def turn_end(tokenizer: PreTrainedTokenizerBase) -> int | None:
+    """The token with which the template ends the model's turn; None without a template that takes a plain question."""
+    try:
+        ids = answer_frame(tokenizer).end_ids
+    except ModelError:
+        return None
+    control = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
+    return next((token for token in ids if token in control), None)
+
+
 def _marks(messages: Sequence[Message]) -> list[str]:
     """A mark for each message that stands in none of them: letters and digits only, which no template changes."""
     digest = hashlib.sha256("\0".join(content for _, content in messages).encode("utf-8", "surrogatepass")).hexdigest()

@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from ldyn.answers.generation import Decoding, Sampling, answer_prompts
+from ldyn.answers.generation import Decoding, Sampling, answer_prompts, end_ids
 from ldyn.answers.samples import SamplePrompt, sample_rows
 from ldyn.errors import DataError
 from ldyn.records import AnswerCheck
@@ -45,6 +45,27 @@ def test_an_answer_ends_with_eos(model: PreTrainedModel, tokenizer: PreTrainedTo
         assert answer.stopped == (eos_id in ids)
         assert list(answer.token_ids) == (ids[: ids.index(eos_id) + 1] if answer.stopped else ids)
         assert f"w{eos_id}" not in answer.text.split()
+    assert any(answer.stopped for answer in answers)
+
+
+@pytest.mark.parametrize("named_by", ["generation settings", "chat template"])
+def test_an_answer_ends_with_the_end_of_a_turn(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, named_by: str
+) -> None:
+    endless = answer_prompts(model, tokenizer, PROMPTS, Decoding(9))
+    end = max((answer.token_ids for answer in endless), key=lambda ids: ids.index(ids[-1]))[-1]
+    if named_by == "chat template":
+        tokenizer.add_special_tokens({"additional_special_tokens": [f"w{end}"]})
+        tokenizer.chat_template = "{% for m in messages %}" + "{{ m['content'] }} " + f"w{end} " + "{% endfor %}"
+    else:
+        model.generation_config.eos_token_id = [0, end]
+    assert end_ids(model, tokenizer) == (0, end)
+    answers = answer_prompts(model, tokenizer, PROMPTS, Decoding(9))
+    for answer, before in zip(answers, endless, strict=True):
+        ids = list(before.token_ids)
+        assert list(answer.token_ids) == (ids[: ids.index(end) + 1] if end in ids else ids)
+        assert answer.stopped == (end in ids or before.stopped)
+        assert f"w{end}" not in answer.text.split()
     assert any(answer.stopped for answer in answers)
 
 
