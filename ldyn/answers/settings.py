@@ -142,9 +142,6 @@ class WinsConfig:
     template: Path | None = None
 
     def __post_init__(self) -> None:
-        for name in self.judges:
-            if fault := judge_name_fault(name):
-                raise ValueError(f"judges: {fault}")
         if API in self.judges and self.api is None:
             raise ValueError("judges has api, but there is no endpoint: set wins.api={model: NAME}")
         if len(set(self.judges)) < len(self.judges):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ldyn.algorithms import ALGORITHMS, algorithm_faults
+from ldyn.answers.judges import judge_fault
 from ldyn.answers.settings import FACTS, JUDGES
 from ldyn.bench.settings import TrainBenchConfig
 from ldyn.config.schema import RunConfig, StageConfig
@@ -25,7 +26,7 @@ def fitting_faults(config: RunConfig) -> list[str]:
     """Faults between settings that have the right types each."""
     stages = config.stages.items()
     trainers = [f"stages.{name}.trainer.{fault}" for name, stage in stages for fault in stage.trainer.faults()]
-    return [*trainers, *_process_faults(config), *_room_faults(config), *_wins_faults(config)]
+    return [*trainers, *_process_faults(config), *_room_faults(config), *_wins_faults(config), *_judge_faults(config)]
 
 
 def train_bench_faults(config: TrainBenchConfig) -> list[str]:
@@ -77,10 +78,20 @@ def _wins_faults(config: RunConfig) -> Iterator[str]:
     if len(arms) < 2:
         found = ", ".join(arms) or "none"
         yield f"wins: found {len(arms)} preference stages after an SFT ({found}), expected at least 2 to compare"
-    if FACTS in config.wins.judges and config.dataset.source != "microworld":
-        yield f"wins.judges: found facts, which knows the microworld only, expected another judge: {JUDGES}"
     if config.trainer.parallel == "fsdp" and any(config.stages[name].trainer.snapshots for name in pairwise):
         yield "wins: found snapshots under parallel=fsdp, which hold divided weights, expected ddp, or snapshots=null"
+
+
+def _judge_faults(config: RunConfig) -> Iterator[str]:
+    """Whether every judge exists and can do its work; no stage is trained for a misspelt one."""
+    labelled = {f"stages.{name}.responses.judge": stage.responses.judge for name, stage in config.stages.items()}
+    judges = [(key, judge, True) for key, judge in labelled.items() if judge is not None]
+    judges += [("wins.judges", judge, False) for judge in (config.wins.judges if config.wins else ())]
+    for key, judge, scoring in judges:
+        if fault := judge_fault(judge, scoring=scoring):
+            yield f"{key}: {fault}"
+        elif judge == FACTS and config.dataset.source != "microworld":
+            yield f"{key}: found facts, which knows the microworld only, expected another judge: {JUDGES}"
 
 
 def _is_pairwise(stage: StageConfig) -> bool:
