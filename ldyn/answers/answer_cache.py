@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import threading
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -39,8 +37,7 @@ class AnswerCache:
     def put(self, question: Mapping[str, Any], answer: ChatAnswer) -> None:
         """Keep the answer. Raises RunDirectoryError where it cannot be written."""
         content = json.dumps({"question": question, "answer": asdict(answer)}, indent=1) + "\n"
-        writer = f"{os.getpid()}-{threading.get_ident()}"  # another thread may write the same answer at the same time
-        write_atomically(self._path(question), content.encode(), writer)
+        write_atomically(self._path(question), content.encode())
 
     def _path(self, question: Mapping[str, Any]) -> Path:
         digest = hashlib.sha256(json.dumps([VERSION, question], sort_keys=True).encode()).hexdigest()

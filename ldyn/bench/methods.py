@@ -1,55 +1,109 @@
-"""The methods that are compared. Each scores the same responses with the same model and returns log π(y|x) of each."""
+"""Ways to score the same responses with the same model: the published one, a padded batch, and ours."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
-from ldyn.bench.padded import score_padded
-from ldyn.bench.published import score_published
-from ldyn.bench.settings import BenchConfig
-from ldyn.probes.engine import Tokens
+from ldyn.numerics.token_stats import token_stats
+from ldyn.probes.engine import Tokens, automatic_tokens
 from ldyn.probes.scorer import score_probes
 from ldyn.records import EncodedProbeExample
 
-Score = Callable[[PreTrainedModel, Sequence[EncodedProbeExample], Tokens, int], list[float]]
+Examples = Sequence[EncodedProbeExample]
+_EPSILON = 1e-100  # as published; in float32 it is 0
 
 
-@dataclass(frozen=True, slots=True)
-class Method:
-    """label: for a reader. score: (model, examples, token budget, pad id) -> log π(y|x) of every response, in order.
+def score_published(model: PreTrainedModel, examples: Examples, _token_budget: Tokens, _pad_id: int) -> list[float]:
+    """Ren and Sutherland's evaluation, done again: one forward pass of batch 1 for each response.
 
-    token_budget: the budget that the configuration gives this method; None where it has none.
+    Logits of every position; what it got wrong in a number is kept where it costs the same work. One thing favours it:
+    GPT-NeoX of the transformers release that they pinned (4.29.2) has no fused attention.
     """
+    return [
+        published_statistics(model, example.prompt_ids, response)["logp"].item()
+        for example in examples
+        for response in example.responses.values()
+    ]
 
-    label: str
-    score: Score
-    token_budget: Callable[[BenchConfig], Tokens | None]
+
+@torch.no_grad()
+def published_statistics(
+    model: PreTrainedModel, prompt: tuple[int, ...], response: tuple[int, ...]
+) -> dict[str, Tensor]:
+    """Sums of log-probabilities over response tokens, means of the rest. All tensors of V columns live to the end."""
+    ids = torch.tensor([[*prompt, *response]], device=model.device)
+    logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits.to(torch.float32)[:, :-1]
+    mask = torch.arange(1, ids.shape[1], device=ids.device)[None] >= len(prompt)
+    labels = ids[:, 1:].masked_fill(~mask, 0)[..., None]
+    n_labels, vocabulary_size = mask.sum(-1), logits.shape[-1]
+
+    log_softmax = logits.log_softmax(-1)
+    logp = log_softmax.gather(-1, labels).squeeze(-1)
+    logp_argmax = log_softmax.gather(-1, logits.argmax(-1, keepdim=True)).squeeze(-1)
+    softmax = logits.softmax(-1)
+    mass_rest = (1 - logp_argmax.exp()) * mask
+    prob_norm = torch.linalg.vector_norm(softmax, dim=-1)
+    one_hot_labels = one_hot(labels.squeeze(-1), vocabulary_size)
+    residual_norm = torch.linalg.vector_norm(softmax - one_hot_labels, dim=-1)
+    p_label = softmax.gather(-1, labels).squeeze(-1)
+    return {
+        "logp": (logp * mask).sum(-1),
+        "logp_argmax": (logp_argmax * mask).sum(-1),
+        "log_mass_rest": ((mass_rest + _EPSILON).log() * mask).sum(-1),
+        "a_norm": (vocabulary_size * ((prob_norm * mask).sum(-1) / n_labels).square() + vocabulary_size - 2).sqrt(),
+        "residual_norm": (residual_norm * mask).sum(-1) / n_labels,
+        "energy": ((1 - p_label) * mask).sum(-1) / n_labels,
+    }
 
 
-def score_ours(
-    model: PreTrainedModel, examples: Sequence[EncodedProbeExample], token_budget: Tokens, pad_id: int
+@torch.no_grad()
+def score_padded(model: PreTrainedModel, examples: Examples, token_budget: Tokens, pad_id: int) -> list[float]:
+    """The usual batch: prompt and response in each row, padded on the right; those of like length together.
+
+    Statistics and unembedding are those of our method, so that the difference to it is the shared prompt alone.
+    """
+    logps = []
+    for example in examples:
+        prompt, responses = example.prompt_ids, list(example.responses.values())
+        longest = len(prompt) + max(map(len, responses))
+        tokens = automatic_tokens(model) if token_budget == "auto" else token_budget
+        order = sorted(range(len(responses)), key=lambda number: len(responses[number]))
+        of_number: dict[int, float] = {}
+        for start in range(0, len(order), rows := max(1, tokens // longest)):
+            numbers = order[start : start + rows]
+            scored = _score_batch(model, prompt, [responses[number] for number in numbers], pad_id)
+            of_number.update(zip(numbers, scored, strict=True))
+        logps += [of_number[number] for number in range(len(responses))]
+    return logps
+
+
+def _score_batch(
+    model: PreTrainedModel, prompt: tuple[int, ...], responses: Sequence[tuple[int, ...]], pad_id: int
 ) -> list[float]:
-    """log π(y|x) as the runs score it."""
+    lengths = [len(response) for response in responses]
+    ids = pad_sequence([torch.tensor([*prompt, *r]) for r in responses], batch_first=True, padding_value=pad_id)
+    ids = ids.to(model.device)
+    is_response = torch.arange(max(lengths))[None] < torch.tensor(lengths)[:, None]
+    mask = torch.cat([torch.ones(len(responses), len(prompt)), is_response], 1).to(ids)
+    columns = torch.arange(len(prompt) - 1, ids.shape[1] - 1, device=ids.device)
+    logits = model(input_ids=ids, attention_mask=mask, logits_to_keep=columns, use_cache=False).logits
+    needed = is_response.flatten().nonzero().squeeze(1).to(ids.device)  # of [B, longest, V], flattened
+    labels = ids[:, len(prompt) :].flatten()[needed]
+    stats = token_stats(logits.flatten(0, 1), labels, rows=needed)
+    return [float(part.double().sum()) for part in stats.logp.split(lengths)]
+
+
+def score_ours(model: PreTrainedModel, examples: Examples, token_budget: Tokens, pad_id: int) -> list[float]:
+    """As a run scores probes: the prompt once for all responses."""
     return [score.logp for score in score_probes(model, examples, token_budget=token_budget, pad_id=pad_id)]
 
 
-def _published(
-    model: PreTrainedModel,
-    examples: Sequence[EncodedProbeExample],
-    _token_budget: Tokens,  # batch 1 has neither a budget
-    _pad_id: int,  # nor padding
-) -> list[float]:
-    return score_published(model, examples)
-
-
-PUBLISHED, PADDED, OURS, LEAST_MEMORY = "published", "padded", "ours", "least_memory"
-
-METHODS: dict[str, Method] = {
-    PUBLISHED: Method("published", _published, lambda _: None),
-    PADDED: Method("padded batch", score_padded, lambda bench: bench.token_budget),
-    OURS: Method("ours", score_ours, lambda bench: bench.token_budget),
-    LEAST_MEMORY: Method("ours, least memory", score_ours, lambda bench: bench.least_memory_token_budget),
-}
+Score = Callable[[PreTrainedModel, Examples, Tokens, int], list[float]]
+METHODS: dict[str, Score] = {"published": score_published, "padded": score_padded, "ours": score_ours}
+"""(model, examples, token budget, pad id) -> log π(y|x) of every response, in order."""

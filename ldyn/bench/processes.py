@@ -1,89 +1,84 @@
-"""A task in a process of its own, which works when asked to: its memory is its own, and tasks can take turns."""
+"""Each method in a process of its own, taking turns, so that noise on the machine favours none of them."""
 
 from __future__ import annotations
 
+import os
 import signal
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack
+from functools import partial
 from multiprocessing import get_context
-from multiprocessing.connection import Connection
-from types import TracebackType
-from typing import Any, Generic, Protocol, Self, TypeVar, cast
+from typing import Any
 
-from ldyn.errors import LdynError, ModelError
+import torch
+import transformers
+from datasets import disable_progress_bars
+from rich.console import Console
+from rich.progress import track
 
-Ready_co = TypeVar("Ready_co", covariant=True)
-Done_co = TypeVar("Done_co", covariant=True)
+from ldyn.bench.settings import TurnsConfig
+from ldyn.errors import ModelError
 
-
-class Task(Protocol[Ready_co, Done_co]):
-    """What is made in the other process: ``ready`` describes it once it is made, each call does its work once."""
-
-    @property
-    def ready(self) -> Ready_co: ...
-
-    def __call__(self) -> Done_co: ...
+_task: Any = None  # of this process
 
 
-class RemoteTask(Generic[Ready_co, Done_co]):
-    """A task made by ``make(*arguments)`` in a fresh process. ``make`` is a class or function of a module."""
+def in_turns(tasks: Mapping[str, tuple[Any, ...]], config: TurnsConfig) -> tuple[dict[str, Any], dict[str, list[Any]]]:
+    """What each task is (its attribute ``ready``), and what a call of it returns in each repetition.
 
-    def __init__(self, name: str, make: Callable[..., Task[Ready_co, Done_co]], *arguments: Any):
-        context = get_context("spawn")  # a fork would share the parent's threads' locks and count its memory
-        self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, make, arguments), name=name, daemon=True)
-        self._process.start()
-        theirs.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._connection.close()
-        if kind is not None:
-            self._process.terminate()
-        self._process.join()
-
-    def ready(self) -> Ready_co:
-        """Wait until the task is made; asked once, before the first call. Raises as a call does."""
-        return cast(Ready_co, self._receive())
-
-    def __call__(self) -> Done_co:
-        """Do the work once. Raises the task's LdynError, or ModelError where the process has ended."""
-        self._connection.send(None)
-        return cast(Done_co, self._receive())
-
-    def _receive(self) -> object:
-        try:
-            answer = self._connection.recv()
-        except EOFError:
-            self._process.join()
-            raise ModelError(self._ended()) from None
-        if isinstance(answer, LdynError):
-            raise answer
-        return answer
-
-    def _ended(self) -> str:
-        code = self._process.exitcode
-        how = f"was killed (signal {-code})" if code is not None and code < 0 else f"ended with exit code {code}"
-        return (
-            f"The process of the method {self._process.name!r} {how} before it was done; what it said stands above. "
-            "If memory ran out (each method's process holds a copy of the model): a smaller model, or "
-            "model.dtype=bfloat16."
-        )
+    ``tasks``: by name, the task's class and its arguments. Raises a task's error, ModelError if a process has ended.
+    """
+    context = get_context("spawn")  # a fork would share the locks of the parent's threads and count its memory
+    calls: list[Any] = [(name, _make, *made) for name, made in tasks.items()]
+    calls += [(name, _work) for name in tasks] * config.repetitions
+    results: dict[str, list[Any]] = {name: [] for name in tasks}
+    with ExitStack() as stack:
+        new = partial(ProcessPoolExecutor, 1, context, _prepare, (config.threads,))
+        pools = {name: stack.enter_context(new()) for name in tasks}
+        for name, *call in track(calls, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True):
+            try:
+                results[name].append(pools[name].submit(*call).result())
+            except BrokenProcessPool:
+                raise ModelError(
+                    f"The process of the method {name!r} ended before it was done; its output stands above. If memory "
+                    "ran out (each process holds a copy of the model), take a smaller model or model.dtype=bfloat16."
+                ) from None
+    return {name: of[0] for name, of in results.items()}, {name: of[1:] for name, of in results.items()}
 
 
-def _serve(connection: Connection, make: Callable[..., Task[Any, Any]], arguments: tuple[Any, ...]) -> None:
-    """Make the task, then work whenever asked to, until the other side closes the connection."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
-    try:
-        task = make(*arguments)
-        connection.send(task.ready)
-        while True:
-            connection.recv()
-            connection.send(task())
-    except EOFError:
-        return
-    except LdynError as error:
-        connection.send(error)
+def _prepare(threads: int | None) -> None:
+    """In each process: Ctrl-C is the parent's to handle, and the libraries are silent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    transformers.utils.logging.disable_progress_bar()
+    disable_progress_bars()
+    os.environ["TQDM_DISABLE"] = "1"
+
+
+def _make(task: Callable[..., Any], *arguments: Any) -> Any:
+    global _task  # noqa: PLW0603
+    _task = task(*arguments)
+    return _task.ready
+
+
+def _work() -> Any:
+    return _task()
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait until a GPU has done its work; on a CPU a no-op."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """The device, the threads and the libraries of this process."""
+    return {
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+    }

@@ -1,4 +1,4 @@
-"""What `ldyn bench probes` and `ldyn bench train` are configured by."""
+"""The settings of `ldyn bench`."""
 
 from __future__ import annotations
 
@@ -12,42 +12,32 @@ from pydantic import Field
 
 from ldyn.data.sources import FilesConfig, HubConfig, MicroworldConfig
 from ldyn.models.settings import PretrainedConfig, TinyConfig
-from ldyn.records import PROBE_FAMILIES
 from ldyn.training.settings import TrainerConfig
+
+Count = Annotated[int, Gt(0)]
+
+
+@dataclass(frozen=True)
+class TurnsConfig:
+    """What a method does in one turn. threads: of each process (None: torch's default).
+
+    probes: it scores ``examples``, drawn by the seed, but for the probes of ``without``. ``token_budget`` tokens at
+    most in one forward pass of a padded batch and of ours ("auto": the rule of a run).
+    train: it makes ``steps`` steps, after ``warm_up`` steps that do not count.
+    """
+
+    repetitions: Count = 3
+    threads: Count | None = None
+    examples: Count = 8
+    without: tuple[str, ...] = ()
+    token_budget: Count | Literal["auto"] = "auto"
+    steps: Count = 20
+    warm_up: Count = 3
 
 
 @dataclass(frozen=True)
 class BenchConfig:
-    """How the methods are measured.
-
-    examples: probe examples that each method scores in each repetition, drawn by the seed from all splits.
-    without: probes that are left out.
-    threads: of each process (None: what torch takes by default). device: "auto" takes a GPU where there is one.
-    token_budget: tokens in one forward pass of the padded method and of ours, or "auto": by the rule of a run, which is
-        in ``ldyn.probes.engine``. least_memory_token_budget: the same where as little memory as possible is to be used.
-    repetitions: how often each method is timed; medians count.
-    """
-
-    examples: Annotated[int, Gt(0)] = 8
-    without: tuple[str, ...] = ()
-    threads: Annotated[int, Gt(0)] | None = None
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    token_budget: Annotated[int, Gt(0)] | Literal["auto"] = "auto"
-    least_memory_token_budget: Annotated[int, Gt(0)] = 64
-    repetitions: Annotated[int, Gt(0)] = 3
-
-    def __post_init__(self) -> None:
-        unknown = [probe for probe in self.without if probe not in PROBE_FAMILIES]
-        if unknown:
-            raise ValueError(f"unknown probes {', '.join(unknown)}; the probes are {', '.join(PROBE_FAMILIES)}")
-
-
-@dataclass(frozen=True)
-class ProbesBenchConfig:
-    """Everything that `ldyn bench probes` needs: a model, probes, and how to measure.
-
-    seed: of random weights and of the drawn examples. cache: keeps pretrained tiny bases.
-    """
+    """The configuration of `ldyn bench`. algorithm, trainer: of training only. cache: keeps pretrained tiny bases."""
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}  # inherited by every dataclass below
 
@@ -55,38 +45,6 @@ class ProbesBenchConfig:
     dataset: Annotated[MicroworldConfig | FilesConfig | HubConfig, Field(discriminator="source")]
     cache: Path
     seed: Annotated[int, Ge(0)] = 0
-    bench: BenchConfig = field(default_factory=BenchConfig)
-
-
-@dataclass(frozen=True)
-class StepsConfig:
-    """How training steps are timed.
-
-    steps: that each method makes at a time, after ``warm_up`` steps that do not count. repetitions: how often each
-    method has its turn; the median over all steps counts. threads: of each process (None: torch's default).
-    """
-
-    steps: Annotated[int, Gt(0)] = 20
-    warm_up: Annotated[int, Gt(0)] = 3
-    repetitions: Annotated[int, Gt(0)] = 5
-    threads: Annotated[int, Gt(0)] | None = None
-
-    @property
-    def all_steps(self) -> int:
-        """Steps of one repetition."""
-        return self.warm_up + self.steps
-
-
-@dataclass(frozen=True)
-class TrainBenchConfig:
-    """Everything that `ldyn bench train` needs: a model, pairs, a loss that TRL has as well, and how to time."""
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}  # inherited by every dataclass below
-
-    model: Annotated[TinyConfig | PretrainedConfig, Field(discriminator="kind")]
-    dataset: Annotated[MicroworldConfig | FilesConfig | HubConfig, Field(discriminator="source")]
-    algorithm: Mapping[str, Any]
-    trainer: TrainerConfig
-    cache: Path
-    seed: Annotated[int, Ge(0)] = 0
-    bench: StepsConfig = field(default_factory=StepsConfig)
+    algorithm: Mapping[str, Any] = field(default_factory=dict)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    bench: TurnsConfig = field(default_factory=TurnsConfig)

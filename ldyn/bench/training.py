@@ -1,151 +1,140 @@
-"""The time of a training step: every method in a process of its own, some steps at a time, in turns."""
+"""The cost of a training step: TRL's own trainers beside ours, on the same model, rows and loss, without probing."""
 
 from __future__ import annotations
 
 import copy
-import os
 import tempfile
 import time
-import warnings
-from collections.abc import Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-import torch
-import transformers
-from datasets import disable_progress_bars
-from transformers import TrainerCallback, TrainerControl, TrainerState
+from datasets import Dataset
+from transformers import PrinterCallback, Trainer, TrainerCallback
+from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
-from ldyn.bench.measure import Turns
-from ldyn.bench.processes import RemoteTask
-from ldyn.bench.settings import TrainBenchConfig
-from ldyn.bench.tasks import synchronise
-from ldyn.bench.training_methods import TRAINING_METHODS, TrainingSetup, made
+from ldyn.algorithms import ALGORITHMS, algorithm_parameters
+from ldyn.bench.processes import in_turns, machine, synchronise
+from ldyn.bench.settings import BenchConfig
 from ldyn.data.encoder import Encoder
 from ldyn.data.sources import load_data
+from ldyn.models.base import BaseModel
 from ldyn.models.loading import load_base
+from ldyn.records import EncodedPair, StageInfo
+from ldyn.training.batches import pairwise_rows, pointwise_rows
+from ldyn.training.stage import StagePlan, make_trainer
+from ldyn.training.trainers import common_arguments
+
+Pairs = Sequence[EncodedPair]
+Arguments = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class ReadyTrainer:
-    """What came before the first step, and what is trained.
+class TokenisedDPOTrainer(DPOTrainer):
+    """TRL's, with rows that are tokenised already: otherwise its tokens would not be ours."""
 
-    setup_seconds: making the trainer for the first time, and once more (ours then finds its reference log-probs in the
-    cache). tokens: mean length of a row, in tokens.
-    """
-
-    setup_seconds: tuple[float, float]
-    n_parameters: int
-    device: str
-    threads: int
-    pairs: int
-    tokens: float
+    def _prepare_dataset(self, dataset: Dataset, *args: Any, **kwargs: Any) -> Dataset:
+        return dataset
 
 
-@dataclass(frozen=True, slots=True)
-class TrainedOnce:
-    """Seconds of each step of one repetition, and the last loss."""
+def trl_sft(plan: StagePlan, base: BaseModel, pairs: Pairs, arguments: Arguments) -> Trainer:
+    """TRL's SFTTrainer: the mean over the tokens of the batch."""
+    settings = SFTConfig(**arguments, dataset_kwargs={"skip_prepare_dataset": True})
+    rows = pointwise_rows(pairs, plan.info.view)
+    return SFTTrainer(base.model, settings, train_dataset=rows, processing_class=base.tokenizer)
 
-    seconds: tuple[float, ...]
-    loss: float
+
+def trl_dpo(plan: StagePlan, base: BaseModel, pairs: Pairs, arguments: Arguments, *, precompute: bool) -> Trainer:
+    """TRL's DPOTrainer; the reference scores each batch again, or all rows once before the first step."""
+    settings = DPOConfig(**arguments, beta=plan.parameters["beta"], precompute_ref_log_probs=precompute)
+    rows, reference = pairwise_rows(pairs), copy.deepcopy(base.model)
+    return TokenisedDPOTrainer(base.model, reference, settings, train_dataset=rows, processing_class=base.tokenizer)
 
 
-class TrainingTask:
-    """Trains some steps whenever it is called, by one method; the model goes on from where it was."""
+def ours(plan: StagePlan, base: BaseModel, pairs: Pairs, arguments: Arguments) -> Trainer:
+    """As a run trains a stage."""
+    directory, seed = Path(arguments["output_dir"]), arguments["seed"]
+    return make_trainer(plan, base.model, base.tokenizer, pairs, directory=directory, seed=seed)
 
-    def __init__(self, config: TrainBenchConfig, name: str):
-        if config.bench.threads is not None:
-            torch.set_num_threads(config.bench.threads)
-        _silence()
+
+TRAINING_METHODS: dict[str, dict[str, Callable[..., Trainer]]] = {
+    "sft_token_mean": {"trl": trl_sft, "ours": ours},
+    "dpo": {
+        "trl": partial(trl_dpo, precompute=False),
+        "trl_precomputed": partial(trl_dpo, precompute=True),
+        "ours": ours,
+    },
+}
+"""By algorithm: those whose loss TRL has as well, so that the same updates are timed."""
+
+
+class TrainingTask(TrainerCallback):
+    """Trains the steps of one turn at each call; the model continues from where it was."""
+
+    def __init__(self, config: BenchConfig, name: str):
         self._directory = tempfile.TemporaryDirectory(prefix="ldyn-bench-")
-        self._setup = _load(config, Path(self._directory.name))
-        method = TRAINING_METHODS[str(config.algorithm["name"])][name]
-        seconds = []
-        for _ in range(2):
-            model = copy.deepcopy(self._setup.model)  # TRL puts a head of its own onto it
-            started = time.perf_counter()
-            self._trainer = made(method, replace(self._setup, model=model))
-            seconds.append(time.perf_counter() - started)
-        self._setup_seconds = (seconds[0], seconds[1])
-        self._times = StepTimes(self._trainer.args.device)
-        self._trainer.add_callback(self._times)
+        self._warm_up = config.bench.warm_up
+        data = load_data(config.dataset, config.seed)
+        base = load_base(config.model, corpus=data.corpus, seed=config.seed, cache_dir=config.cache)
+        pairs = Encoder(base.tokenizer, config.dataset.encoding).pairs(data.pairs)
+        steps = self._warm_up + config.bench.steps
+        settings = replace(config.trainer, max_steps=steps, epochs=None, checkpoint_every=10**9, log_every=1)
+        algorithm = ALGORITHMS[str(config.algorithm["name"])]
+        view = ("chosen",) if algorithm.kind == "pointwise" else ("chosen", "rejected")
+        info = StageInfo("bench", algorithm.name, algorithm.kind, view, "base")
+        directory = Path(self._directory.name)
+        plan = StagePlan(info, algorithm, algorithm_parameters(config.algorithm), settings, directory / "cache")
+        arguments = {**common_arguments(settings, directory, config.seed), "save_strategy": "no"}
+        started = time.perf_counter()
+        self._trainer = TRAINING_METHODS[algorithm.name][name](plan, base, pairs, arguments)
+        self.ready = {
+            "setup_seconds": time.perf_counter() - started,
+            "parameters": base.model.num_parameters(),
+            "pairs": len(pairs),
+            "machine": machine(self._trainer.args.device),
+        }
+        self._trainer.remove_callback(PrinterCallback)
+        self._trainer.add_callback(self)
 
-    @property
-    def ready(self) -> ReadyTrainer:
-        pairs = self._setup.pairs
-        rows = [len(pair.prompt_ids) + len(ids) for pair in pairs for ids in (pair.chosen_ids, pair.rejected_ids)]
-        device = self._trainer.args.device
-        return ReadyTrainer(
-            setup_seconds=self._setup_seconds,
-            n_parameters=self._setup.model.num_parameters(),
-            device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-            threads=torch.get_num_threads(),
-            pairs=len(pairs),
-            tokens=sum(rows) / len(rows),
-        )
-
-    def __call__(self) -> TrainedOnce:
-        self._times.ends.clear()
+    def __call__(self) -> tuple[list[float], float]:
+        """Seconds of each step, from the end of one to the end of the next, and the last loss."""
+        self._ends: list[float] = []
         self._trainer.train()
-        ends = self._times.ends[self._setup.config.bench.warm_up :]
-        steps = tuple(after - before for before, after in pairwise(ends))
         losses = [row["loss"] for row in self._trainer.state.log_history if "loss" in row]
-        return TrainedOnce(steps, losses[-1])
+        return [after - before for before, after in pairwise(self._ends[self._warm_up :])], losses[-1]
+
+    def on_step_end(self, args: Any, *_: Any, **kwargs: Any) -> None:
+        synchronise(args.device)
+        self._ends.append(time.perf_counter())
 
 
-class StepTimes(TrainerCallback):
-    """When each step ended; from one end to the next is a step with all that belongs to it: rows, update, log."""
-
-    def __init__(self, device: torch.device):
-        self._device = device
-        self.ends: list[float] = []
-
-    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        synchronise(self._device)
-        self.ends.append(time.perf_counter())
-
-
-@dataclass(frozen=True)
-class TrainingMeasurements:
-    """By method: what came before, and every repetition."""
-
-    config: TrainBenchConfig
-    ready: Mapping[str, ReadyTrainer]
-    runs: Mapping[str, list[TrainedOnce]]
-
-    def seconds(self, name: str) -> float:
-        """The median over all steps of all repetitions."""
-        return median(step for run in self.runs[name] for step in run.seconds)
-
-
-def measure_training(config: TrainBenchConfig) -> TrainingMeasurements:
-    """Make every method's trainer, then let the methods take turns."""
+def measure_training(config: BenchConfig) -> dict[str, Any]:
+    """Make every method's trainer, then let the methods take turns; the figures of all."""
     methods = TRAINING_METHODS[str(config.algorithm["name"])]
-    waits = len(methods) * (1 + config.bench.repetitions)
-    with ExitStack() as processes, Turns(waits) as turns:
-        tasks = {name: processes.enter_context(RemoteTask(name, TrainingTask, config, name)) for name in methods}
-        ready = {name: turns.wait(f"making {methods[name].label}", task.ready) for name, task in tasks.items()}
-        runs: dict[str, list[TrainedOnce]] = {name: [] for name in methods}
-        for _ in range(config.bench.repetitions):
-            for name, task in tasks.items():
-                runs[name].append(turns.wait(methods[name].label, task))
-    return TrainingMeasurements(config, ready, runs)
+    ready, turns = in_turns({name: (TrainingTask, config, name) for name in methods}, config.bench)
+    setup_seconds = {name: of.pop("setup_seconds") for name, of in ready.items()}
+    about = {"algorithm": dict(config.algorithm), "model": getattr(config.model, "name_or_path", "tiny")}
+    return {**summarise(setup_seconds, turns), **about, **ready["ours"]}
 
 
-def _silence() -> None:
-    """No progress bars and warnings of the libraries between ours; in a process of its own."""
-    transformers.utils.logging.disable_progress_bar()
-    disable_progress_bars()
-    os.environ["TQDM_DISABLE"] = "1"
-    warnings.simplefilter("ignore", FutureWarning)
-
-
-def _load(config: TrainBenchConfig, directory: Path) -> TrainingSetup:
-    data = load_data(config.dataset, config.seed)
-    base = load_base(config.model, corpus=data.corpus, seed=config.seed, cache_dir=config.cache)
-    pairs = Encoder(base.tokenizer, config.dataset.encoding).pairs(data.pairs)
-    return TrainingSetup(config, base.model, base.tokenizer, pairs, directory)
+def summarise(setup_seconds: Mapping[str, float], turns: Mapping[str, list[Any]]) -> dict[str, Any]:
+    """Medians over all steps of all turns, by method; ``time_vs_trl`` below 1 means that ours is faster."""
+    step = {name: median(second for seconds, _ in of for second in seconds) for name, of in turns.items()}
+    losses = {name: of[-1][1] for name, of in turns.items()}
+    return {
+        "time_vs_trl": step["ours"] / step["trl"],
+        "max_relative_loss_difference": (max(losses.values()) - min(losses.values())) / max(map(abs, losses.values())),
+        "methods": {
+            name: {
+                "seconds_per_step": step[name],
+                "time_vs_trl": step[name] / step["trl"],
+                "setup_seconds": setup_seconds[name],
+                "seconds": [seconds for seconds, _ in of],
+                "last_loss": losses[name],
+            }
+            for name, of in turns.items()
+        },
+    }

@@ -4,31 +4,33 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from ldyn.cli.hydra_jobs import composed_settings
+from ldyn.errors import expected_one_of
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from ldyn.bench.settings import BenchConfig
 
 DESCRIPTION = """\
 probes: scores probe examples by the published method (one forward pass for each response), as a padded batch, and as
-ldyn does, each in a process of its own and in turns, and prints examples per second, peak memory above the weights, how
+ldyn does, each in a process of its own and in turns. Prints examples per second, peak memory above the weights, how
 far the log-probabilities differ, and which share of the machine's rate of bare matrix products the scoring reaches.
 
-train: times a training step of ours and of plain TRL with the same model, rows and loss, without probing."""
+train: times a training step of ldyn and of plain TRL with the same model, rows and loss, without probing."""
 
 EPILOG = """\
-settings of probes (key=value, as in `ldyn train`; see them all with --cfg job):
+settings of probes (key=value, as in `ldyn train`; --cfg job prints them all):
   model=pythia_410m          which model; with model.random_init=true of random weights, without a download
-  model.name_or_path=DIR  a model of your own
-  dataset.path=DIR        the probes: a directory with the paper's probe files, or one .jsonl file
+  model.name_or_path=DIR     a model of your own
+  dataset.path=DIR           the probes: a directory with the paper's probe files, or one .jsonl file
   bench.examples=8           probe examples that each method scores; bench.repetitions=3 times
-  bench.threads=2            threads of each process; bench.device=cpu keeps off a GPU
-  bench.token_budget=1024    tokens in one forward pass; bench.least_memory_token_budget=64 where memory counts
+  bench.threads=2            threads of each process
+  bench.token_budget=64      tokens in one forward pass: a small number saves memory
 
 settings of train:
   algorithm=dpo              which loss, dpo or sft_token_mean; algorithm.beta=0.1
@@ -41,8 +43,29 @@ examples:
   ldyn bench train algorithm=sft_token_mean
 """
 
-
 CONFIGS = {"probes": "bench", "train": "bench_train"}
+TIMED_ALGORITHMS = ("dpo", "sft_token_mean")  # whose loss TRL has as well
+PROBES_COLUMNS = {
+    "examples_per_second": ("examples/s", "{:.3g}"),
+    "speedup_vs_published": ("speed-up", "{:.2f}"),
+    "cpu_speedup_vs_published": ("by CPU time", "{:.2f}"),
+    "matmul_share": ("matmul", "{:.0%}"),
+    "peak_memory_mib": ("peak MiB", "{:,.0f}"),
+    "max_abs_logp_difference": ("Δ logp", "{:.1e}"),
+}
+TRAINING_COLUMNS = {
+    "seconds_per_step": ("s/step", "{:.4f}"),
+    "time_vs_trl": ("vs TRL", "{:.3f}"),
+    "setup_seconds": ("set-up s", "{:.2f}"),
+    "last_loss": ("loss", "{:.5f}"),
+}
+PROBES_LEGEND = (
+    "speed-up: over published. matmul: share of the rate of bare matrix products, on the operations needed. "
+    "peak: above the weights. Δ logp: largest difference of a response's log-probability to published."
+)
+TRAINING_LEGEND = (
+    "s/step: median over all steps of all turns. loss: at the last step; all methods make the same updates"
+)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -53,58 +76,84 @@ def main(arguments: Sequence[str]) -> int:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "what", choices=["probes", "train"], help="what is measured: scoring probes, or a training step"
-    )
+    parser.add_argument("what", choices=list(CONFIGS), help="what is measured: scoring probes, or a training step")
     parser.add_argument("settings", nargs="*", metavar="key=value", help="any setting")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     parser.add_argument("--cfg", choices=["job"], help="print the composed configuration and stop")
     options = parser.parse_intermixed_args(arguments)
-
     composed = composed_settings(CONFIGS[options.what], options.settings)
     if options.cfg:
         print(OmegaConf.to_yaml(composed), end="")
         return 0
-    bench = _bench_probes if options.what == "probes" else _bench_training
-    return bench(composed, as_json=options.json)
-
-
-def _bench_probes(composed: DictConfig, *, as_json: bool) -> int:
-    from ldyn.config.loading import load_bench_config
-
     config = load_bench_config(composed)
+    if options.what == "probes":
+        from ldyn.bench.probes import measure_probes
 
-    from ldyn.bench.measure import measure
-    from ldyn.bench.summary import as_object, summarise
-    from ldyn.bench.table import summary_notes, summary_table
+        figures, columns, legend = measure_probes(config), PROBES_COLUMNS, PROBES_LEGEND
+    else:
+        from ldyn.bench.training import measure_training
 
-    summary = summarise(measure(config))
-    if as_json:
-        print(json.dumps(as_object(summary), indent=1))
-        return 0
-    return _shown(summary_table(summary), summary_notes(summary))
-
-
-def _bench_training(composed: DictConfig, *, as_json: bool) -> int:
-    from ldyn.config.loading import load_train_bench_config
-
-    config = load_train_bench_config(composed)
-
-    from ldyn.bench.training import measure_training
-    from ldyn.bench.training_table import training_notes, training_object, training_table
-
-    measured = measure_training(config)
-    if as_json:
-        print(json.dumps(training_object(measured), indent=1))
-        return 0
-    return _shown(training_table(measured), training_notes(measured))
+        figures, columns, legend = measure_training(config), TRAINING_COLUMNS, TRAINING_LEGEND
+    if options.json:
+        print(json.dumps(figures, indent=1))
+    else:
+        print_figures(figures, columns, legend)
+    return 0
 
 
-def _shown(table: Table, notes: Iterable[str]) -> int:
+def load_bench_config(composed: DictConfig) -> BenchConfig:
+    """The settings, checked; the trainer is that of a stage with the algorithm."""
+    from ldyn.bench.settings import BenchConfig
+    from ldyn.config.loading import plain_settings, validated
+    from ldyn.config.stages import stage_trainer
+
+    plain = plain_settings(composed)
+    settings = {key: value for key, value in plain.items() if key in {field.name for field in fields(BenchConfig)}}
+    if "algorithm" in plain:
+        settings["trainer"] = stage_trainer(plain, {"algorithm": plain["algorithm"]})
+    return validated(BenchConfig, composed, settings, faults)
+
+
+def faults(config: BenchConfig) -> list[str]:
+    """Faults between settings: probes must exist, TRL must have the loss, and one process does the work."""
+    from ldyn.algorithms import algorithm_faults
+    from ldyn.records import PROBE_FAMILIES
+
+    unknown = [probe for probe in config.bench.without if probe not in PROBE_FAMILIES]
+    found = [f"bench.without: found {probe!r}; {expected_one_of(probe, PROBE_FAMILIES)}" for probe in unknown]
+    if not config.algorithm:
+        return found
+    timed = replace(config.trainer, max_steps=config.bench.steps, epochs=None)
+    found += [f"trainer.{fault}" for fault in timed.faults()]
+    if config.trainer.num_processes not in (None, 1):
+        found.append(f"trainer.num_processes: found {config.trainer.num_processes}, expected 1")
+    name = config.algorithm.get("name")
+    if name not in TIMED_ALGORITHMS:
+        expected = expected_one_of(str(name), TIMED_ALGORITHMS)
+        return [*found, f"algorithm.name: found {name!r}; {expected}: TRL has the same loss"]
+    return [*found, *(f"algorithm.{fault}" for fault in algorithm_faults(config.algorithm))]
+
+
+def print_figures(figures: Mapping[str, Any], columns: Mapping[str, tuple[str, str]], legend: str) -> None:
+    """One row for each method, and below it what the figures refer to."""
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
+    from rich.table import Table
 
+    table = Table(box=SIMPLE_HEAD, collapse_padding=True)
+    table.add_column("method", no_wrap=True)
+    for label, _ in columns.values():
+        table.add_column(label, justify="right")
+    for name, of_method in figures["methods"].items():
+        table.add_row(name, *(form.format(of_method[key]) for key, (_, form) in columns.items()))
     console = Console()
     console.print(table)
-    for note in notes:
-        console.print(note, soft_wrap=True, markup=False, highlight=False)
-    return 0
+    about = {key: value for key, value in figures.items() if key not in ("methods", *columns)}
+    for line in (legend, *(f"{key}: {_plain(value)}" for key, value in about.items())):
+        console.print(line, soft_wrap=True, markup=False, highlight=False)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_plain(part)}" for key, part in value.items())
+    return f"{value:,.4g}" if isinstance(value, float) else str(value)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ldyn.algorithms import ALGORITHMS, algorithm_faults
 from ldyn.answers.judges import judge_fault
 from ldyn.answers.settings import FACTS, JUDGES
-from ldyn.bench.settings import TrainBenchConfig
 from ldyn.config.schema import RunConfig, StageConfig
 from ldyn.config.stages import as_mapping
 from ldyn.errors import expected_one_of
@@ -27,22 +25,6 @@ def fitting_faults(config: RunConfig) -> list[str]:
     stages = config.stages.items()
     trainers = [f"stages.{name}.trainer.{fault}" for name, stage in stages for fault in stage.trainer.faults()]
     return [*trainers, *_process_faults(config), *_room_faults(config), *_wins_faults(config), *_judge_faults(config)]
-
-
-def train_bench_faults(config: TrainBenchConfig) -> list[str]:
-    """Faults of `ldyn bench train`: TRL must have the loss, and one process does the work."""
-    timed = replace(config.trainer, max_steps=config.bench.all_steps, epochs=None)
-    faults = [f"trainer.{fault}" for fault in timed.faults()]
-    if config.trainer.num_processes not in (None, 1):
-        faults.append(f"trainer.num_processes: found {config.trainer.num_processes}, expected 1")
-    if config.trainer.log_every > config.bench.all_steps:
-        most = f"expected at most {config.bench.all_steps}, the steps of one turn: the last loss is compared"
-        faults.append(f"trainer.log_every: found {config.trainer.log_every}, {most}")
-    known = ("dpo", "sft_token_mean")
-    if config.algorithm.get("name") not in known:
-        expected = expected_one_of(str(config.algorithm.get("name")), known)
-        return [*faults, f"algorithm.name: found {config.algorithm.get('name')!r}; {expected}: TRL has the same loss"]
-    return [*faults, *(f"algorithm.{fault}" for fault in algorithm_faults(config.algorithm))]
 
 
 def _process_faults(config: RunConfig) -> Iterator[str]:

@@ -11,11 +11,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import TypeAdapter, ValidationError
 
-from ldyn.bench.settings import ProbesBenchConfig, TrainBenchConfig
-from ldyn.config.checks import experiment_faults, fitting_faults, train_bench_faults
+from ldyn.config.checks import experiment_faults, fitting_faults
 from ldyn.config.faults import fault_lines
 from ldyn.config.schema import RunConfig, StudyConfig
-from ldyn.config.stages import NOT_STORED, expand, setting_typed, stage_trainer
+from ldyn.config.stages import expand, setting_typed
 from ldyn.errors import ConfigError
 
 Config = TypeVar("Config")
@@ -27,22 +26,9 @@ def load_config(composed: DictConfig | Mapping[str, Any]) -> RunConfig:
     return validated(RunConfig, composed, expand(plain_settings(composed)), fitting_faults)
 
 
-def load_bench_config(composed: DictConfig) -> ProbesBenchConfig:
-    """The same for `ldyn bench probes`."""
-    return validated(ProbesBenchConfig, composed, plain_settings(composed), lambda _: [])
-
-
 def load_study_config(kind: type[Study], composed: DictConfig | Mapping[str, Any]) -> Study:
     """The same for a study of the given kind."""
     return validated(kind, composed, plain_settings(composed), lambda _: [])
-
-
-def load_train_bench_config(composed: DictConfig) -> TrainBenchConfig:
-    """The same for `ldyn bench train`, whose trainer is that of a stage with this algorithm."""
-    plain = plain_settings(composed)
-    settings = {key: value for key, value in plain.items() if key not in NOT_STORED}
-    settings |= {"algorithm": plain.get("algorithm"), "trainer": stage_trainer(plain, plain)}
-    return validated(TrainBenchConfig, composed, settings, train_bench_faults)
 
 
 def validated(

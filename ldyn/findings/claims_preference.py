@@ -30,7 +30,7 @@ def everything_falls(evidence: Evidence) -> Measurement | None:
     """
     stage = preference_stage(evidence)
     curves = _curves(evidence, stage) if stage else {}
-    if stage is None or not {"chosen", "rejected"} <= set(curves):
+    if stage is None or "chosen" not in curves:
         return None
     changes = _changes(curves)
     least = highest_part(f"change over {stage.name} of the response that falls least", "below", changes)
@@ -80,15 +80,16 @@ def rejected_falls_fastest(evidence: Evidence) -> Measurement | None:
 def greedy_mass_rises(evidence: Evidence) -> Measurement | None:
     """D3, squeezing: over DPO the greedy mass log π(y*) along y⁺ rises while y⁺ and y⁻ themselves fall.
 
-    Statistic: (1) the mean change of logp_argmax along y⁺; (2) of log π(y⁺) and log π(y⁻), the highest mean change.
+    Statistic: (1) the mean change of logp_argmax along y⁺; (2) of log π(y⁺) and log π(y⁻), the highest mean change;
+    of log π(y⁺) alone where y⁻ was not measured.
     Rule: holds if (1) is above zero and (2) below; fails if either lies on the other side.
     """
     stage = preference_stage(evidence)
     if stage is None:
         return None
     greedy = evidence.curve(stage, "chosen", "logp_argmax")
-    chosen, rejected = evidence.curve(stage, "chosen"), evidence.curve(stage, "rejected")
-    if greedy is None or chosen is None or rejected is None:
+    observed = {probe: curve for probe, curve in _curves(evidence, stage).items() if probe in ("chosen", "rejected")}
+    if greedy is None or "chosen" not in observed:
         return None
     rise = f"change of the greedy mass along chosen over {stage.name}"
     parts = [
@@ -96,12 +97,13 @@ def greedy_mass_rises(evidence: Evidence) -> Measurement | None:
         highest_part(
             f"change over {stage.name} of the one that falls less",
             "below",
-            _changes({"chosen": chosen, "rejected": rejected}),
+            _changes(observed),
         ),
     ]
-    others = _changes(_curves(evidence, stage)).drop(columns=["chosen", "rejected"]).mean()
+    others = _changes(_curves(evidence, stage)).drop(columns=list(observed)).mean()
     rising = f"of the {len(others)} other responses {int((others > 0).sum())} rise in the mean"
-    return Measurement(parts, (stage,), rising)
+    alone = "" if "rejected" in observed else "; y⁻ was not measured"
+    return Measurement(parts, (stage,), rising + alone)
 
 
 @claim(

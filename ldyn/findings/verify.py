@@ -22,7 +22,7 @@ from ldyn.findings.seed_runs import by_setting
 from ldyn.findings.tables import findings_table
 from ldyn.records import Finding, FindingOverSeeds
 from ldyn.store import Run, read_run
-from ldyn.store.directory import plain
+from ldyn.store.directory import changed_tables, plain
 from ldyn.store.sweeps import run_directories
 
 # Linear algebra libraries may sum in another order, which moves a float64 mean by much less than this.
@@ -100,17 +100,24 @@ def verify_run(path: Path) -> Verification:
         run = read_run(path)
     except RunDirectoryError as error:
         return Verification(path, "unreadable", "absent", [], [], str(error))
-    findings = find_all(run.trajectories, run.stages, run.planned_steps, run.tables)
-    return _compare(run, findings)
+    changed = changed_tables(run.path, run.manifest)
+    try:
+        findings = find_all(run.trajectories, run.stages, run.planned_steps, run.tables)
+    except Exception as error:
+        if not changed:
+            raise
+        damage = f"{'; '.join(changed)}, and no findings can be computed ({type(error).__name__}: {error})"
+        return Verification(path, "unreadable", "absent", [], [], f"{damage}. Copy the run again.")
+    return _compare(run, findings, changed)
 
 
-def _compare(run: Run, findings: Sequence[Finding]) -> Verification:
+def _compare(run: Run, findings: Sequence[Finding], changed: Sequence[str]) -> Verification:
     status = str(run.manifest.get("status", "unknown"))
-    if not (run.path / "findings.json").exists():
+    if not run.has_findings:
         if run.is_partial:
             return Verification(run.path, status, "absent", findings, [])
         return Verification(run.path, status, "different", findings, ["the run is finished but has no findings.json"])
-    found = differences(run.findings, findings)
+    found = [*changed, *differences(run.findings, findings)]
     return Verification(run.path, status, "different" if found else "same", findings, found)
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from ldyn.config.jobs import fingerprint, stored_config
 from ldyn.config.schema import RunConfig
 from ldyn.errors import ConfigError, LdynError
-from ldyn.store.directory import PARTIAL_SUFFIX, partial_path
-from ldyn.store.sweep_states import FINISHED, RUNNING, job_states
-from ldyn.store.sweeps import Sweep, SweepJob, read_sweep, run_directories
+from ldyn.store.directory import partial_path
+from ldyn.store.files import PARTIAL_SUFFIX
+from ldyn.store.sweeps import FINISHED, RUNNING, Sweep, SweepJob, job_states, read_sweep, run_directories
 
 
 @dataclass(frozen=True)

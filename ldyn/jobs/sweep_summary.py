@@ -11,7 +11,7 @@ from hydra.core.utils import JobReturn, JobStatus
 
 from ldyn.errors import SweepError
 from ldyn.jobs.sweep_plan import Plan
-from ldyn.store.sweep_states import FAILED, FINISHED, MISSING, JobState, job_states, unfinished_lines
+from ldyn.store.sweeps import FAILED, FINISHED, MISSING, JobState, job_states, unfinished_lines
 
 
 def conclude_sweep(directory: Path, plan: Plan, returns: Sequence[JobReturn]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from ldyn.errors import LdynError, RunDirectoryError
 from ldyn.report.arms import arm_changes
 from ldyn.report.chart import chart_data
 from ldyn.report.curves import summarise
@@ -14,6 +15,7 @@ from ldyn.report.sections import change_tables, finding_rows, sample_section, ve
 from ldyn.report.settings import reproduce, settings_tables, stage_settings, what_ran
 from ldyn.report.wins import win_tables
 from ldyn.store import Run, read_run
+from ldyn.store.directory import changed_tables
 from ldyn.store.files import write_atomically
 
 REPORT_FILE = "report.html"
@@ -30,9 +32,17 @@ def build_report(run_path: Path, reference_path: Path | None = None) -> Path:
     """
     run = read_run(run_path)
     reference = material_of(read_run(reference_path)) if reference_path else None
-    material = material_of(run, reference)
-    figures, notes = draw_figures(material, run.path / FIGURES_DIR)
-    page = _page(run, material, figures, notes)
+    try:
+        material = material_of(run, reference)
+        figures, notes = draw_figures(material, run.path / FIGURES_DIR)
+        page = _page(run, material, figures, notes)
+    except LdynError:
+        raise
+    except Exception as error:
+        if changed := changed_tables(run.path, run.manifest):
+            damage = f"and no report can be drawn of it ({type(error).__name__}: {error})"
+            raise RunDirectoryError(f"{'; '.join(changed)}, {damage}. Copy the run again.") from error
+        raise
     report = run.path / REPORT_FILE
     # A lone surrogate, which JSON can put into a sample, has no UTF-8: it becomes a question mark.
     write_atomically(report, page.encode("utf-8", errors="replace"))

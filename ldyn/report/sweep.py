@@ -27,8 +27,7 @@ from ldyn.report.text import markdown_table
 from ldyn.report.wins import WinCell, rates_over_seeds, win_table_rows
 from ldyn.store import PARTIAL_SUFFIX, Run, read_run
 from ldyn.store.files import write_atomically
-from ldyn.store.sweep_states import job_states, unfinished_lines
-from ldyn.store.sweeps import SWEEP_FILE, run_directories
+from ldyn.store.sweeps import SWEEP_FILE, job_states, run_directories, unfinished_lines
 
 COMPARISON_FILE, COMPARISON_PAGE = "comparison.md", "comparison.html"
 _ARM_HEADINGS = ("y⁺", "y⁻", "others", "greedy mass", "margin y⁺ − y⁻")

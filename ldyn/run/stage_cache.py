@@ -86,7 +86,7 @@ class StageCache:
         if cached is None:
             return False
         name = plan.info.name
-        cached.past(plan, steps).tell(session.record_scores, partial(session.record_log, name))
+        cached.past(plan, steps).replay(session.record_scores, partial(session.record_log, name))
         session.commit_log(name)
         session.manifest.update(shared_stages={name: {"run": cached.run.path, "stage": cached.name}})
         adopt_final(cached.final, session.stage_directory(name))
@@ -96,7 +96,7 @@ class StageCache:
         """Enter ``stage`` of ``run`` (its final path, which it need not have yet) unless an entry has all ``steps``."""
         if not self.find(key, steps):
             entry = {"run": os.path.relpath(run, self.directory), "stage": stage}
-            write_atomically(self._file(key), json.dumps(entry, indent=1).encode(), writer=f".{os.getpid()}")
+            write_atomically(self._file(key), json.dumps(entry, indent=1).encode())
 
     def _file(self, key: str) -> Path:
         return self.directory / f"{key}.json"

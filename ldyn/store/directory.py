@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import fcntl
+import hashlib
 import json
 import math
 import os
@@ -15,15 +16,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ldyn.errors import RunDirectoryError
-from ldyn.store.files import explained, sync_directory, write_atomically
-from ldyn.store.layout import PARTS_DIR, TRAJECTORIES_FILE
+from ldyn.store.files import PARTIAL_SUFFIX, TEMPORARY_FILES, explained, sync_directory, write_atomically
 
 if TYPE_CHECKING:
     import pandas as pd
 
-PARTIAL_SUFFIX = ".partial"
 LATEST = "latest"
 LOCK_FILE = ".lock"
+TRAJECTORIES_FILE, TRAIN_LOG_FILE = "trajectories.parquet", "train_log.parquet"
+PARTS_DIR = "parts"
 
 
 class RunDirectory:
@@ -39,7 +40,7 @@ class RunDirectory:
 
     @classmethod
     def create(cls, final: Path) -> RunDirectory:
-        """Make ``<final>.partial``. Raises RunDirectoryError where either name is taken, saying how to go on."""
+        """Make ``<final>.partial``. Raises RunDirectoryError where either name is taken."""
         if final.name == LATEST or final.name.endswith(PARTIAL_SUFFIX):
             reserved = f"'{LATEST}' and names ending in '{PARTIAL_SUFFIX}' are reserved"
             raise RunDirectoryError(f"A run cannot be called '{final.name}': {reserved}. Choose another name.")
@@ -52,20 +53,24 @@ class RunDirectory:
             try:
                 partial.mkdir()
             except FileExistsError:
+                if is_being_written(partial):
+                    raise RunDirectoryError(_written_elsewhere(partial)) from None
                 if not _is_empty(partial):
                     raise RunDirectoryError(_taken(partial)) from None
         return cls(final)
 
     @classmethod
     def reopen(cls, path: Path) -> RunDirectory:
-        """Open an unfinished run to go on with it; ``path`` is given with or without the suffix ``.partial``."""
+        """Open an unfinished run to continue it; ``path`` is given with or without the suffix ``.partial``."""
         final = final_path(path)
         if partial_path(final).is_dir():
-            return cls(final)
+            directory = cls(final)
+            directory._drop_leftovers()
+            return directory
         if final.is_dir():
-            finished = f"{final} is finished: there is nothing to resume"
             raise RunDirectoryError(
-                f"{finished}. Look at it with `ldyn report {final}`, or start a run of another name."
+                f"{final} is finished: there is nothing to resume. Look at it with `ldyn report {final}`, or start a "
+                "run of another name."
             )
         raise RunDirectoryError(f"There is no unfinished run {partial_path(final)}. {_neighbours(final.parent)}")
 
@@ -87,25 +92,63 @@ class RunDirectory:
     def publish(self) -> Path:
         """Give the directory its final name, point the sibling link ``latest`` to it, and return the final path."""
         if self.final.exists():
-            move = f"Move that directory away, then go on with `ldyn train ... resume={self.path}`"
-            raise RunDirectoryError(f"{self.final} was made by someone else while the run went on. {move}.")
+            move = f"Move that directory away, then resume the run with `ldyn train ... resume={self.path}`"
+            raise RunDirectoryError(f"{self.final} was made by another process while the run was written. {move}.")
+        self._drop_leftovers()
+        self._record_hashes()
+        _point_latest_to(self.final)  # before the rename: a run killed here is resumed, and nothing repairs it later
         (self.path / LOCK_FILE).unlink(missing_ok=True)
         with explained(self.path):
             self.path.rename(self.final)
-            sync_directory(self.final.parent)
+            _sync(self.final.parent)
         self.path = self.final
         self.free()
         # Only now: until the rename, a resumed run may still need the parts. What a crash leaves of them is ignored.
         if (self.final / TRAJECTORIES_FILE).exists():
             shutil.rmtree(self.final / PARTS_DIR, ignore_errors=True)
-        _point_latest_to(self.final)
         return self.final
 
+    def _drop_leftovers(self) -> None:
+        """Delete what a killed process left: half-written files, and checkpoints of stages that have their weights."""
+        for path in self.path.rglob(TEMPORARY_FILES):
+            path.unlink(missing_ok=True)
+        for weights in self.path.glob("checkpoints/*/final"):
+            for checkpoint in weights.parent.glob("checkpoint-*"):
+                shutil.rmtree(checkpoint, ignore_errors=True)
+
+    def _record_hashes(self) -> None:
+        """Write the sha256 of every table into the manifest; ``changed_tables`` compares them."""
+        manifest = self.path / "manifest.json"
+        if manifest.exists():
+            content = json.loads(manifest.read_text(encoding="utf-8"))
+            self.write_json(manifest.name, {**content, "table_hashes": table_hashes(self.path)})
+
     def free(self) -> None:
-        """Let another process go on with this run."""
+        """Release the lock, so that another process can continue this run."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+
+def table_hashes(directory: Path) -> dict[str, str]:
+    """Path within the run directory -> sha256, of every table: Parquet files (but parts) and samples.jsonl."""
+    tables = [*directory.glob("*.parquet"), *directory.glob("per_token/*/*.parquet"), *directory.glob("samples.jsonl")]
+    return {
+        path.relative_to(directory).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(tables)
+    }
+
+
+def changed_tables(directory: Path, manifest: Mapping[str, Any]) -> list[str]:
+    """What became of the tables of a finished run since then: one message for each that is changed, missing or new."""
+    if "table_hashes" not in manifest:
+        return []
+    before, now = manifest["table_hashes"], table_hashes(directory)
+    states = {
+        "was changed": [name for name in before if name in now and before[name] != now[name]],
+        "is missing": [name for name in before if name not in now],
+        "is new": [name for name in now if name not in before],
+    }
+    return [f"{directory / name} {state} since the run finished" for state, names in states.items() for name in names]
 
 
 def partial_path(final: Path) -> Path:
@@ -125,7 +168,7 @@ def resume_note(directory: Path, next_step: str) -> str:
 
 def how_to_resume(directory: Path) -> str:
     """The next step after a training run that did not finish."""
-    return f"go on with: ldyn train resume={directory}"
+    return f"resume with: ldyn train resume={directory}"
 
 
 def plain(content: Any) -> Any:
@@ -152,10 +195,8 @@ def _lock(partial: Path) -> int | None:
     try:
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
-        owner = os.read(descriptor, 20).decode() or "unknown"
         os.close(descriptor)
-        wait = "wait for it, or stop it before you resume"
-        raise RunDirectoryError(f"{partial} is being written by another process (id {owner}): {wait}.") from None
+        raise RunDirectoryError(_written_elsewhere(partial)) from None
     except OSError:
         os.close(descriptor)
         return None
@@ -186,9 +227,22 @@ def _is_empty(partial: Path) -> bool:
     return not [entry for entry in partial.iterdir() if entry.name != LOCK_FILE]
 
 
+def _written_elsewhere(partial: Path) -> str:
+    owner = (partial / LOCK_FILE).read_text(encoding="utf-8", errors="replace")[:20] or "unknown"
+    return f"{partial} is being written by another process (id {owner}). Wait for it, stop it, or choose another name."
+
+
 def _taken(partial: Path) -> str:
-    resume = f"go on with it by `ldyn train ... resume={partial}`"
+    resume = f"resume it with `ldyn train ... resume={partial}`"
     return f"{partial} is an unfinished run: {resume}, choose another run name, or delete that directory."
+
+
+def _sync(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        sync_directory(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _neighbours(parent: Path) -> str:
@@ -205,4 +259,4 @@ def _point_latest_to(final: Path) -> None:
         fresh.replace(link)
     except OSError as error:
         fresh.unlink(missing_ok=True)
-        warnings.warn(f"The run is complete in {final}, but {link} could not be made: {error}", stacklevel=3)
+        warnings.warn(f"{link} could not be made to point to {final}: {error}", stacklevel=3)

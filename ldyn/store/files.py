@@ -1,58 +1,80 @@
-"""Writing a file so that a crash at any moment leaves the old content or the new one, never a piece of it."""
+"""Write a file so that a crash leaves the old content or the new one, never a piece of it."""
 
 from __future__ import annotations
 
 import errno
 import os
 import shutil
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ldyn.errors import RunDirectoryError
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+PARTIAL_SUFFIX = ".partial"
+TEMPORARY_FILES = ".*.tmp"
+"""What a killed process leaves of files that it was writing."""
 
 
-def write_atomically(path: Path, content: bytes, writer: str = "") -> None:
+def write_atomically(path: Path, content: bytes) -> None:
     """Write ``content`` beside ``path``, force it to the disk, then put it in the place of ``path``.
 
-    ``writer`` tells apart those who may write the same path at the same time; a run's directory has one writer only.
+    Several processes may write the same path. Missing directories are made, but never that of a run.
     Raises RunDirectoryError when the disk is full or the place cannot be written; ``path`` is then as it was before.
     """
-    # The name is fixed, so what a killed process left is overwritten by the next attempt: one writer for each run.
-    temporary = path.with_name(f".{path.name}{writer}.tmp")
+    temporary = f".{path.name}.{uuid.uuid4().hex[:12]}.tmp"
     with explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_directories(path.parent)
+        parent = os.open(path.parent, os.O_RDONLY)  # the same directory until the end, also if it is renamed meanwhile
         try:
-            _write_through(temporary, content)
-            temporary.replace(path)
+            _write_through(temporary, content, parent)
+            os.replace(temporary, path.name, src_dir_fd=parent, dst_dir_fd=parent)
+            sync_directory(parent)
         except OSError:
-            temporary.unlink(missing_ok=True)  # gives back the little room that the failed attempt took
+            with suppress(FileNotFoundError):
+                os.unlink(temporary, dir_fd=parent)  # gives back the little room that the failed attempt took
             raise
-        sync_directory(path.parent)
+        finally:
+            os.close(parent)
+
+
+def _write_through(name: str, content: bytes, directory: int) -> None:
+    descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666, dir_fd=directory)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def append_durably(path: Path, content: bytes) -> None:
     """Append ``content`` to ``path`` and force it to the disk; only the last line can be torn by a crash."""
     with explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_directories(path.parent)
         with path.open("ab") as stream:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
 
 
-def sync_directory(directory: Path) -> None:
-    """Make a rename inside ``directory`` survive a power failure, where the file system can promise that."""
-    descriptor = os.open(directory, os.O_RDONLY)
+def make_directories(directory: Path) -> None:
+    """Make a directory and those above it, but for a run directory: it may have been renamed or deleted meanwhile."""
+    if directory.is_dir():
+        return
+    if directory.name.endswith(PARTIAL_SUFFIX):
+        raise FileNotFoundError(errno.ENOENT, "the run directory is gone", str(directory))
+    make_directories(directory.parent)
+    directory.mkdir(exist_ok=True)
+
+
+def sync_directory(descriptor: int) -> None:
+    """Make a rename inside an open directory survive a power failure, where the file system can promise that."""
     try:
         os.fsync(descriptor)
     except OSError as error:
         if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems do not sync directories
             raise
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager
@@ -65,10 +87,12 @@ def explained(path: Path) -> Iterator[None]:
 
 
 def _explanation(path: Path, error: OSError) -> str:
-    begun = (one for one in (path, *path.parents) if one.name.endswith(".partial") and one.is_dir())
-    run = next(begun, None)
-    safe = f"go on with `ldyn train ... resume={run}`: what was scored before is safe in {run}"
-    after = f"then {safe if run else 'start the run again'}."
+    run = next((one for one in (path, *path.parents) if one.name.endswith(PARTIAL_SUFFIX)), None)
+    if run and run.with_name(run.name.removesuffix(PARTIAL_SUFFIX)).is_dir() and not run.is_dir():
+        final = run.with_name(run.name.removesuffix(PARTIAL_SUFFIX))
+        return f"{path} was not written, because the run has finished meanwhile. Repeat the command with {final}."
+    safe = f"resume the run with `ldyn train ... resume={run}`: what was scored before is safe in {run}"
+    after = f"then {safe if run and run.is_dir() else 'start the run again'}."
     if error.errno in NO_ROOM:
         room = f"{_free_mebibytes(path)} MiB are free"
         return f"No room on the disk to write {path} ({room}). Free some space on it (old runs' checkpoints), {after}"
@@ -78,10 +102,3 @@ def _explanation(path: Path, error: OSError) -> str:
 def _free_mebibytes(path: Path) -> int:
     existing = next(parent for parent in path.absolute().parents if parent.exists())
     return shutil.disk_usage(existing).free // 2**20
-
-
-def _write_through(path: Path, content: bytes) -> None:
-    with path.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())

@@ -1,24 +1,31 @@
-"""Reading a run directory, finished or not, into one record of tables. Needs neither torch nor the trainer."""
+"""Read a run directory, finished or not, into one record of tables. Needs neither torch nor the trainer."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Required
 
 import pandas as pd
 import pyarrow as pa
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
 from ldyn.errors import RunDirectoryError
-from ldyn.records import FINDING_FIELDS, Finding, StageInfo
-from ldyn.store.directory import PARTIAL_SUFFIX, final_path, partial_path
-from ldyn.store.layout import TRAIN_LOG_FILE, TRAJECTORIES_FILE
-from ldyn.store.schema import read_table, read_trajectory_file
+from ldyn.records import Finding, StageInfo
+from ldyn.store.directory import PARTS_DIR, TRAIN_LOG_FILE, TRAJECTORIES_FILE, final_path, partial_path
+from ldyn.store.files import PARTIAL_SUFFIX
+from ldyn.store.parts import Parts
+from ldyn.store.schema import REMAKE, damage_named, read_table, read_trajectory_file
 from ldyn.store.store import merged_log, merged_trajectories
+from ldyn.store.tokens import RECORDS_DIR, SUMMARIES, TOKEN_SCHEMA
 
 MANIFEST_VERSION = 1
+_ATTEMPTS = 5
+SUMMARY_COLUMNS = ("stage", "step", "split", "example_id", "probe", "n_tokens", *SUMMARIES)
 
 
 @dataclass(frozen=True)
@@ -27,7 +34,8 @@ class Run:
 
     ``train_log``: stage, step, then one column for each metric, NaN where it was not logged.
     ``tables``: every other Parquet file at the top of the directory, by its name without the suffix.
-    ``findings`` and ``samples`` are empty where the run has not come so far; numbers that JSON lacks are NaN.
+    ``findings`` and ``samples`` are empty where the run has not come so far (``has_findings``). Numbers that JSON lacks
+    are NaN.
     """
 
     path: Path
@@ -39,6 +47,7 @@ class Run:
     tables: Mapping[str, pd.DataFrame]
     findings: list[Finding]
     samples: list[dict[str, Any]]
+    has_findings: bool = True
 
     @property
     def is_partial(self) -> bool:
@@ -59,28 +68,56 @@ class Run:
 def read_run(path: Path) -> Run:
     """Read the run at ``path``: a finished directory, an unfinished one (with or without ``.partial``), or ``latest``.
 
-    Raises RunDirectoryError naming the file that is missing or broken, and the next step.
+    A run that is being written may change while it is read; it is then read again. Raises RunDirectoryError naming the
+    file that is missing or broken, and the next step.
     """
-    directory = find_run(path)
-    manifest = _read_manifest(directory)
+    for remaining in reversed(range(_ATTEMPTS)):
+        directory = find_run(path)
+        before = _state(directory)
+        try:
+            run = _read(directory)
+        except RunDirectoryError:
+            if not remaining or _state(directory) == before:
+                raise
+        else:
+            if not remaining or _state(directory) == before:
+                return run
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _state(directory: Path) -> list[tuple[str, int, int]]:
+    """What tells whether the files of a run were replaced; empty where the directory was renamed."""
+    names = ("manifest.json", "findings.json", TRAJECTORIES_FILE, TRAIN_LOG_FILE)
+    return [
+        (name, status.st_ino, status.st_mtime_ns)
+        for name in names
+        if (directory / name).exists()
+        for status in [(directory / name).stat()]
+    ]
+
+
+def _read(directory: Path) -> Run:
+    manifest = _read_manifest(directory / "manifest.json")
     return Run(
         path=directory,
         manifest=manifest,
         config_text=_read_text(directory / "config.yaml"),
-        stages=_stages(directory, manifest),
+        stages=tuple(_stage(directory / "manifest.json", entry) for entry in manifest["stages"]),
         trajectories=_trajectories(directory, manifest),
-        train_log=frame_of(_read_train_log(directory)),
-        tables={path.stem: frame_of(read_table(path)) for path in _other_tables(directory)},
+        train_log=_read_train_log(directory),
+        tables={path.stem: _read_frame(path) for path in _other_tables(directory)},
         findings=_read_findings(directory / "findings.json"),
         samples=_read_samples(directory / "samples.jsonl"),
+        has_findings=(directory / "findings.json").exists(),
     )
 
 
 def find_run(path: Path) -> Path:
     """The run directory that ``path`` means; raises RunDirectoryError where there is none."""
-    for candidate in (path, partial_path(path), final_path(path)):
-        if (candidate / "manifest.json").is_file():
-            return candidate.resolve()  # `latest` is a link; the reader wants the run's own name
+    for named in (path, path.resolve()):  # `latest` is a link, and to a run that is not renamed yet if it was killed
+        for candidate in (named, partial_path(named), final_path(named)):
+            if (candidate / "manifest.json").is_file():
+                return candidate.resolve()
     if not path.exists():
         raise RunDirectoryError(
             f"There is no run directory {path}. Give the path of one, e.g. outputs/dpo_squeeze/latest."
@@ -90,33 +127,43 @@ def find_run(path: Path) -> Path:
     raise RunDirectoryError(f"{path} is not a run directory: it has no manifest.json. {inside}".rstrip())
 
 
-def _read_manifest(directory: Path) -> dict[str, Any]:
-    manifest: dict[str, Any] = _read_json(directory / "manifest.json")
+def _read_manifest(path: Path) -> dict[str, Any]:
+    manifest: dict[str, Any] = _read_json(path)
     found = manifest.get("schema_version") if isinstance(manifest, dict) else None
     if found != MANIFEST_VERSION:
-        advice = "read the run with the version of ldyn that wrote it"
-        raise RunDirectoryError(
-            f"{directory / 'manifest.json'} has version {found}, expected {MANIFEST_VERSION}: {advice}."
-        )
-    if not isinstance(manifest.get("stages"), list):
-        raise RunDirectoryError(
-            f"{directory / 'manifest.json'} has no list of stages. Copy the file from the run again."
-        )
+        advice = "Read the run with the version of ldyn that wrote it"
+        raise RunDirectoryError(f"{path} has version {found}, expected {MANIFEST_VERSION}. {advice}.")
+    with damage_named(path):
+        TypeAdapter(_ManifestTypes).validate_python(manifest)
     return manifest
 
 
-def _stages(directory: Path, manifest: Mapping[str, Any]) -> tuple[StageInfo, ...]:
-    names = [field.name for field in fields(StageInfo)]
-    required = [field.name for field in fields(StageInfo) if field.default is MISSING]
-    stages = []
-    for entry in manifest["stages"]:
-        missing = [name for name in required if name not in entry]
-        if missing:
-            raise RunDirectoryError(f"{directory / 'manifest.json'}: a stage lacks {missing}; it has {sorted(entry)}.")
-        known = {name: entry[name] for name in names if name in entry}
-        lists = {name: tuple(value) for name, value in known.items() if isinstance(value, list)}
-        stages.append(StageInfo(**known | lists))
-    return tuple(stages)
+class _ManifestTypes(TypedDict, total=False):
+    """What readers of a run rely on."""
+
+    name: str
+    run: str
+    status: str
+    stages: Required[list[_StageTypes]]
+    seed: int | None
+    seeds: list[int]
+    notes: list[str]
+    started: str
+    finished: str
+    command: str
+    peak_memory_mib: float
+    seconds: dict[str, float]
+    hashes: dict[str, Any]
+    table_hashes: dict[str, str]
+
+
+class _StageTypes(TypedDict, total=False):
+    steps: int | None
+
+
+def _stage(path: Path, entry: Mapping[str, Any]) -> StageInfo:
+    with damage_named(path):
+        return TypeAdapter(StageInfo).validate_python(entry)
 
 
 def _trajectories(directory: Path, manifest: Mapping[str, Any]) -> pd.DataFrame:
@@ -125,9 +172,8 @@ def _trajectories(directory: Path, manifest: Mapping[str, Any]) -> pd.DataFrame:
     if len(doubled):
         row = doubled.iloc[0]
         what = f"{row.probe} of {row.split} example {row.example_id} at step {row.step} of stage {row.stage}"
-        raise RunDirectoryError(
-            f"The trajectories of {directory} are doubled: {what} was scored twice. Repeat the run."
-        )
+        path = directory / (TRAJECTORIES_FILE if (directory / TRAJECTORIES_FILE).exists() else PARTS_DIR)
+        raise RunDirectoryError(f"{path} has rows twice: {what} was scored twice. Repeat the run.")
     return frame
 
 
@@ -137,17 +183,29 @@ def _read_trajectories(directory: Path, manifest: Mapping[str, Any]) -> pa.Table
         return read_trajectory_file(path)
     if manifest["stages"] and not directory.name.endswith(PARTIAL_SUFFIX):
         raise RunDirectoryError(f"The finished run {directory} has no {TRAJECTORIES_FILE}. Copy the directory again.")
-    return merged_trajectories(directory)
+    with damage_named(directory / PARTS_DIR):
+        return merged_trajectories(directory)
 
 
-def _read_train_log(directory: Path) -> pa.Table:
+def _read_train_log(directory: Path) -> pd.DataFrame:
     path = directory / TRAIN_LOG_FILE
-    return read_table(path) if path.exists() else merged_log(directory)
+    if not path.exists():
+        with damage_named(directory / PARTS_DIR):
+            return frame_of(merged_log(directory))
+    log = _read_frame(path)
+    if not {"stage", "step"} <= set(log.columns):
+        raise RunDirectoryError(f"{path} has the columns {list(log.columns)}, expected stage and step. {REMAKE}")
+    return log
 
 
 def _other_tables(directory: Path) -> list[Path]:
     own = (TRAJECTORIES_FILE, TRAIN_LOG_FILE)
     return sorted(path for path in directory.glob("*.parquet") if path.name not in own)
+
+
+def _read_frame(path: Path) -> pd.DataFrame:
+    with damage_named(path):
+        return frame_of(read_table(path))
 
 
 def frame_of(table: pa.Table) -> pd.DataFrame:
@@ -159,17 +217,12 @@ def frame_of(table: pa.Table) -> pd.DataFrame:
 
 def _read_findings(path: Path) -> list[Finding]:
     rows = _read_json(path) if path.exists() else []
-    missing = sorted({name for row in rows for name in FINDING_FIELDS if name not in row})
-    if missing:
-        raise RunDirectoryError(
-            f"{path} lacks the fields {missing}. Write it again with the version of ldyn installed."
-        )
-    return [_finding(row) for row in rows]
-
-
-def _finding(row: Mapping[str, Any]) -> Finding:
-    numbers = {name: float("nan") for name in ("estimate", "ci_low", "ci_high") if row[name] is None}
-    return Finding(**{name: row[name] for name in FINDING_FIELDS} | numbers)
+    numbers = dict.fromkeys(("estimate", "ci_low", "ci_high"), math.nan)
+    with damage_named(path):
+        if not isinstance(rows, list):
+            raise TypeError("findings are no list")
+        known = [{key: value for key, value in row.items() if value is not None} for row in rows]
+        return TypeAdapter(list[Finding]).validate_python([numbers | row for row in known])
 
 
 def _read_samples(path: Path) -> list[dict[str, Any]]:
@@ -177,23 +230,51 @@ def _read_samples(path: Path) -> list[dict[str, Any]]:
     lines = [line for line in text.split("\n") if line.strip()]
     rows = []
     for number, line in enumerate(lines, start=1):
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            if number == len(lines) and not text.endswith("\n"):
-                break  # torn by a crash while it was written
-            raise RunDirectoryError(f"Row {number} of {path} is not JSON ({error}). Copy the file again.") from error
+        with damage_named(path):
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError:
+                if number == len(lines) and not text.endswith("\n"):
+                    break  # torn by a crash while it was written
+                raise
+            if not isinstance(row, dict):
+                raise TypeError(f"row {number} is no JSON object")
+            rows.append(row)
     return rows
 
 
 def _read_text(path: Path) -> str:
-    return path.read_text(encoding="utf-8") if path.exists() else ""
+    with damage_named(path):
+        return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
 def _read_json(path: Path) -> Any:
-    try:
+    with damage_named(path):
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+
+
+def read_tokens(run: Path, stage: str, step: int) -> pd.DataFrame:
+    """The token records of one probe step of the run at ``run``: one row for each response, lists as arrays.
+
+    The columns are those of ``ldyn.store.tokens.TOKEN_SCHEMA``; ``frame.explode([...])`` gives one row for each token.
+    Raises RunDirectoryError with the steps that have records where this one has none.
+    """
+    parts = Parts(find_run(run) / RECORDS_DIR)
+    path = parts.path(stage, step)
+    if not path.exists():
+        steps = ", ".join(map(str, parts.steps(stage))) or "none"
         raise RunDirectoryError(
-            f"{path} cannot be read as JSON ({error}). Copy the file from the run again."
-        ) from error
+            f"{parts.root.parent} has no token records of step {step} of {stage}; steps with records: {steps}. "
+            "A run keeps them with probes.per_token=true."
+        )
+    return frame_of(read_table(path))
+
+
+def read_token_summaries(run: Path) -> pd.DataFrame:
+    """``argmax_gained`` and ``kept_mass`` of every response at every probe step; no row where nothing was recorded.
+
+    Columns: stage, step, split, example_id, probe, n_tokens and these two, see ``ldyn.records.TokenRecord``.
+    """
+    tables = [read_table(path, columns=SUMMARY_COLUMNS) for path in Parts(find_run(run) / RECORDS_DIR).all_files()]
+    empty = pa.schema([TOKEN_SCHEMA.field(name) for name in SUMMARY_COLUMNS]).empty_table()
+    return frame_of(pa.concat_tables(tables) if tables else empty)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,9 @@ MEASURES = tuple(name for name in TRAJECTORY_COLUMNS if name not in (*_TEXT_COLU
 In an imported table, what was not measured of a probe in a stage is null in all of its rows.
 """
 _NOT_LOGGED = ("epoch", "n_tokens")
-"""Null in all rows of an imported table whose logs do not tell them."""
+"""Null in all rows of an imported table whose logs do not have them."""
 _NAMES_SHOWN = 3
+REMAKE = "Copy the file from the run again, or resume or repeat the run."
 
 
 def _type_of(column: str) -> pa.DataType:
@@ -61,7 +63,7 @@ def table_of_scores(probe_step: ProbeStep, scores: Sequence[ProbeScore]) -> pa.T
 
 
 def scores_of_table(table: pa.Table) -> tuple[ProbeStep, list[ProbeScore]]:
-    """The probe_step and the scores of which `table_of_scores` made ``table``; NaN for every empty measure."""
+    """The probe step and the scores of which `table_of_scores` made ``table``; NaN for every empty measure."""
     rows: list[dict[str, Any]] = [
         {name: math.nan if value is None else value for name, value in row.items()} for row in table.to_pylist()
     ]
@@ -98,24 +100,22 @@ def to_bytes(table: pa.Table) -> bytes:
 
 
 def read_trajectory_file(path: Path) -> pa.Table:
-    """Read and check one file of the trajectory table; raises RunDirectoryError saying what is wrong with it."""
+    """Read and check one file of the trajectory table; raises RunDirectoryError naming what is wrong with it."""
     table = read_table(path)
     missing = [name for name in TRAJECTORY_COLUMNS if name not in table.column_names]
     if missing:
-        raise RunDirectoryError(f"{path} lacks the columns {missing}; it has {table.column_names}. {_REMAKE}")
+        raise RunDirectoryError(f"{path} lacks the columns {missing}; it has {table.column_names}. {REMAKE}")
     imported = _IMPORTED_KEY in (table.schema.metadata or {})
     table = table.select(list(TRAJECTORY_COLUMNS))
     needed = [name for name in TRAJECTORY_COLUMNS if name not in (*MEASURES, *(_NOT_LOGGED if imported else ()))]
     empty = [name for name in needed if table.column(name).null_count]
     if empty:
-        raise RunDirectoryError(f"{path} has empty cells in the columns {empty}; only measures may be empty. {_REMAKE}")
+        raise RunDirectoryError(f"{path} has empty cells in the columns {empty}; only measures may be empty. {REMAKE}")
     torn = _torn_if_imported(table) if imported else _torn(table)
     if torn:
-        raise RunDirectoryError(f"{path} has rows with some of the measures {torn} empty only. {_REMAKE}")
-    try:
+        raise RunDirectoryError(f"{path} has rows with some of the measures {torn} empty only. {REMAKE}")
+    with damage_named(path):
         return table.cast(SCHEMA)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise RunDirectoryError(f"{path} has a column of a wrong type ({error}). {_REMAKE}") from error
 
 
 def _torn(table: pa.Table) -> list[str]:
@@ -126,7 +126,7 @@ def _torn(table: pa.Table) -> list[str]:
 
 
 def _torn_if_imported(table: pa.Table) -> list[str]:
-    """The measures that some rows of a probe in a stage have and others lack, rows without any number left aside."""
+    """The measures that some rows of a probe in a stage have and others lack, rows without any number ignored."""
     present = pd.DataFrame({name: table.column(name).is_valid().to_pandas() for name in MEASURES})
     groups = [table.column(name).cast(pa.string()).to_pandas() for name in ("stage", "probe")]
     shares = present.astype(float).where(present.any(axis=1)).groupby(groups).mean()
@@ -135,19 +135,25 @@ def _torn_if_imported(table: pa.Table) -> list[str]:
 
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """Read a Parquet file written by this version of the schema, or some columns of it."""
-    try:
+    with damage_named(path):
         table = pq.read_table(path, columns=None if columns is None else list(columns))
-    except (pa.ArrowInvalid, OSError) as error:
-        raise RunDirectoryError(f"{path} cannot be read as Parquet ({error}). {_REMAKE}") from error
+        table.validate(full=True)  # finds text that is no UTF-8, and codes without a text
     found = (table.schema.metadata or {}).get(_VERSION_KEY)
     if found != METADATA[_VERSION_KEY]:
-        version = "no schema version" if found is None else f"schema version {found.decode()}"
-        advice = "read it with the version of ldyn that wrote it"
-        raise RunDirectoryError(f"{path} has {version}, expected {SCHEMA_VERSION}: {advice}.")
+        version = "no schema version" if found is None else f"schema version {found.decode(errors='replace')}"
+        advice = "Read it with the version of ldyn that wrote it"
+        raise RunDirectoryError(f"{path} has {version}, expected {SCHEMA_VERSION}. {advice}.")
     return table
 
 
-_REMAKE = "Copy the file from the run again, or resume or repeat the run."
+@contextmanager
+def damage_named(path: Path) -> Iterator[None]:
+    """Turn whatever a damaged file raises while it is read into a RunDirectoryError that names it."""
+    try:
+        yield
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError, pa.ArrowException) as error:
+        found = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise RunDirectoryError(f"{path} cannot be read ({found}). {REMAKE}") from error
 
 
 def is_measured(score: ProbeScore) -> bool:
@@ -156,7 +162,7 @@ def is_measured(score: ProbeScore) -> bool:
 
 
 def flagged_note(probe_step: ProbeStep, scores: Sequence[ProbeScore]) -> str:
-    """Which of ``scores`` could not be measured, in words; empty if all could."""
+    """Which of ``scores`` could not be measured; empty if all could."""
     flagged = [f"{s.probe} of {s.split} example {s.example_id}" for s in scores if not is_measured(s)]
     if not flagged:
         return ""

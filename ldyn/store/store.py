@@ -24,8 +24,8 @@ import pyarrow as pa
 
 from ldyn.errors import RunDirectoryError
 from ldyn.records import ProbeScore, ProbeStep, TokenRecord
+from ldyn.store.directory import PARTS_DIR, TRAIN_LOG_FILE, TRAJECTORIES_FILE
 from ldyn.store.files import append_durably, explained, write_atomically
-from ldyn.store.layout import PARTS_DIR, TRAIN_LOG_FILE, TRAJECTORIES_FILE
 from ldyn.store.parts import Parts, stage_of
 from ldyn.store.schema import (
     SCHEMA,
@@ -43,8 +43,8 @@ LOG_METRICS = ("loss", "grad_norm", "learning_rate", "margin", "reward_chosen", 
 
 
 class TrajectoryStore:
-    """Everything measured by a run so far. Opening it on the directory of a killed run goes on where that run
-    stopped.
+    """Everything measured by a run so far. Opening it on the directory of a killed run continues where that
+    run stopped.
     """
 
     def __init__(self, directory: Path):
@@ -120,7 +120,8 @@ class TrajectoryStore:
         write_atomically(self.directory / TRAJECTORIES_FILE, to_bytes(merged_trajectories(self.directory)))
 
     def _drop_merged(self) -> None:
-        for name in (TRAJECTORIES_FILE, TRAIN_LOG_FILE):
+        """And the findings, which were computed from them."""
+        for name in (TRAJECTORIES_FILE, TRAIN_LOG_FILE, "findings.json"):
             with explained(self.directory / name):
                 (self.directory / name).unlink(missing_ok=True)
 

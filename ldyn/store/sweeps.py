@@ -1,6 +1,4 @@
-"""The directory of a sweep: runs, and ``sweep.json``, which says what jobs were asked for, also those that never
-began.
-"""
+"""The directory of a sweep: runs, and ``sweep.json`` with every job asked for; how far each job is."""
 
 from __future__ import annotations
 
@@ -9,12 +7,22 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from ldyn.errors import RunDirectoryError
-from ldyn.store.files import explained, write_atomically
+from ldyn.store.directory import is_being_written, partial_path
+from ldyn.store.files import PARTIAL_SUFFIX, explained, write_atomically
 
 SWEEP_FILE = "sweep.json"
 SCHEMA_VERSION = 1
+FINISHED, RUNNING, FAILED, STOPPED, ENDED, MISSING = "finished", "running", "failed", "stopped", "ended", "missing"
+MEANINGS = {
+    RUNNING: "is running",
+    FAILED: "failed",
+    STOPPED: "was stopped; on a cluster it may wait for its next start",
+    ENDED: "is running on another machine, or was killed",
+    MISSING: "has not started",
+}
 
 
 @dataclass(frozen=True)
@@ -55,8 +63,8 @@ def read_sweep(directory: Path) -> Sweep:
         jobs = tuple(SweepJob(job["run"], tuple(job["overrides"]), job["fingerprint"]) for job in content["jobs"])
         return Sweep(tuple(content["arguments"]), jobs)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        advice = "move it away: the runs beside it say themselves what they are"
-        raise RunDirectoryError(f"{path} cannot be read ({type(error).__name__}: {error}); {advice}.") from error
+        advice = "Move it away: each run has its own config.yaml"
+        raise RunDirectoryError(f"{path} cannot be read ({type(error).__name__}: {error}). {advice}.") from error
 
 
 def run_directories(directory: Path) -> list[Path]:
@@ -65,7 +73,7 @@ def run_directories(directory: Path) -> list[Path]:
     return sorted((path for path in found if not path.is_symlink()), key=lambda path: (len(path.name), path.name))
 
 
-def go_on_command(directory: Path) -> str:
+def continue_command(directory: Path) -> str:
     """The command that runs what is missing of the sweep in ``directory``; "" where the sweep is not recorded."""
     said = [word for word in read_sweep(directory).arguments if key_of(word) not in ("resume", "hydra.sweep.dir")]
     return shlex.join(["ldyn", "train", *said, "resume=auto", f"hydra.sweep.dir={directory}"]) if said else ""
@@ -85,3 +93,60 @@ def settings_of(overrides: Sequence[str]) -> dict[str, str]:
 def key_of(override: str) -> str:
     """What an override sets, without the plus of an addition."""
     return override.lstrip("+~").partition("=")[0]
+
+
+@dataclass(frozen=True)
+class JobState:
+    """How far the job of a ``run`` is: one of the states above. ``error``: how it ended, where anything is known."""
+
+    run: str
+    overrides: tuple[str, ...]
+    state: str
+    error: str = ""
+
+
+def job_states(directory: Path) -> list[JobState]:
+    """Every job of the sweep in ``directory``: those that ``sweep.json`` knows, then runs that it does not know."""
+    known = {job.run: job.overrides for job in read_sweep(directory).jobs}
+    others = [path.name.removesuffix(PARTIAL_SUFFIX) for path in run_directories(directory)]
+    names = list(dict.fromkeys([*known, *others]))
+    return [JobState(name, known.get(name, ()), *_state_of(directory / name)) for name in names]
+
+
+def unfinished_lines(directory: Path, states: Sequence[JobState]) -> list[str]:
+    """What has become of each job that has not finished, and the command that continues; nothing if all have."""
+    unfinished = [state for state in states if state.state != FINISHED]
+    if not unfinished:
+        return []
+    keys = swept_keys([settings_of(state.overrides) for state in states if state.overrides])
+    command = continue_command(directory) or f"ldyn train resume={partial_path(directory / unfinished[0].run)}"
+    return [*(_line(state, keys) for state in unfinished), f"Continue with: {command}"]
+
+
+def _line(state: JobState, keys: Sequence[str]) -> str:
+    settings = settings_of(state.overrides)
+    varied = " ".join(f"{key}={settings[key]}" for key in keys if key in settings)
+    what = f"job {state.run}{f' ({varied})' if varied else ''} {MEANINGS[state.state]}"
+    return f"- {what}: {' '.join(state.error.split())}" if state.error else f"- {what}"
+
+
+def _state_of(final: Path) -> tuple[str, str]:
+    if final.is_dir():
+        return FINISHED, ""
+    partial = partial_path(final)
+    if not partial.is_dir():
+        return MISSING, ""
+    if is_being_written(partial):
+        return RUNNING, ""
+    manifest = _manifest(partial)
+    states = {"failed": FAILED, "interrupted": STOPPED}
+    return states.get(manifest.get("status", ""), ENDED), str(manifest.get("error") or "")
+
+
+def _manifest(directory: Path) -> dict[str, Any]:
+    """What the manifest says; nothing where the run was killed before it wrote one."""
+    try:
+        content: dict[str, Any] = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content

@@ -1,33 +1,26 @@
-"""Following a run while it goes on: in the terminal, in Weights & Biases, in TensorBoard. Imports without torch."""
+"""Progress of a run in the terminal, in Weights & Biases and in TensorBoard. Imports without torch."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from ldyn.tracking.fan_out import FanOut
-from ldyn.tracking.naming import NamedRun
-from ldyn.tracking.observer import Observer, StagePast
-from ldyn.tracking.settings import LoggerConfig
+from ldyn.tracking.observers import AllObservers, Observer, StagePast
+from ldyn.tracking.settings import LoggerConfig, NamedRun
 
 __all__ = ["LoggerConfig", "Observer", "StagePast", "make_observer"]
 
 
 def make_observer(logger: LoggerConfig, directory: Path, named: NamedRun) -> Observer:
-    """The observers of a run as one: the console, and the tracker that ``logger`` asks for.
+    """The console and the tracker of ``logger`` as one observer. Never raises for a tracker.
 
-    ``directory`` is the run's, already holding config.yaml and manifest.json. Never raises for a tracker.
+    ``directory`` is the run's, already holding config.yaml and manifest.json.
     """
 
     def console() -> Observer:
-        if sys.stderr.isatty():
-            from ldyn.tracking.console import LiveConsole
+        from ldyn.tracking.console import make_console
 
-            return LiveConsole()
-        from ldyn.tracking.lines import PlainLines
-
-        return PlainLines()
+        return make_console()
 
     def wandb() -> Observer:
         from ldyn.tracking.wandb_tracker import WandbTracker
@@ -44,4 +37,4 @@ def make_observer(logger: LoggerConfig, directory: Path, named: NamedRun) -> Obs
         "tensorboard": {"tensorboard": tensorboard},
         "none": {},
     }
-    return FanOut({"the console": console, **trackers[logger.kind]})
+    return AllObservers({"the console": console, **trackers[logger.kind]})

@@ -1,22 +1,23 @@
-"""The live view in a terminal: a bar for the stage and one line for each probe family, to watch the squeeze happen."""
+"""Progress in the terminal: a live view where there is one, plain lines in logs and pipes; on standard error."""
 
 from __future__ import annotations
 
+import sys
+import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from typing import TextIO
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
-from rich.text import Text
 
-from ldyn.records import PROBE_FAMILIES, Finding, ProbeFamily, ProbeScore, ProbeStep, StageInfo
-from ldyn.tracking.observer import StagePast
-from ldyn.tracking.sparkline import sparkline
-from ldyn.tracking.summaries import probe_means
+from ldyn.records import PROBE_FAMILIES, ProbeFamily, ProbeScore, ProbeStep, StageInfo
+from ldyn.tracking.charts import describe_stage, probe_means, sparkline
+from ldyn.tracking.observers import Observer
 
+IN_LINES = ("chosen", "rejected", "irr_train")
 GREEDY = ProbeFamily("greedy", "y*", "greedy: the most likely tokens along y⁺")
 GROUP_STYLES = {
     "chosen": "#4C9BE8",
@@ -28,24 +29,13 @@ GROUP_STYLES = {
 """The hues of the report, light enough for a dark terminal."""
 
 
-class StepsPerSecond(ProgressColumn):
-    """Updates per second, probing included."""
-
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text(f"{speed:.1f} it/s" if speed else "", style="dim")
-
-
-class LiveConsole:
-    """Redraws itself while a stage goes on and leaves its last picture behind; silent between stages."""
+class LiveConsole(Observer):
+    """A bar for the stage and a line for each probe family, redrawn; the last picture of a stage stays."""
 
     def __init__(self, console: Console | None = None):
         self._console = console or Console(stderr=True)
         self._live: Live | None = None
         self._begin("")
-
-    def stage_recalled(self, stage: StageInfo, total_steps: int, past: StagePast) -> None:
-        """Nothing: the bars and curves are of what this process sees."""
 
     def stage_started(self, stage: StageInfo, total_steps: int) -> None:
         self.close()
@@ -72,9 +62,6 @@ class LiveConsole:
     def stage_finished(self, stage: StageInfo) -> None:
         self.close()
 
-    def run_finished(self, findings: Sequence[Finding], figures: Sequence[Path], report: Path | None) -> None:
-        """Nothing: whoever ran the run prints its results."""
-
     def close(self) -> None:
         if self._live is not None:
             self._redraw()
@@ -89,7 +76,6 @@ class LiveConsole:
             BarColumn(bar_width=32),
             MofNCompleteColumn(),
             TextColumn("{task.fields[loss]}"),
-            StepsPerSecond(),
             TimeRemainingColumn(compact=True),
             console=self._console,
         )
@@ -116,3 +102,36 @@ class LiveConsole:
         if self._curves:
             table.add_row("", "mean log p (nats) on train probes", "now", f"in {self._stage}", "", style="dim")
         return table
+
+
+class PlainLines(Observer):
+    """A line when a stage starts and ends, and one each time the probes are scored."""
+
+    def __init__(self, out: TextIO | None = None):
+        self._out = out or sys.stderr
+        self._total, self._loss, self._started = 0, "", 0.0
+
+    def stage_started(self, stage: StageInfo, total_steps: int) -> None:
+        self._total, self._loss, self._started = total_steps, "", time.monotonic()
+        self._print(f"{stage.name}: {describe_stage(stage, total_steps)}")
+
+    def step_logged(self, stage: str, step: int, metrics: Mapping[str, float]) -> None:
+        self._loss = f"  loss {metrics['loss']:.4g}" if "loss" in metrics else self._loss
+
+    def probes_scored(self, probe_step: ProbeStep, scores: Sequence[ProbeScore]) -> None:
+        means, argmax_means = probe_means(scores, "logp"), probe_means(scores, "logp_argmax")
+        values = [(probe, means.get(("train", probe))) for probe in IN_LINES]
+        values.append(("greedy", argmax_means.get(("train", "chosen"))))
+        shown = "  ".join(f"{name} {mean:.2f}" for name, mean in values if mean is not None)
+        self._print(f"{probe_step.stage} {probe_step.step}/{self._total}{self._loss}  log p: {shown}")
+
+    def stage_finished(self, stage: StageInfo) -> None:
+        self._print(f"{stage.name}: done in {time.monotonic() - self._started:.0f} s")
+
+    def _print(self, line: str) -> None:
+        print(line, file=self._out, flush=True)
+
+
+def make_console() -> Observer:
+    """The live view if standard error is a terminal."""
+    return LiveConsole() if sys.stderr.isatty() else PlainLines()

@@ -8,30 +8,28 @@ from functools import partial
 from pathlib import Path
 
 from ldyn.records import Finding, ProbeScore, ProbeStep, StageInfo
-from ldyn.tracking.observer import StagePast
-from ldyn.tracking.summaries import Charts, stage_words
-
-_SECONDS_BETWEEN_WRITES = 10
+from ldyn.tracking.charts import Charts, describe_stage
+from ldyn.tracking.observers import Observer, StagePast
 
 
-class TensorboardTracker:
+class TensorboardTracker(Observer):
     """One writer; each stage has its charts, named ``<stage>/…``, over its own steps.
 
-    The past of a resumed run is told again, so what an earlier process wrote is replaced: no step is drawn twice.
+    A resumed run replays its past, so the files of an earlier process are replaced: no step is drawn twice.
     """
 
     def __init__(self, directory: Path):
         from torch.utils.tensorboard import SummaryWriter  # here, as this package must import without torch
 
         shutil.rmtree(directory / "tensorboard", ignore_errors=True)
-        self._writer = SummaryWriter(str(directory / "tensorboard"), flush_secs=_SECONDS_BETWEEN_WRITES)
+        self._writer = SummaryWriter(str(directory / "tensorboard"), flush_secs=10)
         self._charts = Charts()
 
     def stage_recalled(self, stage: StageInfo, total_steps: int, past: StagePast) -> None:
-        past.tell(self.probes_scored, partial(self.step_logged, stage.name))
+        past.replay(self.probes_scored, partial(self.step_logged, stage.name))
 
     def stage_started(self, stage: StageInfo, total_steps: int) -> None:
-        self._writer.add_text(f"{stage.name}/stage", stage_words(stage, total_steps))
+        self._writer.add_text(f"{stage.name}/stage", describe_stage(stage, total_steps))
 
     def step_logged(self, stage: str, step: int, metrics: Mapping[str, float]) -> None:
         for key, value in metrics.items():

@@ -1,57 +1,60 @@
 """Weights & Biases: curves of every probe and metric, then findings, figures, report, settings and manifest.
 
-Offline by default: the files lie in ``wandb`` beside the run directory, as those of all runs of a sweep do, and go up
-later by `wandb sync`. Not in the run directory: what waits to be uploaded is known by its path, and that directory is
-renamed when the run is finished. Nothing of the machine, the console or the code is recorded; the key stays in the
-user's environment.
+Offline by default: the files lie in ``wandb`` beside the run directory, for all runs of a sweep, and `wandb sync`
+uploads them later. They cannot lie in the run directory, which is renamed at the end: wandb knows files by their path.
+Nothing of the machine, the console or the code is recorded; the key stays in the environment.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import os
 import shutil
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import astuple
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+import psutil
 import wandb
 import yaml
 
 from ldyn.records import FINDING_FIELDS, Finding, ProbeScore, ProbeStep, StageInfo
-from ldyn.tracking.naming import NamedRun, wandb_names
-from ldyn.tracking.observer import StagePast
-from ldyn.tracking.settings import LoggerConfig
-from ldyn.tracking.summaries import Charts
-from ldyn.tracking.wandb_environment import keep_files_in, keep_to_itself, unset
-from ldyn.tracking.wandb_service import within
+from ldyn.tracking.charts import Charts
+from ldyn.tracking.observers import Observer, StagePast
+from ldyn.tracking.settings import QUIET, LoggerConfig, NamedRun, set_where_unset, wandb_names
 
 _logger = logging.getLogger(__name__)
-_SECONDS_TO_CONNECT, _SECONDS_TO_FINISH = 30, 120
+_SECONDS_TO_CONNECT, _SECONDS_TO_FINISH, _SECONDS_TO_END = 30, 120, 5
 _ATTACHED = ("config.yaml", "manifest.json")
 IDENTITY_FILE = "wandb.json"
 
 
-class WandbTracker:
+class WandbTracker(Observer):
     """One wandb run. Each stage has its charts, named ``<stage>/…``, over its own steps ``<stage>/step``.
 
-    wandb's own step counts the updates of all stages (and one for the start of each), so it is the same whenever a run
-    is told again: after a resume, what wandb has already is left out, and what a killed process lost is made good.
+    wandb's own step counts the updates of all stages (and one for the start of each), so it is the same when a resumed
+    run replays its past: what wandb has already is skipped, and what a killed process lost is sent.
     """
 
     def __init__(self, logger: LoggerConfig, directory: Path, named: NamedRun):
         self._directory, self._charts = directory, Charts()
         self._first_steps: dict[str, int] = {}  # stage -> wandb's step of its step 0
         self._next_step, self._is_open = 0, True
-        self._variables = [*keep_to_itself(), *keep_files_in(directory.parent / "wandb")]
+        files = str((directory.parent / "wandb").resolve())  # staging files and caches, else in the user's home
+        self._variables = set_where_unset({**QUIET, "WANDB_DATA_DIR": files, "WANDB_CACHE_DIR": files})
         self._run = _begin(logger, directory, named)
         self._known_steps = self._run.starting_step
 
     def stage_recalled(self, stage: StageInfo, total_steps: int, past: StagePast) -> None:
         self._place(stage.name, total_steps)
-        past.tell(self.probes_scored, partial(self.step_logged, stage.name))
+        past.replay(self.probes_scored, partial(self.step_logged, stage.name))
 
     def stage_started(self, stage: StageInfo, total_steps: int) -> None:
         self._place(stage.name, total_steps)
@@ -63,16 +66,13 @@ class WandbTracker:
         place = {f"{probe_step.stage}/{axis}": getattr(probe_step, axis) for axis in ("epoch", "examples_seen")}
         self._log(probe_step.stage, probe_step.step, {**place, **self._charts.points(probe_step, scores)})
 
-    def stage_finished(self, stage: StageInfo) -> None:
-        """Nothing: the last scores have been logged."""
-
     def run_finished(self, findings: Sequence[Finding], figures: Sequence[Path], report: Path | None) -> None:
-        within(_SECONDS_TO_FINISH, lambda: self._tell_results(findings, figures, report))
+        within(_SECONDS_TO_FINISH, lambda: self._log_results(findings, figures, report))
 
     def close(self) -> None:
         within(_SECONDS_TO_FINISH, lambda: self._finish(exit_code=1))
 
-    def _tell_results(self, findings: Sequence[Finding], figures: Sequence[Path], report: Path | None) -> None:
+    def _log_results(self, findings: Sequence[Finding], figures: Sequence[Path], report: Path | None) -> None:
         table = wandb.Table(columns=list(FINDING_FIELDS), data=[list(astuple(finding)) for finding in findings])
         media = {f"figures/{figure.stem}": wandb.Image(str(figure)) for figure in figures}
         page = {"report": wandb.Html(str(report), inject=False)} if report else {}
@@ -109,7 +109,8 @@ class WandbTracker:
     def _finish(self, exit_code: int) -> None:
         if self._is_open:
             self._is_open = False
-            unset(self._variables)
+            for variable in self._variables:
+                os.environ.pop(variable, None)
             self._run.finish(exit_code=exit_code)
 
 
@@ -144,11 +145,9 @@ def _begin(logger: LoggerConfig, directory: Path, named: NamedRun) -> wandb.Run:
 
 
 def _drop_superseded(home: Path, run_id: str) -> None:
-    """Remove what earlier processes of this run recorded offline: all of it is told again, and would go up twice."""
-    same_run = f"offline-run-*-{run_id}"
-    numbered = f"{same_run}-*"  # how wandb calls the second of two records that begin in the same second
-    for other in (*home.parent.glob(same_run), *home.parent.glob(numbered)):
-        if other != home:
+    """Remove the offline records of earlier processes of this run: this one replays them, and they would double."""
+    for other in (path for form in ("", "-*") for path in home.parent.glob(f"offline-run-*-{run_id}{form}")):
+        if other != home:  # "-*": how wandb calls the second of two records that begin in the same second
             shutil.rmtree(other, ignore_errors=True)
 
 
@@ -158,20 +157,49 @@ def _home(run: wandb.Run) -> Path:
 
 
 def _quiet_settings() -> wandb.Settings:
-    return wandb.Settings(
-        console="off",
-        silent=True,
-        save_code=False,
-        disable_git=True,
-        host="",
-        program="ldyn",
-        init_timeout=_SECONDS_TO_CONNECT,
-        x_disable_stats=True,
-        x_disable_meta=True,
-        x_save_requirements=False,
-    )
+    quiet: dict[str, Any] = {
+        "console": "off",
+        "silent": True,
+        "save_code": False,
+        "disable_git": True,
+        "host": "",
+        "program": "ldyn",
+    }
+    unseen: dict[str, Any] = {"x_disable_stats": True, "x_disable_meta": True, "x_save_requirements": False}
+    return wandb.Settings(init_timeout=_SECONDS_TO_CONNECT, **quiet, **unseen)
 
 
 def _settings(directory: Path) -> dict[str, Any]:
     """The run's configuration as stored in its directory."""
     return dict(yaml.safe_load((directory / "config.yaml").read_text(encoding="utf-8")))
+
+
+def within(seconds: float, action: Callable[[], None]) -> None:
+    """Do ``action``, but wait only so long; then end wandb's service, which has all of the run on the disk.
+
+    wandb's own limit (``finish_timeout``) leaves a run waiting where a table is uploaded, and its exit hook waits, too.
+    Raises what the action raises, and TimeoutError if it is not done in time.
+    """
+    try:
+        _wait_for(action, seconds)
+    except FutureTimeout:
+        for child in psutil.Process().children():
+            if child.name().startswith("wandb-core"):
+                child.kill()
+        with contextlib.suppress(Exception, SystemExit):  # wandb exits with the code of its service, which was killed
+            _wait_for(wandb.teardown, _SECONDS_TO_END)
+        raise TimeoutError(f"not done in {seconds} s; later: wandb sync --include-online") from None
+
+
+def _wait_for(action: Callable[[], None], seconds: float) -> None:
+    outcome: Future[None] = Future()
+
+    def act() -> None:
+        try:
+            action()
+            outcome.set_result(None)
+        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+            outcome.set_exception(error)
+
+    threading.Thread(target=act, daemon=True).start()
+    outcome.result(timeout=seconds)

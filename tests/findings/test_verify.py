@@ -55,6 +55,27 @@ def test_findings_that_are_what_the_trajectories_say_are_confirmed(
     assert "The stored findings agree with the trajectories." in text
 
 
+def test_a_table_that_was_changed_is_found_bit_by_bit(
+    unfinished: RunDirectory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = unfinished.publish() / "trajectories.parquet"
+    whole = path.read_bytes()
+    for place in range(0, len(whole), len(whole) // 40):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        code, report = reported([path.parent], capsys)
+        run = report["runs"][0]
+        assert code == 1
+        assert str(path) in (run["error"] or run["differences"][0])
+
+
+def test_a_run_that_goes_back_has_no_findings_until_it_has_new_ones(
+    unfinished: RunDirectory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    TrajectoryStore(unfinished.path).discard_after("sft", 0)
+    code, report = reported([unfinished.path], capsys)
+    assert (code, report["runs"][0]["stored"]) == (0, "absent")
+
+
 def test_an_altered_verdict_is_found(unfinished: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:
     path = unfinished.path / "findings.json"
     path.write_text(path.read_text().replace('"holds"', '"fails"'))

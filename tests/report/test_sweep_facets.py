@@ -94,9 +94,9 @@ def test_one_run_of_each_value_has_intervals_over_its_examples(tmp_path: Path) -
 def test_jobs_that_have_not_finished_are_listed_with_the_command_that_goes_on(swept: Path) -> None:
     write_run(swept / "5", 3, 0.1, status="failed")
     page = compared(swept)
-    assert "- job 4 (seed=2 algorithm.beta=0.1) has not begun" in page
+    assert "- job 4 (seed=2 algorithm.beta=0.1) has not started" in page
     assert "- job 5 failed: TrainingError: the loss is nan" in page
-    assert f"Go on with: ldyn train -m +exp=arms seed=0,1,2 resume=auto hydra.sweep.dir={swept}" in page
+    assert f"Continue with: ldyn train -m +exp=arms seed=0,1,2 resume=auto hydra.sweep.dir={swept}" in page
 
 
 def test_a_sweep_without_finished_runs_says_what_became_of_them(tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ldyn.records import ProbeScore, ProbeStep, StageInfo
@@ -15,7 +17,7 @@ STAGES = (
 
 
 @pytest.fixture
-def moment() -> Callable[[str, int], ProbeStep]:
+def probe_step() -> Callable[[str, int], ProbeStep]:
     return lambda stage, step: ProbeStep(stage, {"sft": "sft_sum"}.get(stage, stage), step, 4 * step, step / 60)
 
 
@@ -38,3 +40,89 @@ def run_directory(tmp_path: Path) -> RunDirectory:
     directory = RunDirectory.create(tmp_path / "squeeze" / "first")
     directory.write_json("manifest.json", {"schema_version": 1, "status": "running", "stages": STAGES})
     return directory
+
+
+LOGP = "logps_eval_prob_train/"
+WriteLog = Callable[..., Path]
+Columns = Mapping[str, np.ndarray]
+
+
+@pytest.fixture
+def write_log(tmp_path: Path) -> WriteLog:
+    """Writes ``columns`` (name -> evaluations × examples) as a directory: the means, and the examples if asked for."""
+
+    def write(name: str, columns: Columns, *, examples: bool = True) -> Path:
+        directory = tmp_path / name
+        directory.mkdir(parents=True)
+        array = np.stack(list(columns.values()), axis=1)
+        with np.errstate(invalid="ignore"):
+            rows = [dict(zip(columns, map(float, means), strict=True)) for means in array.mean(axis=2)]
+        (directory / "prob_train_metrics.json").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        if examples:
+            np.save(directory / "logp_npy_all_chosen.npy", array)
+        return directory
+
+    return write
+
+
+def course(values: list[float], examples: int, seed: int) -> np.ndarray:
+    """evaluations × examples: every example has a level of its own about ``values``, always the same."""
+    levels = np.random.default_rng(seed).normal(0, 1, examples)
+    noise = np.random.default_rng(seed + 1).normal(0, 0.1, (len(values), examples))
+    return np.array(values)[:, None] + levels - levels.mean() + noise
+
+
+@pytest.fixture
+def sft_columns() -> dict[str, np.ndarray]:
+    """The later layout, as after SFT: y⁺ rises from −40 to −20, log π(y*) along it from −12 to −9.
+
+    ‖π‖² by p_e and energy is .75² − 1 + 2 · .3 = .1625, by A_o (251.66² + 2) / 50304 − 1 = .259 along chosen and .0672
+    along random_nonhum: .63 and 2.4 times.
+    """
+    n = 12
+    return {
+        "chosen_A_o": np.full((4, n), 251.66),
+        LOGP + "chosen": course([-40, -33, -27, -20], n, 1),
+        "argmax_prob_logits": course([-12, -11, -10, -9], n, 2),
+        "except_argmax_prob_logits": np.full((4, n), np.nan),
+        "p_e": np.full((4, n), 0.75),
+        "energy": np.full((4, n), 0.7),
+        LOGP + "rejected_gptsemantic": course([-35, -32, -33, -36], n, 3),
+        "random_nonhum_A_o": np.full((4, n), 231.70),
+    }
+
+
+@pytest.fixture
+def dpo_columns() -> dict[str, np.ndarray]:
+    """The later layout, as after DPO from there: everything falls but log π(y*) along y⁺, from −9 to −5."""
+    n = 12
+    return {
+        LOGP + "chosen": course([-20.5, -24, -30], n, 4),
+        "argmax_prob_logits": course([-9, -7, -5], n, 5),
+        "p_e": np.full((3, n), 0.6),
+        "energy": np.full((3, n), 0.5),
+        LOGP + "rejected": course([-36, -60, -90], n, 6),
+        LOGP + "reject_gptsemantic": course([-38, -50, -70], n, 7),
+        LOGP + "irr_train": course([-50, -55, -58], n, 8),
+    }
+
+
+@pytest.fixture
+def early_columns() -> dict[str, np.ndarray]:
+    """The early layout: what is called that of chosen is that of the last probe, random_nonhum.
+
+    In the mean log π(y*) = −13 lies above log π(chosen) = −20, so the means alone look sound; yet examples vary in
+    length, and where y⁺ is short log π(y*) lies below it.
+    """
+    n = 40
+    steps = np.arange(3)[:, None] / 100
+    chosen, nonhum = np.linspace(-38, -2, n) + steps, np.linspace(-60, -40, n) - steps
+    return {
+        LOGP + "chosen": chosen,
+        "argmax_prob_logits": nonhum / 4 - 0.5,  # from −15.5 to −10.5
+        "A_o": np.full((3, n), 231.7),
+        "p_e": np.full((3, n), 0.98),
+        "energy": np.full((3, n), 0.95),
+        LOGP + "rejected": chosen[:, ::-1] + 1,
+        LOGP + "random_nonhum": nonhum,
+    }

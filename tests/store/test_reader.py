@@ -15,19 +15,19 @@ import pytest
 
 from ldyn.errors import RunDirectoryError
 from ldyn.records import TRAJECTORY_COLUMNS, Finding, ProbeScore, ProbeStep, StageInfo
-from ldyn.store import RunDirectory, TrajectoryStore, read_run
+from ldyn.store import RunDirectory, TrajectoryStore, read_run, reader
 from ldyn.store.schema import imported_table, to_bytes
 
-Moments = Callable[[str, int], ProbeStep]
+ProbeSteps = Callable[[str, int], ProbeStep]
 Scores = Callable[..., list[ProbeScore]]
 
 FINDING = Finding("S1", "rises", 1.5, float("nan"), float("nan"), "nats", 1, 1, "inconclusive", "one example", "Fig. 3")
 
 
 @pytest.fixture
-def published(run_directory: RunDirectory, moment: Moments, scores: Scores) -> Path:
+def published(run_directory: RunDirectory, probe_step: ProbeSteps, scores: Scores) -> Path:
     store = TrajectoryStore(run_directory.path)
-    store.append(moment("sft", 0), scores("sft", 0))
+    store.append(probe_step("sft", 0), scores("sft", 0))
     store.append_log("sft", [{"step": 1, "loss": 0.5}])
     store.publish()
     run_directory.write_text("config.yaml", "seed: 7\n")
@@ -62,13 +62,13 @@ def test_planned_steps_are_read_where_the_manifest_has_them(run_directory: RunDi
     assert read_run(run_directory.path).planned_steps == {"sft": 120}
 
 
-def test_a_sample_torn_by_a_crash_is_left_out_and_a_broken_one_is_an_error(run_directory: RunDirectory) -> None:
+def test_a_sample_torn_by_a_crash_is_excluded_and_a_broken_one_is_an_error(run_directory: RunDirectory) -> None:
     run_directory.write_text("samples.jsonl", '{"text": "one"}\n{"text": "tw')
     assert read_run(run_directory.path).samples == [{"text": "one"}]
     run_directory.write_text("samples.jsonl", '{"text": "one"}')
     assert read_run(run_directory.path).samples == [{"text": "one"}]
     run_directory.write_text("samples.jsonl", '{"text": "on\n{"text": "two"}\n')
-    with pytest.raises(RunDirectoryError, match=r"Row 1 of .*samples.jsonl is not JSON"):
+    with pytest.raises(RunDirectoryError, match=r"samples.jsonl cannot be read"):
         read_run(run_directory.path)
 
 
@@ -91,7 +91,7 @@ def rewrite(path: Path, change: Callable[[pa.Table], pa.Table]) -> None:
         (lambda t: t.replace_schema_metadata({"ldyn.schema_version": "9"}), "has schema version 9, expected 1"),
         (
             lambda t: t.set_column(t.column_names.index("logp"), "logp", pa.array(["much"] * len(t)).cast(pa.string())),
-            "a column of a wrong type",
+            "cannot be read .ArrowInvalid",
         ),
         (
             lambda t: t.set_column(t.column_names.index("logp"), "logp", pa.nulls(len(t), pa.float64())),
@@ -151,16 +151,30 @@ def test_a_table_of_our_own_counts_its_tokens(published: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("trajectories.parquet", "no parquet", "cannot be read as Parquet"),
-        ("manifest.json", "{", "cannot be read as JSON"),
+        ("trajectories.parquet", "no parquet", "cannot be read"),
+        ("train_log.parquet", "", "cannot be read"),
+        ("toy.parquet", "PAR1", "cannot be read"),
+        ("config.yaml", b"\xff", "cannot be read .UnicodeDecodeError"),
+        ("config.yaml", None, "cannot be read .IsADirectoryError"),
+        ("samples.jsonl", "[1]\n", "row 1 is no JSON object"),
+        ("manifest.json", "{", "cannot be read .JSONDecodeError"),
+        ("manifest.json", "[]", "has version None, expected 1"),
         ("manifest.json", json.dumps({"schema_version": 2}), "has version 2, expected 1"),
-        ("manifest.json", json.dumps({"schema_version": 1}), "has no list of stages"),
-        ("manifest.json", json.dumps({"schema_version": 1, "stages": [{"name": "sft"}]}), "a stage lacks"),
-        ("findings.json", json.dumps([{"id": "S1"}]), "lacks the fields"),
+        ("manifest.json", json.dumps({"schema_version": 1}), "stages.*Field required"),
+        ("manifest.json", json.dumps({"schema_version": 1, "stages": [1]}), "stages"),
+        ("manifest.json", json.dumps({"schema_version": 1, "stages": [{"name": "sft"}]}), "algorithm"),
+        ("manifest.json", json.dumps({"schema_version": 1, "stages": [], "seconds": {"sft": "long"}}), "seconds"),
+        ("findings.json", json.dumps([{"id": "S1"}]), "claim"),
+        ("findings.json", "{}", "no list"),
+        ("findings.json", "[1]", "cannot be read"),
     ],
 )
-def test_a_broken_file_is_named(published: Path, name: str, content: str, message: str) -> None:
-    (published / name).write_text(content)
+def test_a_broken_file_is_named(published: Path, name: str, content: str | bytes | None, message: str) -> None:
+    (published / name).unlink(missing_ok=True)
+    if content is None:
+        (published / name).mkdir()
+    else:
+        (published / name).write_bytes(content.encode() if isinstance(content, str) else content)
     with pytest.raises(RunDirectoryError, match=message) as caught:
         read_run(published)
     assert name in str(caught.value)
@@ -170,6 +184,56 @@ def test_a_finished_run_without_its_table_is_refused(published: Path) -> None:
     (published / "trajectories.parquet").unlink()
     with pytest.raises(RunDirectoryError, match=r"has no trajectories\.parquet"):
         read_run(published)
+
+
+def test_a_broken_part_is_named(run_directory: RunDirectory) -> None:
+    (run_directory.path / "parts" / "00-sft").mkdir(parents=True)
+    for name, content in (("00000000.parquet", b"PAR1"), ("log.jsonl", b"{\n")):
+        (run_directory.path / "parts" / "00-sft" / name).write_bytes(content)
+        with pytest.raises(RunDirectoryError, match=r"parts.* cannot be read"):
+            read_run(run_directory.path)
+        (run_directory.path / "parts" / "00-sft" / name).unlink()
+    (run_directory.path / "parts" / "notes").mkdir()
+    with pytest.raises(RunDirectoryError, match=r"parts cannot be read"):
+        read_run(run_directory.path)
+
+
+def test_a_run_that_changes_while_it_is_read_is_read_again(
+    run_directory: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the trajectories and the findings the run ends: tables of one moment with findings of another."""
+    store = TrajectoryStore(run_directory.path)
+    real, calls = reader._read_findings, []
+
+    def later(path: Path) -> list[Finding]:
+        if not calls:
+            calls.append(path)
+            store.publish()
+            run_directory.publish()
+        return real(path)
+
+    monkeypatch.setattr(reader, "_read_findings", later)
+    run = read_run(run_directory.path)
+    assert run.path == run_directory.final.resolve()
+    assert len(calls) == 1
+
+
+def test_latest_leads_to_a_run_that_was_killed_before_its_last_rename(
+    run_directory: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    TrajectoryStore(run_directory.path).publish()
+    monkeypatch.setattr(Path, "rename", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run_directory.publish()
+    monkeypatch.undo()
+    latest = run_directory.final.with_name("latest")
+    assert read_run(latest).path == run_directory.path.resolve()
+    run_directory.free()
+    RunDirectory.reopen(run_directory.final).publish()
+    assert read_run(latest).path == run_directory.final.resolve()
 
 
 def test_reading_needs_no_torch(published: Path) -> None:

@@ -5,14 +5,17 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
 from ldyn.errors import RunDirectoryError
-from ldyn.store import RunDirectory, read_run
+from ldyn.store import RunDirectory, files, read_run
+from ldyn.store.directory import changed_tables
 from ldyn.store.files import write_atomically
 
 
@@ -35,7 +38,7 @@ def test_latest_is_a_relative_link_to_the_run_published_last(tmp_path: Path) -> 
 def test_what_cannot_become_the_link_latest_does_not_undo_a_finished_run(tmp_path: Path) -> None:
     (tmp_path / "latest").mkdir()
     (tmp_path / "latest" / "kept").touch()
-    with pytest.warns(UserWarning, match="complete in .*first"):
+    with pytest.warns(UserWarning, match="latest could not be made to point to .*first"):
         assert RunDirectory.create(tmp_path / "first").publish().is_dir()
     assert (tmp_path / "latest" / "kept").exists()
     assert not list(tmp_path.glob(".latest*"))
@@ -44,7 +47,7 @@ def test_what_cannot_become_the_link_latest_does_not_undo_a_finished_run(tmp_pat
 def test_a_second_run_into_the_same_directory_is_refused_with_the_next_step(tmp_path: Path) -> None:
     directory = RunDirectory.create(tmp_path / "first")
     directory.write_text("config.yaml", "")
-    with pytest.raises(RunDirectoryError, match=r"unfinished run: go on with it by .*resume=.*first\.partial"):
+    with pytest.raises(RunDirectoryError, match=r"unfinished run: resume it with .*resume=.*first\.partial"):
         RunDirectory.create(tmp_path / "first")
     directory.publish()
     with pytest.raises(RunDirectoryError, match=r"finished run.*choose another run name"):
@@ -86,6 +89,11 @@ def test_two_processes_do_not_write_one_run(tmp_path: Path) -> None:
     refused = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert refused.returncode != 0
     assert f"being written by another process (id {os.getpid()})" in refused.stderr
+    directory.write_text("config.yaml", "")
+    create = code.replace("reopen", "create").replace(".partial", "")
+    refused = subprocess.run([sys.executable, "-c", create], capture_output=True, text=True, check=False)
+    assert f"being written by another process (id {os.getpid()})" in refused.stderr
+    assert "delete" not in refused.stderr
     directory.free()
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -102,7 +110,7 @@ def test_json_holds_dataclasses_paths_and_no_number_that_json_lacks(tmp_path: Pa
     assert json.loads((directory.path / "rows.json").read_text()) == expected
 
 
-def test_a_full_disk_leaves_the_old_content_and_says_how_to_go_on(
+def test_a_full_disk_leaves_the_old_content_and_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     directory = RunDirectory.create(tmp_path / "first")
@@ -145,7 +153,72 @@ def test_a_process_killed_while_writing_leaves_the_old_content_or_the_new(tmp_pa
     assert killed.returncode == -9
     assert path.read_bytes() == b"a" * 200_000
     write_atomically(path, b"c")  # and what the killed process left is no obstacle
-    assert [entry.name for entry in tmp_path.iterdir()] == ["manifest.json"]
+    assert path.read_bytes() == b"c"
+
+
+def test_a_reader_does_not_make_the_directory_of_a_run_that_was_published_meanwhile(tmp_path: Path) -> None:
+    directory = RunDirectory.create(tmp_path / "first")
+    partial = directory.path
+    directory.publish()
+    for name in ("report.html", "figures/panel.png"):
+        with pytest.raises(RunDirectoryError, match=r"the run has finished meanwhile. Repeat the command with .*first"):
+            write_atomically(partial / name, b"late")
+    assert not partial.exists()
+
+
+def test_a_file_that_is_being_written_while_its_run_is_published_arrives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = RunDirectory.create(tmp_path / "first")
+    real = files._write_through
+
+    def published_meanwhile(*arguments: Any) -> None:
+        real(*arguments)
+        directory.path.rename(tmp_path / "first")
+
+    monkeypatch.setattr(files, "_write_through", published_meanwhile)
+    write_atomically(directory.path / "report.html", b"page")
+    assert [entry.name for entry in (tmp_path / "first").iterdir() if entry.name != ".lock"] == ["report.html"]
+
+
+def test_two_processes_may_write_one_file(tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    with ThreadPoolExecutor(8) as pool:
+        contents = [bytes([number]) * 100_000 for number in range(40)]
+        list(pool.map(lambda content: write_atomically(path, content), contents))
+    assert path.read_bytes() in contents
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_process_left_is_gone_when_the_run_is_published(tmp_path: Path) -> None:
+    directory = RunDirectory.create(tmp_path / "first")
+    stage = directory.path / "checkpoints" / "sft"
+    for name in ("checkpoint-10", "checkpoint-20", "final"):
+        (stage / name).mkdir(parents=True)
+    (directory.path / ".report.html.0123456789ab.tmp").touch()
+    (stage / ".x.0123456789ab.tmp").touch()
+    final = directory.publish()
+    assert [path.name for path in final.rglob("*")] == ["checkpoints", "sft", "final"]
+
+
+def test_tables_that_change_after_the_run_are_named(tmp_path: Path) -> None:
+    directory = RunDirectory.create(tmp_path / "study")
+    directory.write_json("manifest.json", {"schema_version": 1, "stages": []})
+    for name in ("toy", "images"):
+        directory.write_table(name, pd.DataFrame({"change": [0.5]}))
+    directory.write_text("samples.jsonl", "{}\n")
+    run = read_run(directory.publish())
+    assert changed_tables(run.path, run.manifest) == []
+    (run.path / "images.parquet").unlink()
+    for name in ("samples.jsonl", "toy.parquet"):
+        content = bytearray((run.path / name).read_bytes())
+        content[-1] ^= 1  # one bit
+        (run.path / name).write_bytes(content)
+    assert [message.removeprefix(f"{run.path}/") for message in changed_tables(run.path, run.manifest)] == [
+        "samples.jsonl was changed since the run finished",
+        "toy.parquet was changed since the run finished",
+        "images.parquet is missing since the run finished",
+    ]
 
 
 def test_other_tables_are_found_by_name(tmp_path: Path) -> None:

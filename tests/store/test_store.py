@@ -25,25 +25,25 @@ from ldyn.records import TRAJECTORY_COLUMNS, ProbeScore, ProbeStep
 from ldyn.store import RunDirectory, TrajectoryStore, read_run
 from ldyn.store.schema import MEASURES, SCHEMA
 
-Moments = Callable[[str, int], ProbeStep]
+ProbeSteps = Callable[[str, int], ProbeStep]
 Scores = Callable[..., list[ProbeScore]]
 
 PLAN = [("sft", 0), ("sft", 10), ("sft", 20), ("dpo", 0), ("dpo", 5), ("dpo", 10), ("dpo", 15)]
 
 
 def log_rows(stage: str, step: int) -> list[dict[str, float]]:
-    """Two rows for each moment but the first of a stage; dpo logs more than sft does."""
+    """Two rows for each probe step but the first of a stage; dpo logs more than sft does."""
     extra = {"margin": step / 3, "kept": 1.0} if stage == "dpo" else {}
     return [{"step": at, "loss": 1 / at, **extra} for at in (step - 1, step) if at > 0]
 
 
 @pytest.mark.parametrize("published", [False, True])
 def test_rows_come_back_as_they_were_appended(
-    run_directory: RunDirectory, moment: Moments, scores: Scores, published: bool
+    run_directory: RunDirectory, probe_step: ProbeSteps, scores: Scores, published: bool
 ) -> None:
     store = TrajectoryStore(run_directory.path)
-    store.append(moment("sft", 10), scores("sft", 10))
-    store.append(moment("sft", 0), scores("sft", 0))
+    store.append(probe_step("sft", 10), scores("sft", 10))
+    store.append(probe_step("sft", 0), scores("sft", 0))
     if published:
         store.publish()
     rows = read_run(run_directory.path).trajectories
@@ -59,11 +59,11 @@ def test_rows_come_back_as_they_were_appended(
 
 
 def test_the_published_file_has_the_schema_its_version_and_dictionary_encoded_text(
-    run_directory: RunDirectory, moment: Moments, scores: Scores
+    run_directory: RunDirectory, probe_step: ProbeSteps, scores: Scores
 ) -> None:
     store = TrajectoryStore(run_directory.path)
-    store.append(moment("sft", 0), scores("sft", 0))
-    store.append(moment("dpo", 0), scores("dpo", 0, examples=3))
+    store.append(probe_step("sft", 0), scores("sft", 0))
+    store.append(probe_step("dpo", 0), scores("dpo", 0, examples=3))
     store.publish()
     table = pq.read_table(run_directory.path / "trajectories.parquet")
     assert table.schema.equals(SCHEMA, check_metadata=True)
@@ -85,10 +85,12 @@ def test_the_log_has_null_where_a_stage_does_not_log_a_metric(run_directory: Run
     assert log["zeal"].isna().tolist() == [True, False, True]
 
 
-def test_scoring_a_moment_again_replaces_it(run_directory: RunDirectory, moment: Moments, scores: Scores) -> None:
+def test_scoring_a_probe_step_again_replaces_it(
+    run_directory: RunDirectory, probe_step: ProbeSteps, scores: Scores
+) -> None:
     store = TrajectoryStore(run_directory.path)
-    store.append(moment("sft", 0), scores("sft", 99))
-    store.append(moment("sft", 0), scores("sft", 0))
+    store.append(probe_step("sft", 0), scores("sft", 99))
+    store.append(probe_step("sft", 0), scores("sft", 0))
     assert store.steps("sft") == [0]
     assert read_run(run_directory.path).trajectories["logp"].tolist() == [score.logp for score in scores("sft", 0)]
 
@@ -96,13 +98,13 @@ def test_scoring_a_moment_again_replaces_it(run_directory: RunDirectory, moment:
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("published", [False, True])
 def test_a_number_that_is_not_finite_flags_its_row_and_the_run_goes_on(
-    run_directory: RunDirectory, moment: Moments, scores: Scores, bad: float, published: bool
+    run_directory: RunDirectory, probe_step: ProbeSteps, scores: Scores, bad: float, published: bool
 ) -> None:
     measured = scores("sft", 5)
     broken = [replace(score, logp=bad) if score.probe == "chosen" else score for score in measured]
     store = TrajectoryStore(run_directory.path)
     with pytest.warns(UserWarning, match="2 of 4 responses at step 5 of stage sft: chosen of train example q1"):
-        store.append(moment("sft", 5), broken)
+        store.append(probe_step("sft", 5), broken)
     if published:
         store.publish()
     rows = read_run(run_directory.path).trajectories
@@ -112,23 +114,27 @@ def test_a_number_that_is_not_finite_flags_its_row_and_the_run_goes_on(
     assert rows.loc[~chosen, "logp"].tolist() == [score.logp for score in measured if score.probe != "chosen"]
 
 
-def test_a_moment_without_a_flag_says_nothing(run_directory: RunDirectory, moment: Moments, scores: Scores) -> None:
+def test_a_probe_step_without_a_flag_says_nothing(
+    run_directory: RunDirectory, probe_step: ProbeSteps, scores: Scores
+) -> None:
     with warnings.catch_warnings(action="error"):
-        TrajectoryStore(run_directory.path).append(moment("sft", 5), scores("sft", 5))
+        TrajectoryStore(run_directory.path).append(probe_step("sft", 5), scores("sft", 5))
 
 
-def test_a_response_scored_twice_is_refused(run_directory: RunDirectory, moment: Moments, scores: Scores) -> None:
+def test_a_response_scored_twice_is_refused(
+    run_directory: RunDirectory, probe_step: ProbeSteps, scores: Scores
+) -> None:
     doubled = [*scores("sft", 0), scores("sft", 0)[0]]
     with pytest.raises(RunDirectoryError, match="rejected of train example q1 was scored twice"):
-        TrajectoryStore(run_directory.path).append(moment("sft", 0), doubled)
+        TrajectoryStore(run_directory.path).append(probe_step("sft", 0), doubled)
 
 
 @pytest.mark.parametrize("name", ["a/b", "..", "", "a b"])
 def test_a_stage_name_that_cannot_name_a_directory_is_refused(
-    run_directory: RunDirectory, moment: Moments, scores: Scores, name: str
+    run_directory: RunDirectory, probe_step: ProbeSteps, scores: Scores, name: str
 ) -> None:
     with pytest.raises(RunDirectoryError, match="Rename it"):
-        TrajectoryStore(run_directory.path).append(moment(name, 0), scores(name, 0))
+        TrajectoryStore(run_directory.path).append(probe_step(name, 0), scores(name, 0))
 
 
 def test_a_log_row_needs_a_step(run_directory: RunDirectory) -> None:
@@ -140,13 +146,13 @@ def test_a_log_row_needs_a_step(run_directory: RunDirectory) -> None:
 # Crash and resume
 
 
-def record(store: TrajectoryStore, moment: Moments, scores: Scores, plan: list[tuple[str, int]]) -> None:
+def record(store: TrajectoryStore, probe_step: ProbeSteps, scores: Scores, plan: list[tuple[str, int]]) -> None:
     for stage, step in plan:
         store.append_log(stage, log_rows(stage, step))
-        store.append(moment(stage, step), scores(stage, step))
+        store.append(probe_step(stage, step), scores(stage, step))
 
 
-def simple_moment(stage: str, step: int) -> ProbeStep:
+def simple_probe_step(stage: str, step: int) -> ProbeStep:
     return ProbeStep(stage, stage, step, 4 * step, step / 60)
 
 
@@ -168,9 +174,9 @@ def test_a_run_that_went_back_to_a_checkpoint_equals_the_uninterrupted_one_byte_
     back_to = data.draw(st.integers(0, killed_after), label="resumed from")
     # Nothing here loses power, so nothing has to be forced to the disk, which is slow.
     with tempfile.TemporaryDirectory() as straight, tempfile.TemporaryDirectory() as broken, mock.patch("os.fsync"):
-        record(TrajectoryStore(Path(straight)), simple_moment, simple_scores, PLAN)
+        record(TrajectoryStore(Path(straight)), simple_probe_step, simple_scores, PLAN)
         killed = TrajectoryStore(Path(broken))
-        record(killed, simple_moment, simple_scores, PLAN[:killed_after])
+        record(killed, simple_probe_step, simple_scores, PLAN[:killed_after])
         if merged:
             killed.publish()
         leave_rubbish(Path(broken), torn)
@@ -179,7 +185,7 @@ def test_a_run_that_went_back_to_a_checkpoint_equals_the_uninterrupted_one_byte_
         if back_to < len(PLAN):
             stage = PLAN[back_to][0]
             resumed.discard_after(stage, max((step for name, step in done if name == stage), default=-1))
-        record(resumed, simple_moment, simple_scores, PLAN[back_to:])
+        record(resumed, simple_probe_step, simple_scores, PLAN[back_to:])
         assert published_bytes(Path(broken)) == published_bytes(Path(straight))
 
 
@@ -202,10 +208,10 @@ def test_rows_logged_after_a_torn_one_are_kept(run_directory: RunDirectory) -> N
 
 
 def test_going_back_drops_later_steps_and_later_stages_only(
-    run_directory: RunDirectory, moment: Moments, scores: Scores
+    run_directory: RunDirectory, probe_step: ProbeSteps, scores: Scores
 ) -> None:
     store = TrajectoryStore(run_directory.path)
-    record(store, moment, scores, PLAN)
+    record(store, probe_step, scores, PLAN)
     store.discard_after("dpo", 5)
     assert (store.steps("sft"), store.steps("dpo")) == ([0, 10, 20], [0, 5])
     assert read_run(run_directory.path).train_log.query("stage == 'dpo'")["step"].tolist() == [4, 5]
@@ -217,12 +223,12 @@ def test_going_back_drops_later_steps_and_later_stages_only(
 
 
 def test_merged_files_are_gone_once_the_parts_change(
-    run_directory: RunDirectory, moment: Moments, scores: Scores
+    run_directory: RunDirectory, probe_step: ProbeSteps, scores: Scores
 ) -> None:
     store = TrajectoryStore(run_directory.path)
-    record(store, moment, scores, PLAN[:2])
+    record(store, probe_step, scores, PLAN[:2])
     store.publish()
-    store.append(moment("sft", 20), scores("sft", 20))
+    store.append(probe_step("sft", 20), scores("sft", 20))
     assert sorted(read_run(run_directory.path).trajectories["step"].unique()) == [0, 10, 20]
 
 
@@ -258,9 +264,9 @@ def test_sigkill_at_any_moment_leaves_a_readable_run(run_directory: RunDirectory
         writer.communicate()
         run = read_run(run_directory.path)
         steps = run.trajectories["step"]
-        assert sorted(steps.unique()) == list(range(len(steps) // 300))  # whole moments, none missing
+        assert sorted(steps.unique()) == list(range(len(steps) // 300))  # whole probe steps, none missing
         assert (run.trajectories["logp"] == -steps).all()
-        assert len(run.train_log) >= len(steps) // 6  # the log runs ahead of the moments, never behind
+        assert len(run.train_log) >= len(steps) // 6  # the log runs ahead of the probe steps, never behind
         assert len(steps) >= before
         before = len(steps)
     assert before > 0

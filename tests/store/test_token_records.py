@@ -17,7 +17,7 @@ from ldyn.records import ProbeScore, ProbeStep, TokenRecord
 from ldyn.store import RunDirectory, TrajectoryStore, read_run, read_token_summaries, read_tokens
 from ldyn.store.tokens import TOKEN_SCHEMA
 
-Moments = Callable[[str, int], ProbeStep]
+ProbeSteps = Callable[[str, int], ProbeStep]
 Scores = Callable[..., list[ProbeScore]]
 
 
@@ -60,11 +60,11 @@ def assert_same(found: list[TokenRecord], expected: list[TokenRecord]) -> None:
 
 
 @pytest.fixture
-def store(run_directory: RunDirectory, moment: Moments, scores: Scores) -> TrajectoryStore:
-    """Token records at two moments of sft and at the first of dpo."""
+def store(run_directory: RunDirectory, probe_step: ProbeSteps, scores: Scores) -> TrajectoryStore:
+    """Token records at two probe steps of sft and at the first of dpo."""
     written = TrajectoryStore(run_directory.path)
     for stage, step in (("sft", 0), ("sft", 5), ("dpo", 0)):
-        written.append(moment(stage, step), scores(stage, step), records(step))
+        written.append(probe_step(stage, step), scores(stage, step), records(step))
     return written
 
 
@@ -93,7 +93,7 @@ def test_the_start_comes_back_as_records(run_directory: RunDirectory, store: Tra
     assert store.start_tokens("extend") == []
 
 
-def test_summaries_of_all_moments(run_directory: RunDirectory, store: TrajectoryStore) -> None:
+def test_summaries_of_all_probe_steps(run_directory: RunDirectory, store: TrajectoryStore) -> None:
     found = read_token_summaries(run_directory.path)
     assert found["stage"].tolist() == ["sft"] * 4 + ["dpo"] * 2
     assert found["argmax_gained"].tolist() == [0.0, 0.0, 0.5, 0.5, 0.0, 0.0]
@@ -102,18 +102,20 @@ def test_summaries_of_all_moments(run_directory: RunDirectory, store: Trajectory
     }  # fmt: skip
 
 
-def test_a_run_without_records(run_directory: RunDirectory, moment: Moments, scores: Scores) -> None:
-    TrajectoryStore(run_directory.path).append(moment("sft", 0), scores("sft", 0))
+def test_a_run_without_records(run_directory: RunDirectory, probe_step: ProbeSteps, scores: Scores) -> None:
+    TrajectoryStore(run_directory.path).append(probe_step("sft", 0), scores("sft", 0))
     assert read_token_summaries(run_directory.path).empty
     assert not (run_directory.path / "per_token").exists()
-    with pytest.raises(RunDirectoryError, match=r"of step 0 of sft: stage sft has none; .*probes.per_token=true"):
+    with pytest.raises(
+        RunDirectoryError, match=r"of step 0 of sft; steps with records: none. A run .*probes.per_token=true"
+    ):
         read_tokens(run_directory.path, "sft", 0)
 
 
-def test_a_moment_that_was_not_scored_is_refused_with_those_that_were(
+def test_a_probe_step_that_was_not_scored_is_refused_with_those_that_were(
     run_directory: RunDirectory, store: TrajectoryStore
 ) -> None:
-    with pytest.raises(RunDirectoryError, match="step 3 of sft: the steps with records are 0, 5"):
+    with pytest.raises(RunDirectoryError, match="step 3 of sft; steps with records: 0, 5"):
         read_tokens(run_directory.path, "sft", 3)
 
 
@@ -125,14 +127,14 @@ def test_going_back_drops_the_tokens_of_what_is_dropped(run_directory: RunDirect
     assert read_run(run_directory.path).trajectories.empty
 
 
-def test_tokens_of_a_moment_whose_scores_were_not_written_any_more_are_dropped(
-    run_directory: RunDirectory, moment: Moments, scores: Scores, monkeypatch: pytest.MonkeyPatch
+def test_tokens_of_a_probe_step_whose_scores_were_not_written_any_more_are_dropped(
+    run_directory: RunDirectory, probe_step: ProbeSteps, scores: Scores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = TrajectoryStore(run_directory.path)
-    store.append(moment("sft", 0), scores("sft", 0), records(0))
+    store.append(probe_step("sft", 0), scores("sft", 0), records(0))
     monkeypatch.setattr(store._scores, "path", _killed)
     with pytest.raises(KeyboardInterrupt):
-        store.append(moment("dpo", 0), scores("dpo", 0), records(0))
+        store.append(probe_step("dpo", 0), scores("dpo", 0), records(0))
     resumed = TrajectoryStore(run_directory.path)
     assert resumed.start_tokens("dpo")
     resumed.discard_after("dpo", -1)
@@ -144,10 +146,12 @@ def _killed(*_: object) -> Path:
     raise KeyboardInterrupt
 
 
-def test_numbers_that_are_not_finite_are_empty(run_directory: RunDirectory, moment: Moments, scores: Scores) -> None:
+def test_numbers_that_are_not_finite_are_empty(
+    run_directory: RunDirectory, probe_step: ProbeSteps, scores: Scores
+) -> None:
     whole = records(0)[0]
     broken = replace(whole, entropy=np.array([1, np.nan, 2], np.float32), argmax_gained=np.nan, kept_mass=np.nan)
-    TrajectoryStore(run_directory.path).append(moment("sft", 0), scores("sft", 0), [broken])
+    TrajectoryStore(run_directory.path).append(probe_step("sft", 0), scores("sft", 0), [broken])
     table = pq.read_table(run_directory.path / "per_token" / "00-sft" / "00000000.parquet")
     assert table.schema.equals(TOKEN_SCHEMA, check_metadata=True)
     assert table.column("entropy").to_pylist() == [[1.0, None, 2.0]]
@@ -155,10 +159,12 @@ def test_numbers_that_are_not_finite_are_empty(run_directory: RunDirectory, mome
     assert_same(TrajectoryStore(run_directory.path).start_tokens("sft"), [broken])
 
 
-def test_equal_records_give_equal_bytes(run_directory: RunDirectory, store: TrajectoryStore, moment: Moments) -> None:
+def test_equal_records_give_equal_bytes(
+    run_directory: RunDirectory, store: TrajectoryStore, probe_step: ProbeSteps
+) -> None:
     path = run_directory.path / "per_token" / "00-sft" / "00000005.parquet"
     before = path.read_bytes()
-    store.append(moment("sft", 5), [], records(5))
+    store.append(probe_step("sft", 5), [], records(5))
     assert path.read_bytes() == before
 
 

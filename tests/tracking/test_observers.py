@@ -10,27 +10,26 @@ from rich.console import Console
 
 from ldyn.records import ProbeStep
 from ldyn.tracking import LoggerConfig, Observer, StagePast, make_observer
-from ldyn.tracking.console import LiveConsole
-from ldyn.tracking.fan_out import FanOut
-from ldyn.tracking.lines import PlainLines
+from ldyn.tracking.console import LiveConsole, PlainLines
+from ldyn.tracking.observers import AllObservers
 
 Follow = Callable[..., None]
 
 
 class Recorder:
-    """Remembers the names of the messages it got; raises at one of them if told to."""
+    """Records the names of the methods called; raises at one of them on request."""
 
     def __init__(self, fails_at: str = "", error: type[BaseException] = RuntimeError):
-        self.heard: list[str] = []
+        self.calls: list[str] = []
         self._fails_at, self._error = fails_at, error
 
     def __getattr__(self, name: str) -> Callable[..., None]:
-        def hear(*_: object) -> None:
+        def called(*_: object) -> None:
             if name == self._fails_at:
                 raise self._error("no room\nleft")
-            self.heard.append(name)
+            self.calls.append(name)
 
-        return hear
+        return called
 
 
 @dataclass
@@ -39,13 +38,13 @@ class Named:
     run: str = "one"
 
 
-def test_every_observer_hears_everything(follow: Follow) -> None:
+def test_every_observer_is_called_in_order(follow: Follow) -> None:
     first, second = Recorder(), Recorder()
-    follow(FanOut({"first": lambda: first, "second": lambda: second}))
-    assert first.heard == second.heard
-    assert first.heard[:3] == ["stage_started", "probes_scored", "step_logged"]
-    assert first.heard[-3:] == ["stage_finished", "run_finished", "close"]
-    assert first.heard.count("step_logged") == 4
+    follow(AllObservers({"first": lambda: first, "second": lambda: second}))
+    assert first.calls == second.calls
+    assert first.calls[:3] == ["stage_started", "probes_scored", "step_logged"]
+    assert first.calls[-3:] == ["stage_finished", "run_finished", "close"]
+    assert first.calls.count("step_logged") == 4
 
 
 @pytest.mark.parametrize("message", ["stage_started", "step_logged", "probes_scored", "run_finished", "close"])
@@ -53,8 +52,8 @@ def test_one_that_fails_is_dropped_with_one_warning(
     follow: Follow, caplog: pytest.LogCaptureFixture, message: str
 ) -> None:
     broken, whole = Recorder(fails_at=message), Recorder()
-    follow(FanOut({"the tracker": lambda: broken, "other": lambda: whole}))
-    assert whole.heard[-1] == "close"
+    follow(AllObservers({"the tracker": lambda: broken, "other": lambda: whole}))
+    assert whole.calls[-1] == "close"
     [record] = caplog.records
     assert record.getMessage().startswith(
         "the tracker stopped following this run (RuntimeError: no room left); the run"
@@ -63,8 +62,8 @@ def test_one_that_fails_is_dropped_with_one_warning(
 
 def test_one_that_failed_is_closed_and_may_fail_at_that_too(follow: Follow, caplog: pytest.LogCaptureFixture) -> None:
     failing, broken = Recorder(fails_at="step_logged"), Recorder(fails_at="close")
-    follow(FanOut({"failing": lambda: failing, "broken": lambda: broken}))
-    assert failing.heard[-1] == "close"
+    follow(AllObservers({"failing": lambda: failing, "broken": lambda: broken}))
+    assert failing.calls[-1] == "close"
     assert len(caplog.records) == 2
 
 
@@ -73,14 +72,14 @@ def test_one_that_cannot_be_made_is_dropped(follow: Follow, caplog: pytest.LogCa
         raise OSError("disk full")
 
     whole = Recorder()
-    follow(FanOut({"the tracker": fail, "other": lambda: whole}))
-    assert whole.heard[-1] == "close"
+    follow(AllObservers({"the tracker": fail, "other": lambda: whole}))
+    assert whole.calls[-1] == "close"
     assert len(caplog.records) == 1
 
 
 def test_a_stop_request_is_not_a_failure_of_the_tracker(follow: Follow) -> None:
     with pytest.raises(KeyboardInterrupt):
-        follow(FanOut({"the tracker": lambda: Recorder(fails_at="step_logged", error=KeyboardInterrupt)}))
+        follow(AllObservers({"the tracker": lambda: Recorder(fails_at="step_logged", error=KeyboardInterrupt)}))
 
 
 def test_plain_lines(follow: Follow) -> None:
@@ -122,9 +121,9 @@ def test_a_disabled_wandb_writes_nothing(follow: Follow, tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_past_of_a_stage_is_told_in_the_order_in_which_it_happened() -> None:
-    told: list[object] = []
-    moments = [(ProbeStep("dpo", "dpo", step, 0, 0.0), []) for step in (0, 2)]
-    past = StagePast([{"step": 1.0, "loss": 2.0}, {"step": 2, "loss": 1.0}], moments)
-    past.tell(lambda moment, scores: told.append(moment.step), lambda step, metrics: told.append((step, metrics)))
-    assert told == [0, (1, {"loss": 2.0}), 2, (2, {"loss": 1.0})]
+def test_the_past_of_a_stage_is_replayed_in_the_order_in_which_it_happened() -> None:
+    seen: list[object] = []
+    probe_steps = [(ProbeStep("dpo", "dpo", step, 0, 0.0), []) for step in (0, 2)]
+    past = StagePast([{"step": 1.0, "loss": 2.0}, {"step": 2, "loss": 1.0}], probe_steps)
+    past.replay(lambda at, scores: seen.append(at.step), lambda step, metrics: seen.append((step, metrics)))
+    assert seen == [0, (1, {"loss": 2.0}), 2, (2, {"loss": 1.0})]

@@ -1,4 +1,8 @@
-"""What wandb has written to the disk, read without a network or an account."""
+"""What wandb has written to the disk, read without a network or an account; and as a script, what it is to record.
+
+`python wandb_files.py LOGGER PART:DIR ...` follows small runs in two stages, sft and dpo. LOGGER: settings as JSON.
+PART: "whole"; "interrupted" after step 3 of dpo; "resumed" from the checkpoint at its step 2.
+"""
 
 from __future__ import annotations
 
@@ -9,28 +13,31 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-STORY = Path(__file__).with_name("wandb_story.py")
+import matplotlib.image
+import numpy as np
+
+from ldyn.records import ProbeScore, ProbeStep, StageInfo
+from ldyn.tracking import LoggerConfig, StagePast, make_observer
+
 KEY = "0123456789abcdef" * 4
 
 
-def tell(work: Path, *chapters: str, logger: Mapping[str, Any], **variables: str) -> str:
-    """Tell a tracker parts of the story of runs ("PART:RUN"), in one process in ``work``; returns what it said."""
-    command = [sys.executable, str(STORY), json.dumps({"kind": "wandb", **logger}), *chapters]
-    own = environment(work / "home", **variables)
-    done = subprocess.run(command, cwd=work, env=own, capture_output=True, text=True, check=False)
+def record(work: Path, *parts: str, logger: Mapping[str, Any], **variables: str) -> str:
+    """Follow parts of runs ("PART:RUN") in one process in ``work``; returns what it printed on standard error."""
+    command = [sys.executable, __file__, json.dumps({"kind": "wandb", **logger}), *parts]
+    free_of_wandb = {key: value for key, value in os.environ.items() if not key.startswith(("WANDB", "XDG"))}
+    home = work / "home"  # where nobody is logged in
+    home.mkdir(exist_ok=True)
+    own = {"HOME": str(home), "NETRC": str(home / "none"), "MPLCONFIGDIR": str(work / "matplotlib")}
+    environment = {**free_of_wandb, **own, **variables}
+    done = subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"exit code {done.returncode}: {done.stderr}"
     return done.stderr
-
-
-def environment(home: Path, **variables: str) -> dict[str, str]:
-    """An environment in which nobody is logged in, with a home that is empty at first."""
-    free_of_wandb = {key: value for key, value in os.environ.items() if not key.startswith(("WANDB", "XDG"))}
-    home.mkdir(exist_ok=True)
-    own = {"HOME": str(home), "NETRC": str(home / "none"), "MPLCONFIGDIR": str(home.parent / "matplotlib")}
-    return {**free_of_wandb, **own, **variables}
 
 
 @dataclass
@@ -105,3 +112,60 @@ def _records(path: Path, block: int = 32768) -> Iterator[bytes]:
         place += 7 + length
         if kind in (1, 4):
             yield part
+
+
+SFT = StageInfo("sft", "sft", "pointwise", ("chosen",), "base")
+STEPS = {"sft": 2, "dpo": 4}
+
+
+def log(first: int, last: int) -> Iterator[dict[str, float]]:
+    yield from ({"step": step, "loss": 1.0 / step} for step in range(max(first, 1), last + 1))
+
+
+def scored(stage: str, first: int, last: int) -> Iterator[tuple[ProbeStep, list[ProbeScore]]]:
+    for step in range(first, last + 1):
+        if step % 2 == 0:
+            yield ProbeStep(stage, stage, step, 8 * step, step / 4), scores_at(step)
+
+
+def past(stage: str, last: int, first: int = 0) -> StagePast:
+    return StagePast(list(log(first, last)), list(scored(stage, first, last)))
+
+
+def fill(directory: Path) -> list[Path]:
+    (directory / "figures").mkdir(parents=True, exist_ok=True)
+    (directory / "config.yaml").write_text("seed: 3\nname: squeeze\nmodel: {layers: 2}\n")
+    (directory / "manifest.json").write_text('{"status": "finished", "hashes": {"data": "ab12"}}')
+    (directory / "report.html").write_text("<p>report</p>")
+    matplotlib.image.imsave(directory / "figures" / "panel.png", np.zeros((4, 4, 3)))
+    return [directory / "figures" / "panel.png"]
+
+
+def follow_part(final: Path, logger: LoggerConfig, part: str) -> None:
+    """The directory of a finished run gets its final name before the tracker is closed, as that of a real run does."""
+    directory = final.with_name(final.name + ".partial")
+    figures = fill(directory)
+    observer = make_observer(logger, directory, SimpleNamespace(name="squeeze", run=final.name))
+    if part == "resumed":
+        observer.stage_recalled(SFT, STEPS["sft"], past("sft", STEPS["sft"]))
+        observer.stage_recalled(STAGE, STEPS["dpo"], past("dpo", 2))
+    else:
+        observer.stage_started(SFT, STEPS["sft"])
+        past("sft", STEPS["sft"]).replay(observer.probes_scored, partial(observer.step_logged, "sft"))
+        observer.stage_finished(SFT)
+    observer.stage_started(STAGE, STEPS["dpo"])
+    first, last = (3 if part == "resumed" else 0), (3 if part == "interrupted" else STEPS["dpo"])
+    past("dpo", last, first).replay(observer.probes_scored, partial(observer.step_logged, "dpo"))
+    if part != "interrupted":
+        observer.stage_finished(STAGE)
+        observer.run_finished([FINDING], figures, directory / "report.html")
+        directory.rename(final)
+    observer.close()
+
+
+if __name__ == "__main__":
+    from conftest import FINDING, STAGE, scores_at
+
+    for word in sys.argv[2:]:
+        part, _, directory = word.partition(":")
+        follow_part(Path(directory), LoggerConfig(**json.loads(sys.argv[1])), part)

@@ -22,7 +22,7 @@ from ldyn.report.figures.reference import reference_overlay
 from ldyn.report.figures.toy import toy_distributions, toy_strength
 from ldyn.report.stages import main_stage
 from ldyn.report.style import FIGURE_RC
-from ldyn.store.files import write_atomically
+from ldyn.store.files import make_directories, write_atomically
 
 __all__ = ["Drawing", "Figure", "Material", "draw_figures", "figure_settings", "write_drawing"]
 
@@ -47,7 +47,7 @@ OF_TABLES: dict[str, tuple[str, Draw]] = {
 
 def draw_figures(material: Material, directory: Path) -> tuple[list[Figure], list[str]]:
     """Write every figure of the run as PNG; returns them, and what was not drawn with the reason."""
-    directory.mkdir(parents=True, exist_ok=True)
+    make_directories(directory)
     figures, notes = [], []
     with figure_settings():
         for name, draw in _plan(material):

@@ -1,4 +1,4 @@
-"""An imported directory is a run as any other: the command line makes it, verifies it and reports on it."""
+"""An imported directory is a run as any other: its stages, its table, the command line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from ldyn.cli.main import main
+from ldyn.errors import ConfigError, DataError
 from ldyn.store import read_run
+from ldyn.store.published_runs import LoggedStage, LogSource, import_logs, rows_of
 
 Columns = dict[str, np.ndarray]
 WriteLog = Callable[..., Path]
@@ -77,6 +79,22 @@ def test_what_was_not_measured_is_not_drawn(write_log: WriteLog, early_columns: 
     assert "entropy" not in {quantity["key"] for quantity in chart["quantities"]}
 
 
+def test_a_log_of_one_probe_is_judged_by_what_it_has(
+    write_log: WriteLog, dpo_columns: Columns, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logp = "logps_eval_prob_train/"
+    others = [name for name in dpo_columns if name.startswith(logp) and name != logp + "chosen"]
+    chosen = {name: values for name, values in dpo_columns.items() if name not in others}
+    assert main(["import-logs", str(write_log("one_dpo", chosen)), "--out", str(tmp_path / "one")]) == 0
+    found = findings(tmp_path / "one")
+    assert {name: found[name]["verdict"] for name in found} == {"D1": "holds", "D3": "holds"}
+    assert "y⁻ was not measured" in found["D3"]["reason"]
+    assert main(["import-logs", str(write_log("other_dpo", {others[-1]: dpo_columns[others[-1]]})), "--out",
+                 str(tmp_path / "other")]) == 0  # fmt: skip
+    assert findings(tmp_path / "other") == {}
+    assert "no claim can be tested with the responses measured (dpo: irr_train)" in capsys.readouterr().out
+
+
 def test_importing_verifying_and_reporting_need_no_torch(directories: tuple[str, str], tmp_path: Path) -> None:
     lines = [
         ["import-logs", directories[0], "--out", str(tmp_path / "run")],
@@ -95,7 +113,6 @@ def test_importing_verifying_and_reporting_need_no_torch(directories: tuple[str,
     [
         (["--stage", "sft"], "--stage: found 1 values for 2 directories; give one each"),
         (["--examples-apart", "1", "2", "3"], "--examples-apart: found 3 values for 2 directories"),
-        (["--start", "base", "warm"], "starts from 'warm'"),
     ],
 )
 def test_options_that_do_not_fit_the_directories(
@@ -118,3 +135,77 @@ def test_a_run_is_never_overwritten(
     (tmp_path / "run").mkdir()
     assert main(["import-logs", directories[0], "--out", str(tmp_path / "run")]) == 1
     assert "a run is never overwritten" in capsys.readouterr().err
+
+
+def stages(imported: list[LoggedStage]) -> list[tuple[str, str, str]]:
+    return [(stage.info.name, stage.info.kind, stage.info.start) for stage in imported]
+
+
+@pytest.fixture
+def sft(write_log: WriteLog, sft_columns: Columns) -> Path:
+    return write_log("pythia_sft", sft_columns)
+
+
+def test_kind_and_start_are_read_off(sft: Path, write_log: WriteLog, dpo_columns: Columns) -> None:
+    after = write_log("pythia_dpo", dpo_columns)  # begins at −20.5, where SFT ended at −20
+    imported = import_logs([LogSource(sft), LogSource(after)])
+    assert stages(imported) == [("sft", "pointwise", "base"), ("dpo", "pairwise", "sft")]
+    assert [stage.info.algorithm for stage in imported] == ["sft", "dpo"]
+    note = next(note for note in imported[1].notes if "starts from" in note)
+    assert note == "pythia_dpo: stage dpo starts from sft: log π(chosen) is -20.5 at its first evaluation, -20.0 there"
+
+
+def test_a_stage_that_begins_where_the_first_one_did_starts_from_the_base(
+    sft: Path, write_log: WriteLog, dpo_columns: Columns
+) -> None:
+    dpo_columns["logps_eval_prob_train/chosen"] -= 19.5  # begins at −40
+    imported = import_logs([LogSource(sft), LogSource(write_log("pythia_dpo", dpo_columns))])
+    assert stages(imported)[1] == ("dpo", "pairwise", "base")
+
+
+def test_a_stage_that_begins_nowhere_near_starts_from_unknown_weights(
+    sft: Path, write_log: WriteLog, dpo_columns: Columns
+) -> None:
+    dpo_columns["logps_eval_prob_train/chosen"] -= 4  # begins at −24.5; near is a tenth of SFT's 20 nats
+    other = write_log("other_dpo", dpo_columns)
+    assert stages(import_logs([LogSource(sft), LogSource(other)]))[1] == ("dpo", "pairwise", "unknown")
+    assert stages(import_logs([LogSource(other)]))[0] == ("dpo", "pairwise", "unknown")
+
+
+def test_a_second_stage_of_a_kind_gets_a_number(sft: Path, write_log: WriteLog, sft_columns: Columns) -> None:
+    extend = write_log("pythia_extend", sft_columns)
+    again = write_log("again_sft", sft_columns)
+    imported = import_logs([LogSource(sft), LogSource(extend), LogSource(again)])
+    assert stages(imported) == [(name, "pointwise", "base") for name in ("sft", "extend", "sft_2")]
+    assert imported[1].info.view == ("chosen", "rejected")
+
+
+def test_what_cannot_be_known_is_reported_all_at_once(sft: Path, write_log: WriteLog, dpo_columns: Columns) -> None:
+    sources = [
+        LogSource(write_log("seed1", dpo_columns)),
+        LogSource(write_log("sft_then_dpo", dpo_columns)),
+        LogSource(sft, examples_apart=2),
+    ]
+    with pytest.raises(ConfigError) as caught:
+        import_logs(sources)
+    assert len(caught.value.faults) == 3
+    assert "'seed1' names no stage; pass --stage sft|extend|dpo" in caught.value.faults[0]
+    assert "'sft_then_dpo' has dpo and sft" in caught.value.faults[1]
+    assert "--examples-apart: found 2, expected 4 (one update) or more" in caught.value.faults[2]
+    assert stages(import_logs([LogSource(sources[0].directory, kind="dpo")]))[0][0] == "dpo"
+
+
+def test_the_faults_of_all_directories_are_reported_together(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no directory .*one_sft(?s:.*)no directory .*two_dpo"):
+        import_logs([LogSource(tmp_path / "one_sft"), LogSource(tmp_path / "two_dpo")])
+
+
+def test_the_table_has_every_number_where_it_belongs(sft: Path, sft_columns: Columns) -> None:
+    table = rows_of(import_logs([LogSource(sft, examples_apart=500)]))
+    assert len(table) == 4 * 12 * 2
+    row = table[(table["probe"] == "chosen") & (table["example_id"] == "row-0003") & (table["step"] == 250)]
+    assert row["logp"].item() == sft_columns["logps_eval_prob_train/chosen"][2, 2]
+    assert row["logp_argmax"].item() == sft_columns["argmax_prob_logits"][2, 2]
+    assert (row["examples_seen"].item(), row["split"].item(), row["stage"].item()) == (1000, "train", "sft")
+    assert table["step"].is_monotonic_increasing
+    assert table.loc[table["probe"] != "chosen", "logp_argmax"].isna().all()

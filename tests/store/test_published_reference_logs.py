@@ -9,24 +9,24 @@ import pytest
 
 from ldyn.findings import find_all
 from ldyn.records import FAILS, HOLDS, INCONCLUSIVE, TRAJECTORY_COLUMNS, Finding
-from ldyn.store.published import ImportedRun, LogSource, import_logs
+from ldyn.store.published_runs import LoggedStage, LogSource, import_logs, rows_of
 
-Import = Callable[..., tuple[ImportedRun, dict[str, Finding]]]
+Import = Callable[..., tuple[list[LoggedStage], dict[str, Finding]]]
 
 
 @pytest.fixture
-def imported(reference_logs: Path) -> Import:
-    def read(*names: str) -> tuple[ImportedRun, dict[str, Finding]]:
-        run = import_logs([LogSource(reference_logs / name) for name in names])
-        table = run.table().reindex(columns=list(TRAJECTORY_COLUMNS))
-        return run, {one.id: one for one in find_all(table, [stage.info for stage in run.stages])}
+def imported(shared_directory: Path) -> Import:
+    def read(*names: str) -> tuple[list[LoggedStage], dict[str, Finding]]:
+        stages = import_logs([LogSource(shared_directory / "reference_logs" / name) for name in names])
+        table = rows_of(stages).reindex(columns=list(TRAJECTORY_COLUMNS))
+        return stages, {one.id: one for one in find_all(table, [stage.info for stage in stages])}
 
     return read
 
 
 def test_pythia_sft_holds_s1_with_an_interval(imported: Import) -> None:
-    run, found = imported("pythia410m_sft")
-    chosen = run.stages[0].log.probes["chosen"]
+    stages, found = imported("pythia410m_sft")
+    chosen = stages[0].log.probes["chosen"]
     assert chosen["logp"][[0, -1]].mean(axis=1) == pytest.approx([-152.0, -92.4], abs=0.05)
     assert chosen["logp_argmax"][[0, -1]].mean(axis=1) == pytest.approx([-61.6, -44.5], abs=0.05)
     assert set(found) == {"S1"}  # it has log π(chosen) alone
@@ -35,8 +35,8 @@ def test_pythia_sft_holds_s1_with_an_interval(imported: Import) -> None:
 
 
 def test_the_greedy_mass_of_pythia_dpo_is_that_of_the_last_probe(imported: Import) -> None:
-    run, found = imported("pythia410m_dpo")
-    probes = run.stages[0].log.probes
+    stages, found = imported("pythia410m_dpo")
+    probes = stages[0].log.probes
     assert "logp_argmax" not in probes["chosen"]
     assert probes["random_nonhum"]["logp_argmax"][0].mean() == pytest.approx(-113.5, abs=0.05)
     assert "D3" not in found
@@ -45,13 +45,13 @@ def test_the_greedy_mass_of_pythia_dpo_is_that_of_the_last_probe(imported: Impor
 
 
 def test_the_two_pythia_logs_begin_with_the_same_weights(imported: Import) -> None:
-    run, _ = imported("pythia410m_sft", "pythia410m_dpo")
-    assert [stage.info.start for stage in run.stages] == ["base", "base"]
+    stages, _ = imported("pythia410m_sft", "pythia410m_dpo")
+    assert [stage.info.start for stage in stages] == ["base", "base"]
 
 
 def test_qwen_has_means_only_and_they_point_where_s1_and_d3_say(imported: Import) -> None:
-    run, found = imported("qwen1_8b_sft", "qwen1_8b_dpo")
-    assert [stage.info.start for stage in run.stages] == ["base", "sft"]
+    stages, found = imported("qwen1_8b_sft", "qwen1_8b_dpo")
+    assert [stage.info.start for stage in stages] == ["base", "sft"]
     assert {finding.verdict for finding in found.values()} == {INCONCLUSIVE}
     assert found["S1"].estimate == pytest.approx(122.8 - 56.4, abs=0.1)
     assert found["D3"].estimate == pytest.approx(30.0 - 15.4, abs=0.1)

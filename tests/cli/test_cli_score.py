@@ -1,10 +1,8 @@
-"""`ldyn bench` and `ldyn score` from the command line, on models and files small enough for a test, and offline."""
+"""`ldyn score` from the command line, on models and files small enough for a test, and offline."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from multiprocessing import get_context
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -22,13 +20,6 @@ from ldyn.store.schema import read_trajectory_file
 ROWS = [
     {"prompt": f"Human: What does Ada {verb}?\n\nAssistant:", "chosen": f" Ada does {verb} tea.", "rejected": "Who?"}
     for verb in ("like", "drink", "sell")
-]
-HEADLINES = ("speedup_vs_published", "matmul_share", "peak_memory_ratio", "max_abs_logp_difference")
-SMALL_MODEL = [
-    "model.random_init=true",
-    *(f"model.architecture.{name}={n}" for name, n in (("hidden_size", 16), ("intermediate_size", 16))),
-    *(f"model.architecture.num_{name}={n}" for name, n in (("hidden_layers", 1), ("attention_heads", 2))),
-    "model.architecture.vocab_size=400",
 ]
 
 
@@ -51,56 +42,6 @@ def checkpoint(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> Path:
     build_tiny_model(config, tokenizer, 0).save_pretrained(tmp_path / "final")
     tokenizer.save_pretrained(tmp_path / "final")
     return tmp_path / "final"
-
-
-class TestBench:
-    @pytest.fixture
-    def quick_processes(self, forked: Callable[..., object], monkeypatch: pytest.MonkeyPatch) -> None:
-        """The methods' processes are forked with torch imported; tests/bench/test_bench_processes.py has fresh ones."""
-        monkeypatch.setattr("ldyn.bench.processes.get_context", lambda _: get_context("forkserver"))
-
-    @pytest.mark.usefixtures("quick_processes")
-    @pytest.mark.slow
-    def test_methods_are_measured_and_agree(self, probes: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        settings = [f"dataset.path={probes}", "bench.examples=1", "bench.threads=1", "bench.repetitions=1"]
-        assert main(["bench", "probes", *SMALL_MODEL, *settings, "bench.device=cpu", "--json"]) == 0
-        found = json.loads(capsys.readouterr().out)
-        assert list(found)[:3] == list(HEADLINES[:3])
-        assert 0 <= found["max_abs_logp_difference"] < 1e-3
-        assert found["examples"] == 1
-        assert found["responses"] == 2
-        assert all(method["examples_per_second"] > 0 for method in found["methods"].values())
-        assert all(0 < method["matmul_share"] < 1 for method in found["methods"].values())
-        assert found["machine"]["threads"] == 1
-
-    def test_settings_are_shown_without_measuring(self, capsys: pytest.CaptureFixture[str]) -> None:
-        assert main(["bench", "--cfg", "job", "probes", "model=pythia_410m", "bench.examples=3"]) == 0
-        shown = capsys.readouterr().out
-        assert "examples: 3" in shown
-        assert "name_or_path: EleutherAI/pythia-410m-deduped" in shown
-
-    @pytest.mark.parametrize(
-        ("setting", "said"),
-        [
-            ("model=pythia_160", "model: found no option 'pythia_160'; did you mean pythia_160m"),
-            ("bench.example=1", "bench.example: unknown key; did you mean examples?"),
-            ("bench.examples=0", "bench.examples: found 0, expected greater than 0"),
-            ("seed=1", "dataset.path: found nothing, expected a value"),
-        ],
-    )
-    def test_what_cannot_run_is_said_in_words(
-        self, setting: str, said: str, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        path = [] if setting == "seed=1" else ["dataset.path=."]
-        assert main(["bench", "probes", setting, *path]) == 2
-        captured = capsys.readouterr()
-        assert captured.out == ""
-        assert said in captured.err
-
-    @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-    def test_a_gpu_that_is_not_there(self, probes: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        assert main(["bench", "probes", *SMALL_MODEL, f"dataset.path={probes}", "bench.device=cuda"]) == 2
-        assert "bench.device: found 'cuda', but torch sees no GPU" in capsys.readouterr().err
 
 
 class TestScore:

@@ -1,4 +1,4 @@
-"""Directorys of published logs that cannot be used are refused, saying what was found, expected and to do."""
+"""What is wrong with a directory of published logs is reported, with what to do."""
 
 from __future__ import annotations
 
@@ -10,24 +10,15 @@ import numpy as np
 import pytest
 
 from ldyn.errors import DataError
-from ldyn.store.published.files import read_published_log
+from ldyn.store.published_files import read_published_log
 
 
 def test_a_sound_directory_is_read_as_it_is(write_log: Callable[..., Path], sft_columns: dict[str, np.ndarray]) -> None:
     log = read_published_log(write_log("sft", sft_columns))
     assert log.columns == tuple(sft_columns)
     assert log.means[:, 1] == pytest.approx(sft_columns[log.columns[1]].mean(axis=1))
-    assert log.examples is not None
-    assert np.array_equal(log.examples[:, 6], sft_columns[log.columns[6]])
+    assert np.array_equal(log.column(log.columns[6]), sft_columns[log.columns[6]])
     assert [path.name for path in log.files] == ["prob_train_metrics.json", "logp_npy_all_chosen.npy"]
-
-
-def test_without_an_array_the_means_stand_as_one_example(
-    write_log: Callable[..., Path], sft_columns: dict[str, np.ndarray]
-) -> None:
-    log = read_published_log(write_log("sft", sft_columns, examples=False))
-    assert log.examples is None
-    assert log.numbers.shape == (4, 7, 1)
 
 
 def refused(directory: Path) -> str:
@@ -52,7 +43,7 @@ def test_a_directory_that_is_not_there_or_has_another_layout(tmp_path: Path) -> 
         (lambda text: "{}\n" + text, "Line 1 of .* holds an empty object"),
         (lambda text: text.replace("0.75", '"high"', 1), "Line 1 of .*: 'p_e' is 'high'; expected"),
         (lambda text: text.replace("0.75", "true", 1), "Line 1 of .*: 'p_e' is True; expected"),
-        (lambda text: text.splitlines()[0] + "\n", "has 1 evaluations; a change needs two"),
+        (lambda text: text.splitlines()[0] + "\n", "has 1 evaluations; a change needs at least two"),
         (lambda text: "", "has 0 evaluations"),
         (
             lambda text: text + text.splitlines()[0].replace("p_e", "pe") + "\n",
@@ -60,9 +51,11 @@ def test_a_directory_that_is_not_there_or_has_another_layout(tmp_path: Path) -> 
         ),
         (
             lambda text: text + json.dumps(dict(reversed(json.loads(text.splitlines()[0]).items()))) + "\n",
-            "has in line 5 its columns in another order",
+            "has in line 5 columns in another order",
         ),
-        (lambda text: text + text, "evaluation 5 is the first one again, so a second run was appended"),
+        (lambda text: text + text, "evaluation 5 is evaluation 1 again; expected one run. Split the file where"),
+        (lambda text: text.splitlines()[0] + "\n" + text, "evaluation 2 is evaluation 1 again"),
+        (lambda text: text + text.splitlines()[-1] + "\n", "evaluation 5 is evaluation 4 again"),
     ],
 )
 def test_a_metrics_file_that_is_broken(
@@ -75,11 +68,23 @@ def test_a_metrics_file_that_is_broken(
         read_published_log(directory)
 
 
-def test_a_run_that_stands_still_at_first_is_no_second_run(
-    write_log: Callable[..., Path], sft_columns: dict[str, np.ndarray]
-) -> None:
-    still = {name: values[[0, 0, 1, 2]] for name, values in sft_columns.items()}  # warm-up at rate 0
-    assert len(read_published_log(write_log("sft", still)).means) == 4
+@pytest.mark.parametrize("noise", [0.0, 1e-3])
+def test_two_runs_that_wrote_one_file_at_the_same_time(tmp_path: Path, noise: float) -> None:
+    """30 pairs of nearly equal rows: each run moves by about 1 from one evaluation to the next."""
+    random = np.random.default_rng(0)
+    curve = np.stack([np.linspace(-90, -60, 30), np.linspace(-80, -110, 30)], axis=1)
+    one, other = (curve + random.normal(0, 0.1, curve.shape) for _ in range(2))
+    other[0] = one[0] * (1 + noise)  # from the same weights
+    names = ("logps_eval_prob_train/chosen", "logps_eval_prob_train/rejected")
+
+    def write(rows: np.ndarray) -> None:
+        lines = [json.dumps(dict(zip(names, map(float, row), strict=True))) + "\n" for row in rows]
+        (tmp_path / "prob_train_metrics.json").write_text("".join(lines))
+
+    write(np.stack([one, other], axis=1).reshape(60, 2))
+    assert "two runs wrote it at the same time" in refused(tmp_path)
+    write(one)
+    assert len(read_published_log(tmp_path).means) == 30
 
 
 def test_a_metrics_file_that_is_no_text(write_log: Callable[..., Path], sft_columns: dict[str, np.ndarray]) -> None:
@@ -88,36 +93,27 @@ def test_a_metrics_file_that_is_no_text(write_log: Callable[..., Path], sft_colu
     assert "is not UTF-8 text" in refused(directory)
 
 
-def test_rows_in_the_order_of_another_directory_are_told_apart(
+def test_an_array_of_another_run_or_with_rows_in_another_order(
     write_log: Callable[..., Path], sft_columns: dict[str, np.ndarray]
 ) -> None:
     directory = write_log("sft", sft_columns)
     array = np.load(directory / "logp_npy_all_chosen.npy")
-    np.save(directory / "logp_npy_all_chosen.npy", array[:, [1, 0, 2, 3, 4, 5, 6]])
+    np.save(directory / "logp_npy_all_chosen.npy", array[:, [1, 0, *range(2, array.shape[1])]])
     message = refused(directory)
-    assert "the means of 2 of 7 rows differ" in message
+    assert "the means of 2 of 8 rows differ" in message
     assert "Row 0 should be 'chosen_A_o', but its means are those of 'logps_eval_prob_train/chosen'" in message
-
-
-def test_numbers_of_another_run_are_told_apart(
-    write_log: Callable[..., Path], sft_columns: dict[str, np.ndarray]
-) -> None:
-    directory = write_log("sft", sft_columns)
-    array = np.load(directory / "logp_npy_all_chosen.npy")
     array[2, 6, 3] -= 0.01  # one number of one example
     np.save(directory / "logp_npy_all_chosen.npy", array)
-    message = refused(directory)
-    assert "the means of 1 of 7 rows differ" in message
-    assert "'logps_eval_prob_train/rejected_gptsemantic', but its means are -35" in message
+    assert "'logps_eval_prob_train/rejected_gptsemantic', but its means are -35" in refused(directory)
 
 
-@pytest.mark.parametrize("shape", [(3, 7, 12), (4, 6, 12), (4, 7), (4, 7, 0)])
+@pytest.mark.parametrize("shape", [(3, 8, 12), (4, 6, 12), (4, 8), (4, 8, 0)])
 def test_an_array_of_another_shape(
     write_log: Callable[..., Path], sft_columns: dict[str, np.ndarray], shape: tuple[int, ...]
 ) -> None:
     directory = write_log("sft", sft_columns)
     np.save(directory / "logp_npy_all_chosen.npy", np.zeros(shape))
-    assert f"holds float64 of shape {shape}, expected numbers of shape (4, 7, 'examples')" in refused(directory)
+    assert f"holds float64 of shape {shape}, expected numbers of shape (4, 8, 'examples')" in refused(directory)
 
 
 def test_an_array_that_would_run_code_or_is_cut_off(

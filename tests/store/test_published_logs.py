@@ -1,4 +1,4 @@
-"""Which published column becomes which measure, and how those that are wrong are found out."""
+"""Which published column becomes which measure, and how those that are wrong are found."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 
 from ldyn.errors import DataError
 from ldyn.records import MEAN_EXAMPLE
-from ldyn.store.published.files import read_published_log
-from ldyn.store.published.measures import MeasuredLog, measures_of
+from ldyn.store.published_files import read_published_log
+from ldyn.store.published_logs import MeasuredLog, measures_of
 
 LOGP = "logps_eval_prob_train/"
 Columns = dict[str, np.ndarray]
@@ -27,7 +27,7 @@ def note_on(log: MeasuredLog, words: str) -> str:
     return found
 
 
-def test_columns_are_named_as_ours_and_wrong_ones_left_out(
+def test_columns_are_named_as_ours_and_wrong_ones_excluded(
     measured: Callable[..., MeasuredLog], sft_columns: Columns
 ) -> None:
     log = measured(sft_columns)
@@ -41,17 +41,17 @@ def test_columns_are_named_as_ours_and_wrong_ones_left_out(
     assert np.array_equal(chosen["residual_norm"], sft_columns["p_e"])
     assert log.example_ids[:2] == ("row-0001", "row-0002")
     assert log.counts == {"evaluations": 4, "examples": 12}
-    assert "averaged as the square of a mean of norms" in note_on(log, "‖A‖ (chosen_A_o)")
+    assert "averaged as the square of a mean of norms" in note_on(log, "‖A‖ (chosen_A_o and 1 like it)")
     assert note_on(log, "the log-mass outside y*").endswith("48 of 48 numbers are not finite")
 
 
-def test_a_column_with_one_number_missing_is_left_out_whole(
+def test_a_column_with_one_number_missing_is_excluded_whole(
     measured: Callable[..., MeasuredLog], sft_columns: Columns
 ) -> None:
     sft_columns[LOGP + "rejected_gptsemantic"][1, 3] = -np.inf
     log = measured(sft_columns)
     assert set(log.probes) == {"chosen"}
-    assert note_on(log, "log π(reject_gptsemantic) is left out").endswith("1 of 48 numbers are not finite")
+    assert note_on(log, "log π(reject_gptsemantic) is excluded").endswith("1 of 48 numbers are not finite")
 
 
 def test_means_alone_stand_for_one_example_with_a_mark(
@@ -61,6 +61,7 @@ def test_means_alone_stand_for_one_example_with_a_mark(
     assert log.example_ids == (MEAN_EXAMPLE,)
     assert log.counts == {"evaluations": 4}
     assert log.probes["chosen"]["logp"][:, 0] == pytest.approx([-40, -33, -27, -20], abs=0.2)
+    assert "logp_argmax" in log.probes["chosen"]
     assert note_on(log, "only means over the examples were published")
 
 
@@ -80,13 +81,13 @@ def test_values_of_the_last_probe_are_found_by_single_examples(
     assert f"in {below} of 120 cases, which cannot be" in note_on(log, "is filed under random_nonhum")
 
 
-def test_where_several_probes_could_be_the_last_one_the_values_are_left_out(
+def test_where_several_probes_could_be_the_last_one_the_values_are_excluded(
     measured: Callable[..., MeasuredLog], early_columns: Columns
 ) -> None:
     early_columns[LOGP + "random_permute"] = early_columns[LOGP + "random_nonhum"] - 5
     log = measured(early_columns)
     assert all(set(measures) == {"logp"} for measures in log.probes.values())
-    assert "so another probe's values overwrote it" in note_on(log, "is left out: log π(y*) lies below")
+    assert "so another probe's values overwrote it" in note_on(log, "is excluded: log π(y*) lies below")
 
 
 def test_without_examples_the_layout_tells(measured: Callable[..., MeasuredLog], early_columns: Columns) -> None:
@@ -109,24 +110,54 @@ def test_means_that_cannot_be_are_found_in_the_later_layout_as_well(
     assert "in 4 of 4 cases" in note_on(log, "overwrote it")
 
 
+def test_in_means_alone_the_norms_show_that_the_last_probe_overwrote_the_values(
+    measured: Callable[..., MeasuredLog], sft_columns: Columns
+) -> None:
+    """p_e = .98 and energy = .945 give ‖π‖² = .9604 − 1 + .11 = .0704: 1.05 of random_nonhum's, .27 of chosen's."""
+    sft_columns |= {"p_e": np.full((4, 12), 0.98), "energy": np.full((4, 12), 0.945)}
+    log = measured(sft_columns, examples=False)
+    assert set(log.probes["chosen"]) == {"logp"}
+    note = note_on(log, "published as along chosen (log π(y*), ‖π − e‖, π(y)) is excluded")
+    assert "1.05 to 1.05 of that by A_o of random_nonhum, 0.27 to 0.27 of that of chosen" in note
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"random_nonhum_A_o": None}, "without single examples, and A_o of chosen and of a later probe"),
+        ({"energy": None}, "without single examples, and A_o of chosen and of a later probe"),
+        ({"chosen_A_o": np.full((4, 12), 600.0)}, "no known vocabulary fits A_o from 232 on"),
+    ],
+)
+def test_in_means_alone_what_cannot_be_checked_is_excluded(
+    measured: Callable[..., MeasuredLog], sft_columns: Columns, change: dict[str, np.ndarray | None], reason: str
+) -> None:
+    columns = {name: values for name, values in (sft_columns | change).items() if values is not None}
+    log = measured(columns, examples=False)
+    assert set(log.probes["chosen"]) == {"logp"}
+    assert note_on(log, reason)
+
+
 def test_rounding_is_no_contradiction(measured: Callable[..., MeasuredLog], sft_columns: Columns) -> None:
     """Where every token of y⁺ is the most likely one, both sums are the same number, rounded twice."""
     sft_columns["argmax_prob_logits"] = sft_columns[LOGP + "chosen"] - 1e-4
     assert "logp_argmax" in measured(sft_columns).probes["chosen"]
 
 
-def test_what_cannot_be_checked_is_not_believed(measured: Callable[..., MeasuredLog], sft_columns: Columns) -> None:
+def test_without_greedy_log_probs_nothing_can_be_checked(
+    measured: Callable[..., MeasuredLog], sft_columns: Columns
+) -> None:
     del sft_columns["argmax_prob_logits"]
     log = measured(sft_columns)
     assert set(log.probes["chosen"]) == {"logp"}
-    assert "(‖π − e‖, π(y)) is left out: without" in note_on(log, "published as along chosen")
+    assert "(‖π − e‖, π(y)) is excluded: without" in note_on(log, "published as along chosen")
 
 
 def test_columns_of_unknown_meaning_are_named(measured: Callable[..., MeasuredLog], sft_columns: Columns) -> None:
     sft_columns["loss"] = np.ones((4, 12))
-    assert note_on(measured(sft_columns), "unknown meaning").endswith("left out: loss")
+    assert note_on(measured(sft_columns), "unknown meaning").endswith("excluded: loss")
 
 
 def test_a_log_without_any_log_probability_is_another_file(measured: Callable[..., MeasuredLog]) -> None:
-    with pytest.raises(DataError, match=r"its columns are loss, accuracy .* is it another file"):
-        measured({"loss": np.ones((3, 2)), "accuracy": np.zeros((3, 2))})
+    with pytest.raises(DataError, match=r"its columns are loss, accuracy .* Is it another file"):
+        measured({"loss": np.arange(6.0).reshape(3, 2), "accuracy": np.zeros((3, 2))})

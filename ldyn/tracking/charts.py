@@ -1,4 +1,4 @@
-"""What curves and lines show: means over probe examples, and a stage in words."""
+"""What curves and lines show: means over probe examples, a stage in one line, a curve in one line."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 
+import numpy as np
+
 from ldyn.records import PROBE_FAMILIES, ProbeScore, ProbeStep, StageInfo
 
 CHARTED = ("logp", "logp_argmax", "entropy", "p_label")
 """The columns that trackers draw as curves; every column is in the run's trajectory table."""
+BARS = "▁▂▃▄▅▆▇█"
 
 Means = dict[tuple[str, str], float]
 
 
-def stage_words(stage: StageInfo, total_steps: int) -> str:
-    """A stage in one line: "dpo on chosen and rejected, from sft, 400 steps"."""
+def describe_stage(stage: StageInfo, total_steps: int) -> str:
+    """A stage in one line, as "dpo on chosen and rejected, from sft, 400 steps"."""
     return f"{stage.algorithm} on {' and '.join(stage.view)}, from {stage.start}, {total_steps} steps"
 
 
@@ -34,9 +37,7 @@ def probe_means(scores: Sequence[ProbeScore], column: str) -> Means:
 
 
 class Charts:
-    """The points that trackers draw of each probe step; remembers where each stage began, for the changes since
-    then.
-    """
+    """The points that trackers draw at each probe step; remembers the start of each stage, for the changes since."""
 
     def __init__(self) -> None:
         self._starts: dict[str, Means] = {}
@@ -44,8 +45,8 @@ class Charts:
     def points(self, probe_step: ProbeStep, scores: Sequence[ProbeScore]) -> dict[str, float]:
         """Chart -> value: ``<stage>/<column>/<probe>`` for train probes, ``<stage>/<column>_<split>/…`` for others.
 
-        A chart each of CHARTED, and ``logp_change``, log p minus its value at step 0. In both of log p, ``greedy`` is
-        the mass of the most likely tokens along the chosen response, as in the figures.
+        Columns: CHARTED, and ``logp_change``, log p minus its value at step 0. In both of log p, ``greedy`` is the mass
+        of the most likely tokens along the chosen response, as in the figures.
         """
         columns = {column: probe_means(scores, column) for column in CHARTED}
         greedy = {(split, "greedy"): mean for (split, key), mean in columns["logp_argmax"].items() if key == "chosen"}
@@ -59,3 +60,19 @@ class Charts:
             for column, means in columns.items()
             for (split, probe), mean in means.items()
         }
+
+
+def sparkline(values: Sequence[float], width: int = 24) -> str:
+    """The values as bars between their minimum and maximum, thinned evenly to at most ``width`` of them.
+
+    A flat curve is drawn at middle height, a value that is not finite as a gap.
+    """
+    shown = [values[round(index)] for index in np.linspace(0, len(values) - 1, min(len(values), width))]
+    finite = [value for value in shown if math.isfinite(value)]
+    low, high = min(finite, default=0.0), max(finite, default=0.0)
+
+    def bar(value: float) -> str:
+        share = (value - low) / (high - low) if high > low else 0.5
+        return BARS[math.floor(share * (len(BARS) - 1) + 0.5)] if math.isfinite(value) else " "
+
+    return "".join(map(bar, shown))

@@ -1,0 +1,189 @@
+"""From directories of published logs to a run directory with the trajectory table of any other run.
+
+A log does not say which algorithm trained, and from which weights: that is read off its name and its first numbers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from ldyn.errors import ConfigError, DataError
+from ldyn.records import StageInfo
+from ldyn.store.directory import TRAJECTORIES_FILE, RunDirectory
+from ldyn.store.files import write_atomically
+from ldyn.store.published_files import PublishedLog, read_published_log
+from ldyn.store.published_logs import MeasuredLog, measures_of
+from ldyn.store.schema import imported_table, to_bytes
+
+# kind -> algorithm, kind of loss, responses trained on; all published runs used one of these
+KINDS: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
+    "sft": ("sft", "pointwise", ("chosen",)),
+    "extend": ("sft", "pointwise", ("chosen", "rejected")),
+    "dpo": ("dpo", "pairwise", ("chosen", "rejected")),
+}
+BASE, UNKNOWN = "base", "unknown"
+BATCH_SIZE = 4  # examples of one update, in all published runs
+_NEAR = 0.1
+"""Share of a stage's own change by which the next log may begin beside its end (no log has its very last weights)."""
+
+
+@dataclass(frozen=True)
+class LogSource:
+    """A directory to import. kind: one of KINDS, None to read it off the directory's name.
+
+    examples_apart: training examples between two evaluations.
+    """
+
+    directory: Path
+    kind: str | None = None
+    examples_apart: int = 1000
+
+
+@dataclass(frozen=True)
+class LoggedStage:
+    """A stage with what was measured in it, the files that say so, and what a reader must know of the numbers."""
+
+    info: StageInfo
+    source: LogSource
+    files: tuple[Path, ...]
+    log: MeasuredLog
+    notes: tuple[str, ...]
+
+
+def import_logs(sources: Sequence[LogSource]) -> list[LoggedStage]:
+    """Read and check every directory, in the order of their stages; nothing is written.
+
+    Raises DataError for directories that cannot be used, ConfigError for what cannot be known of a stage.
+    """
+    kinds = _kinds(sources)
+    logs: list[PublishedLog] = []
+    faults: list[str] = []
+    for source in sources:
+        try:
+            logs.append(read_published_log(source.directory))
+        except DataError as error:
+            faults.append(str(error))
+    if faults:
+        raise DataError("\n".join(faults))
+    stages: list[LoggedStage] = []
+    for kind, source, log in zip(kinds, sources, logs, strict=True):
+        stages.append(_stage(kind, source, log, stages))
+    return stages
+
+
+def _kinds(sources: Sequence[LogSource]) -> list[str]:
+    """The kind of each directory. Raises ConfigError with all that cannot be known, or cannot be."""
+    faults = []
+    kinds: list[str] = []
+    for source in sources:
+        name = source.directory.resolve().name
+        found = {source.kind} if source.kind else set(re.split(r"[^a-z]+", name.lower())) & set(KINDS)
+        kinds += found
+        if len(found) != 1:
+            which = f"has {' and '.join(sorted(found))}" if found else "names no stage"
+            faults.append(f"the directory's name {name!r} {which}; pass --stage {'|'.join(KINDS)} for each directory")
+        if source.examples_apart < BATCH_SIZE:
+            faults.append(
+                f"--examples-apart: found {source.examples_apart}, expected {BATCH_SIZE} (one update) or more"
+            )
+    if faults:
+        raise ConfigError(faults)
+    return kinds
+
+
+def _stage(kind: str, source: LogSource, log: PublishedLog, earlier: Sequence[LoggedStage]) -> LoggedStage:
+    """The directory as a stage after ``earlier`` ones; a second one of a kind gets its number."""
+    measured = measures_of(log)
+    start, note = _start(kind, measured, earlier)
+    algorithm, loss, view = KINDS[kind]
+    number = 1 + sum(re.sub(r"_\d+", "", stage.info.name) == kind for stage in earlier)
+    info = StageInfo(kind if number == 1 else f"{kind}_{number}", algorithm, loss, view, start)
+    name = log.directory.resolve().name
+    steps = f"{name}: the log has no steps; assumed is an evaluation every {source.examples_apart:,} examples, "
+    about_start = [f"{name}: stage {info.name} {note}"] if note else []
+    notes = (*measured.notes, *about_start, f"{steps}{BATCH_SIZE} an update")
+    return LoggedStage(info, source, log.files, measured, notes)
+
+
+def _start(kind: str, log: MeasuredLog, earlier: Sequence[LoggedStage]) -> tuple[str, str]:
+    """The weights whose y⁺ is as likely as at this log's first evaluation: those that began or ended an earlier log."""
+    level = _level(log, 0)
+    if not earlier or level is None:
+        if kind == "dpo":
+            return UNKNOWN, "starts from unknown weights: no log before it has them"
+        return BASE, ""
+    candidates = [end for stage in earlier for end in _ends_of(stage)]
+    name, at, near = min(candidates, key=lambda end: abs(end[1] - level), default=(UNKNOWN, 0.0, 0.0))
+    if abs(at - level) > near:
+        return UNKNOWN, f"starts from unknown weights: log π(chosen) is {level:.1f}, at no other log's end so"
+    return name, f"starts from {name}: log π(chosen) is {level:.1f} at its first evaluation, {at:.1f} there"
+
+
+def _ends_of(stage: LoggedStage) -> list[tuple[str, float, float]]:
+    """(name, mean log π(chosen), how far off is near) of the weights at a log's two ends."""
+    first, last = _level(stage.log, 0), _level(stage.log, -1)
+    if first is None or last is None:
+        return []
+    near = _NEAR * abs(last - first)
+    return [(stage.info.start, first, near), (stage.info.name, last, near)]
+
+
+def _level(log: MeasuredLog, evaluation: int) -> float | None:
+    chosen = log.probes.get("chosen")
+    return None if chosen is None else float(np.mean(chosen["logp"][evaluation]))
+
+
+def import_manifest(stages: Sequence[LoggedStage]) -> dict[str, Any]:
+    """What the manifest says of the import. How many updates were planned is in no log."""
+    return {
+        "stages": [asdict(stage.info) for stage in stages],
+        "notes": [note for stage in stages for note in stage.notes],
+        "counts": {f"{s.info.name}.{what}": count for s in stages for what, count in s.log.counts.items()},
+        "hashes": {
+            f"{stage.info.name}/{path.name}": hashlib.sha256(path.read_bytes()).hexdigest()
+            for stage in stages
+            for path in stage.files
+        },
+    }
+
+
+def write_import(stages: Sequence[LoggedStage], directory: RunDirectory) -> None:
+    """Write ``config.yaml`` and ``trajectories.parquet``; the caller writes the manifest."""
+    names = ", ".join(stage.source.directory.resolve().name for stage in stages)
+    sources = {
+        stage.info.name: {"directory": str(stage.source.directory), "examples_apart": stage.source.examples_apart}
+        for stage in stages
+    }
+    content = {"dataset": {"source": "published logs", "path": names}, "import": sources}
+    directory.write_text("config.yaml", yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+    write_atomically(directory.path / TRAJECTORIES_FILE, to_bytes(imported_table(rows_of(stages))))
+
+
+def rows_of(stages: Sequence[LoggedStage]) -> pd.DataFrame:
+    """The rows of all stages, by stage, evaluation, probe and example."""
+    return pd.concat([_stage_rows(stage) for stage in stages], ignore_index=True)
+
+
+def _stage_rows(stage: LoggedStage) -> pd.DataFrame:
+    frames = []
+    for probe, measures in stage.log.probes.items():
+        evaluations, examples = measures["logp"].shape
+        keys = {
+            "evaluation": np.repeat(np.arange(evaluations), examples),
+            "example_id": np.tile(np.array(stage.log.example_ids), evaluations),
+            "probe": probe,
+        }
+        frames.append(pd.DataFrame(keys | {name: values.ravel() for name, values in measures.items()}))
+    rows = pd.concat(frames, ignore_index=True).sort_values("evaluation", kind="stable")
+    seen = rows.pop("evaluation") * stage.source.examples_apart
+    about = {"stage": stage.info.name, "algorithm": stage.info.algorithm, "split": "train"}
+    return rows.assign(**about, examples_seen=seen, step=seen // BATCH_SIZE)
