@@ -1,4 +1,4 @@
-"""`ldyn decompose`: updates of a run taken apart by the theory, and held against what they really did."""
+"""`ldyn decompose`: compare what the theory predicts for updates of a run with what they did."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     from ldyn.store import Run
 
 ABOUT = """\
-Takes updates of a finished run again, from its own checkpoints and by its own optimizer, and compares for every probe
-response the change of log π that the theory predicts (A·K·G, first order) with the one that happens: whole, by part of
-the model, by what was trained on, and for several step sizes. Also: norms of the kernel over training, the influence of
-single tokens, and scores that tell which chosen answers will fall. A run keeps its start and, with trainer.snapshots
-(as +exp=decompose has them), further moments. Without a run: the first update of a model, data and algorithm."""
+Takes updates of a finished run again, from its own checkpoints and by its own optimizer. For every probe response it
+compares the change of log π that the theory predicts (A·K·G, first order) with the actual change: in total, by part of
+the model, by what was trained on, and for several step sizes. It also reports norms of the kernel over training, the
+influence of single tokens, and scores that predict which chosen answers will fall. A run keeps the start of each stage
+and, with trainer.snapshots (as in +exp=decompose), later steps. Without a run, it decomposes the first update of the
+model, data and algorithm that you choose."""
 
 EXAMPLES = """\
   ldyn train +exp=decompose                                    train with snapshots, then decompose: all in one run

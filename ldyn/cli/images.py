@@ -1,4 +1,4 @@
-"""`ldyn images`: who moves whom while a small classifier learns handwritten digits."""
+"""`ldyn images`: how a small classifier that learns one digit changes its prediction of others."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from ldyn.store import Run
 
 ABOUT = """\
-A small classifier learns handwritten digits, one image at a time. At every step it is asked about held-out images of
-all ten classes: how did learning a "4" change what it thinks of a "9"? Summed up, the changes are the 10 x 10 influence
-matrix of claim M1; the prediction of single steps by theory (A K G, exact kernels) is held against what happened.
+A small classifier learns handwritten digits, one image at a time. After every step it predicts held-out images of all
+ten classes: how did learning a "4" change the prediction for a "9"? The summed changes are the 10 x 10 influence
+matrix of claim M1. For single steps the theory's prediction (A·K·G, exact kernels) is compared with what happened.
 Takes about a minute; needs no download."""
 
 EXAMPLES = """\
@@ -47,19 +47,18 @@ def _measure(study: Study, config: ImagesStudy) -> None:
     import pandas as pd
 
     from ldyn.data.digits import load_digit_images
-    from ldyn.theory.images import learn, split_images
-    from ldyn.theory.images_tables import TABLES
+    from ldyn.theory.images import image_tables, learn, split_images
 
     with study.timed("data"):
         data = load_digit_images(config.images)
     study.describe(counts={"images_read": len(data.labels)}, hashes={"data": data.fingerprint})
-    parts: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
+    parts: dict[str, list[pd.DataFrame]] = {}
     for seed in config.all_seeds:
         with study.timed("learning"):
             split = split_images(data, config.images, seed)
             course = learn(split, config.images, seed)
-        print(f"seed {seed}: {course.accuracy[-1]:.0%} of the held-out images right at the end", file=sys.stderr)
-        for name, table in TABLES.items():
-            parts[name].append(table(course, split, seed))
+        print(f"seed {seed}: {course.accuracy[-1]:.0%} of the held-out images correct at the end", file=sys.stderr)
+        for name, table in image_tables(course, split, seed).items():
+            parts.setdefault(name, []).append(table)
     for name, frames in parts.items():
         study.write_table(name, pd.concat(frames, ignore_index=True))

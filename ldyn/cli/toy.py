@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from ldyn.store import Run
 
 ABOUT = """\
-The squeezing effect where it can be calculated: a softmax over V labels, and gradient steps that push one label y⁻
-down. From a uniform, a flat and a peaky start, with y⁻ on the peak and in a valley, it measures where the probability
-goes, by automatic differentiation and in closed form, and judges claims T1 to T5. Takes seconds; needs no model."""
+The squeezing effect in the smallest model: a softmax over V labels, and gradient steps that lower one label y⁻. For a
+uniform, a flat and a peaky start, with y⁻ on the peak and in a valley, it measures where the probability goes, by
+automatic differentiation and in closed form, and checks claims T1 to T5. Takes seconds; needs no model."""
 
 EXAMPLES = """\
   ldyn toy

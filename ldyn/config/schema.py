@@ -15,7 +15,7 @@ from ldyn.answers.settings import ResponsesConfig, WinsConfig
 from ldyn.data.sources import FilesConfig, HubConfig, MicroworldConfig
 from ldyn.models.settings import PretrainedConfig, TinyConfig
 from ldyn.probes.builder import ProbesConfig
-from ldyn.theory.decompose_settings import DecompositionConfig
+from ldyn.theory.settings import DecompositionConfig
 from ldyn.tracking.settings import LoggerConfig
 from ldyn.training.settings import TrainerConfig
 
@@ -123,8 +123,8 @@ class DecomposeSourceConfig(DecompositionConfig):
     """Which updates `ldyn decompose` decomposes, and how.
 
     run: the directory of a trained run; without it, the first update of the model, data and stages configured here.
-    stages, steps: the moments, by stage and by updates made before; without them all that the run has kept.
-    pairs: ids of the training pairs to update on; without them the batch whose turn it is in the run.
+    stages, steps: which updates, by stage and by number of updates made before; without them all that the run kept.
+    pairs: ids of the training pairs to update on; without them the batch that the run used.
     """
 
     run: Path | None = None

@@ -9,8 +9,7 @@ from typing import Annotated
 from annotated_types import Ge
 
 from ldyn.config.schema import StudyConfig
-from ldyn.theory.images import ImagesConfig
-from ldyn.theory.toy import ToyConfig
+from ldyn.theory.settings import ImagesConfig, ToyConfig
 
 
 @dataclass(frozen=True)

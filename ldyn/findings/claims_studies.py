@@ -2,7 +2,7 @@
 
 Toy: the unit is a random start (n of them, under several seeds). A *condition* is a size V of the softmax, a kind of
 start, a place of y⁻ and a step size; a claim about all conditions is tested on the one where it does worst. The theory
-is in ``ldyn.theory.squeezing``.
+is in ``ldyn.theory.toy``.
 
 Images: the unit is a seed (split, weights, order). The influence matrix M has a row for each class c that was learned
 and a column for each class o that was observed: the change of log π(c | x) on held-out images x of class o, summed over

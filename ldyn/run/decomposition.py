@@ -19,7 +19,7 @@ from ldyn.run.stages import stage_plans
 from ldyn.run.studies import Study, run_study
 from ldyn.store import Run, read_run
 from ldyn.theory.decomposition import decompose
-from ldyn.theory.moments import Experiment, moments
+from ldyn.theory.updates import Experiment, kept_updates
 from ldyn.training.stage import StagePlan
 
 
@@ -36,8 +36,8 @@ def decompose_run(config: RunConfig, plans: Sequence[StagePlan], prepared: Prepa
     experiment = _experiment(config, plans, prepared, session.stage_directory)
     with session.timed("decomposition"):
         trajectories = read_run(session.path).trajectories
-        found = decompose(experiment, moments(experiment, None, None), None, config.decompose, trajectories, _print)
-        for name, table in found.items():
+        updates = kept_updates(experiment, None, None)
+        for name, table in decompose(experiment, updates, None, config.decompose, trajectories, _print).items():
             session.directory.write_table(name, table)
 
 
@@ -55,7 +55,7 @@ def decompose_study(config: DecomposeStudyConfig) -> Run:
             _check_same(source, prepared.hashes)
         plans = stage_plans(config.experiment)
         experiment = _experiment(config.experiment, plans, prepared, lambda stage: directory / "checkpoints" / stage)
-        chosen = moments(experiment, config.decompose.stages, config.decompose.steps)
+        chosen = kept_updates(experiment, config.decompose.stages, config.decompose.steps)
         with study.timed("decomposition"):
             found = decompose(experiment, chosen, config.decompose.pairs, config.decompose, trajectories, _print)
         for name, table in found.items():

@@ -1,15 +1,14 @@
-"""A study: an experiment without training stages, with a run directory like any other.
+"""A study: an experiment without training stages (`ldyn toy`, `images`, `decompose`), with a run directory of its own.
 
-It writes tables of its own; claims and figures are made from them, so `ldyn verify` and `ldyn report` work on its
-directory. A study is a function of a ``Study``; ``run_study`` does all the rest.
+A study is a function that writes tables into the run directory; `run_study` does the rest. `ldyn verify` and
+`ldyn report` read these tables (`Evidence.table`, `Material.tables`) as they read trajectories.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
@@ -37,30 +36,20 @@ class Study:
         self.directory.write_table(name, frame)
 
     def describe(self, *, counts: Mapping[str, int] | None = None, hashes: Mapping[str, str] | None = None) -> None:
-        """Add to the manifest what was read, dropped or repaired, and hashes of data and models."""
+        """Add counts of what was read or dropped, and hashes of data and models, to the manifest."""
         self.manifest.update(counts=dict(counts or {}), hashes=dict(hashes or {}))
 
 
 def run_study(config: StudyConfig, measure: Callable[[Study], None]) -> Run:
-    """Call ``measure`` on a new run directory, then judge the claims, write the report and publish; return the run."""
-    with open_study(config) as study:
-        measure(study)
-        with study.timed("findings and report"):
-            conclude(study.directory, study.manifest)
-    return read_run(study.directory.publish())
-
-
-@contextmanager
-def open_study(config: StudyConfig) -> Iterator[Study]:
-    """Make the run directory; on the way out write to the manifest how the study ended."""
+    """Let ``measure`` write its tables into a new run directory; then write findings and report, and publish it."""
     directory = RunDirectory.create(config.paths.run)
     directory.write_text("config.yaml", config_to_yaml(config))
-    with recorded(directory, first_content(config), "a study cannot be resumed; start it again") as manifest:
-        yield Study(directory, manifest)
-
-
-def first_content(config: StudyConfig) -> dict[str, Any]:
-    """The manifest of a study at its start: it has no stages."""
     seeds = {"seed": config.seed, "seeds": list(config.all_seeds)}
     hashes = {"settings": settings_hash(config)}
-    return {"name": config.name, "run": config.run, **seeds, "hashes": hashes, "stages": []}
+    content = {"name": config.name, "run": config.run, **seeds, "hashes": hashes, "stages": []}
+    with recorded(directory, content, "a study cannot be resumed; start it again") as manifest:
+        study = Study(directory, manifest)
+        measure(study)
+        with study.timed("findings and report"):
+            conclude(directory, manifest)
+    return read_run(directory.publish())

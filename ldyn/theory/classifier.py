@@ -1,7 +1,7 @@
-"""A small image classifier, and the theory's prediction of what one step does to it, term by term.
+"""A small image classifier, and the theory's prediction of what one step of gradient descent does to it.
 
-For a step of gradient descent with learning rate η on one example (x_u, y_u) and an observed image x_o (PAPER section
-1, "Classification"), with logits z over V classes, π = softmax(z), parameters θ:
+For one trained example (x_u, y_u) and an observed image x_o (arXiv 2407.10490, section 2), with logits z over V
+classes, π = softmax(z), parameters θ and learning rate η:
 
     Δ log π(·|x_o) = −η A(x_o) K(x_o, x_u) G(x_u, y_u) + O(η²)
 
@@ -9,7 +9,8 @@ For a step of gradient descent with learning rate η on one example (x_u, y_u) a
     K(x_o, x_u) = J(x_o) J(x_u)ᵀ                V × V, the empirical neural tangent kernel; J = ∂z/∂θ, V × P
     G(x_u, y_u) = π(·|x_u) − e_{y_u}            V, the residual of the loss −log π(y_u|x_u)
 
-All in float64, so that what is left between prediction and actual change is the O(η²) term.
+All in float64, so that the difference between prediction and actual change is the O(η²) term.
+Shapes: O images, V classes, P parameters.
 """
 
 from __future__ import annotations
@@ -42,19 +43,19 @@ def build_classifier(seed: int) -> nn.Sequential:
 
 
 def detached(model: nn.Module) -> dict[str, Tensor]:
-    """The parameters as they are, by name, apart from any graph."""
+    """The parameters by name, without gradients."""
     return {name: parameter.detach() for name, parameter in model.named_parameters()}
 
 
 def logps(model: nn.Module, parameters: Parameters, images: Tensor) -> Tensor:
-    """log π of every class: (N, V). images: (N, 1, height, width)."""
+    """log π of every class: [O, V]. images: [O, 1, height, width]."""
     with torch.no_grad():
         logits: Tensor = functional_call(model, dict(parameters), (images,))
         return logits.log_softmax(dim=-1)
 
 
 def logit_jacobians(model: nn.Module, parameters: Parameters, images: Tensor) -> Tensor:
-    """J(x) of each image, (N, V, P), the parameters in the order of ``parameters``."""
+    """J(x) of each image, [O, V, P], the parameters in the order of ``parameters``."""
 
     def logits(given: dict[str, Tensor], image: Tensor) -> Tensor:
         of_one: Tensor = functional_call(model, given, (image[None],))
@@ -65,7 +66,7 @@ def logit_jacobians(model: nn.Module, parameters: Parameters, images: Tensor) ->
 
 
 def loss_gradient(model: nn.Module, parameters: Parameters, image: Tensor, label: int) -> dict[str, Tensor]:
-    """∇_θ of −log π(label | image) by name, by automatic differentiation; image: (1, height, width)."""
+    """∇_θ of −log π(label | image) by name; image: [1, height, width]."""
     free = {name: parameter.detach().requires_grad_() for name, parameter in parameters.items()}
     loss = -functional_call(model, free, (image[None],)).log_softmax(dim=-1)[0, label]
     return dict(zip(free, torch.autograd.grad(loss, list(free.values())), strict=True))
@@ -76,17 +77,14 @@ def stepped(parameters: Parameters, gradient: Parameters, learning_rate: float) 
     return {name: parameter - learning_rate * gradient[name] for name, parameter in parameters.items()}
 
 
-def kernel_blocks(observed: Tensor, updated: Tensor) -> Tensor:
-    """K(x_o, x_u) for each observed image: (N, V, V). observed: (N, V, P) and updated: (V, P) Jacobians."""
-    return torch.einsum("ovp,wp->ovw", observed, updated)
+def kernel_blocks(observed_OVP: Tensor, updated_VP: Tensor) -> Tensor:
+    """K(x_o, x_u) for each observed image from the Jacobians, [O, V, V]."""
+    return torch.einsum("ovp,wp->ovw", observed_OVP, updated_VP)
 
 
-def predicted_change(observed_logps: Tensor, kernels: Tensor, updated_logps: Tensor, label: int) -> Tensor:
-    """−A K G for each observed image, (N, V); times η it is the predicted change of log π.
-
-    observed_logps: (N, V); kernels: (N, V, V); updated_logps: (V,).
-    """
-    residual = updated_logps.exp()
-    residual[label] -= 1.0
-    moved = -kernels @ residual  # (N, V): change of the logits
-    return moved - (observed_logps.exp() * moved).sum(dim=-1, keepdim=True)
+def predicted_change(logps_OV: Tensor, kernels_OVV: Tensor, updated_logps_V: Tensor, label: int) -> Tensor:
+    """−A K G for each observed image, [O, V]; times η it is the predicted change of log π."""
+    residual_V = updated_logps_V.exp()
+    residual_V[label] -= 1.0
+    moved_OV = -kernels_OVV @ residual_V  # change of the logits
+    return moved_OV - (logps_OV.exp() * moved_OV).sum(dim=-1, keepdim=True)

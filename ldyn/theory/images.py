@@ -1,25 +1,26 @@
-"""What `ldyn images` measures: who moves whom while a small classifier learns handwritten digits, one image at a time.
+"""`ldyn images`: how learning one image of a digit changes the prediction for other images.
 
-Every step is gradient descent on one training image of class c (*learned*). Before and after it the classifier is
-asked about held-out images of every class (*observed*). The accumulated influence of learning c on class o is the
-change of log π(c | x), the log-probability that the observed image shows what was learned, summed over all steps on
-images of c and averaged over the observed images x of class o. At every ``measure_every``-th step the theory's
-prediction of the same change is computed as well, with exact kernels (``ldyn.theory.classifier``), and what a step
-of a tenth of the learning rate would have done.
+Every step is gradient descent on one training image of class c (*learned*). Before and after it the classifier predicts
+held-out images of every class (*observed*). The influence of learning c on class o is the change of log π(c | x),
+summed over all steps on images of c and averaged over the observed images x of class o. At every
+``measure_every``-th step the theory's prediction of the change is computed with exact kernels
+(``ldyn.theory.classifier``), and the effect of a step with a tenth of the learning rate.
+
+Shapes: S steps, of which M are measured; O observed images; V classes. Changes of log π are in nats.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
-from annotated_types import Ge, Gt
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ldyn.data.digits import DigitImages, DigitsConfig
+from ldyn.data.digits import DigitImages
 from ldyn.errors import DataError
 from ldyn.theory.classifier import (
     CLASSES,
@@ -32,53 +33,39 @@ from ldyn.theory.classifier import (
     predicted_change,
     stepped,
 )
+from ldyn.theory.settings import ImagesConfig
 
 SMALL_STEP = 0.1
-"""Of the learning rate, for the step that is only tried."""
+"""Factor on the learning rate of the step that is tried but not taken."""
 
 Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class ImagesConfig(DigitsConfig):
-    """How the classifier learns and what is watched.
-
-    steps: of plain gradient descent, one image each; observed: held-out images of each class; measure_every: the theory
-    is held against every so many-th step, the first one included.
-    """
-
-    steps: Annotated[int, Gt(0)] = 1000
-    learning_rate: Annotated[float, Gt(0)] = 0.05
-    observed: Annotated[int, Gt(0)] = 5
-    measure_every: Annotated[int, Ge(1)] = 20
+Labels = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Split:
-    """Images as the classifier takes them, (N, 1, height, width), with their labels, (N,).
+    """Images as the classifier takes them, [., 1, height, width], with their labels.
 
     train: one image for each step, in the order of the steps. observed: held out. similarity: between the classes, by
-    pixels of all images that are not held out, (10, 10).
+    pixels of all images that are not held out, [V, V].
     """
 
     train: Tensor
-    train_labels: NDArray[np.int64]
+    train_labels: Labels
     observed: Tensor
-    observed_labels: NDArray[np.int64]
+    observed_labels: Labels
     similarity: Array
 
 
 @dataclass(frozen=True)
 class Course:
-    """One training: S steps, of which M were measured, seen by N observed images; changes of log π in nats.
-
-    actual: (S, N, V). measured: (M,), which steps. predicted: (M, N, V). actual_small: (M, N, V), what a step of
-    SMALL_STEP times the learning rate would have done. kernel_norms: (M, N), ‖K(x_o, x_u)‖_F. accuracy: (M + 1,), on
-    the observed images before each measured step and at the end.
+    """One training. actual: [S, O, V]. measured: [M], the steps. predicted: [M, O, V]. actual_small: [M, O, V], of a
+    step of SMALL_STEP times the learning rate. kernel_norms: [M, O], ‖K(x_o, x_u)‖_F. accuracy: [M + 1], on the
+    observed images before each measured step and at the end.
     """
 
     actual: Array
-    measured: NDArray[np.int64]
+    measured: Labels
     predicted: Array
     actual_small: Array
     kernel_norms: Array
@@ -86,16 +73,18 @@ class Course:
 
 
 def split_images(data: DigitImages, config: ImagesConfig, seed: int) -> Split:
-    """Hold out ``config.observed`` images of each class, the rest trains, once or several times in a new order.
+    """Hold out ``config.observed`` images of each class; train on the rest, in a new order for every epoch.
 
-    Raises DataError where a class has too few images.
+    Raises DataError if a class has too few images.
     """
     random = np.random.default_rng(seed)
     shuffled = random.permutation(len(data.labels))
     by_class = [shuffled[data.labels[shuffled] == label] for label in range(CLASSES)]
     if (fewest := min(map(len, by_class))) <= config.observed:
-        what = f"A class has {fewest} images, and {config.observed} of each are held out (images.observed)"
-        raise DataError(f"{what}; expected more than that: choose a smaller images.observed.")
+        raise DataError(
+            f"images.observed: found {config.observed} held-out images of each class, but a class has {fewest} images; "
+            "choose a smaller number."
+        )
     observed = np.concatenate([members[: config.observed] for members in by_class])
     rest = np.setdiff1d(shuffled, observed)
     epochs = -(-config.steps // len(rest))
@@ -109,16 +98,15 @@ def split_images(data: DigitImages, config: ImagesConfig, seed: int) -> Split:
     )
 
 
-def _as_input(data: DigitImages, chosen: NDArray[np.int64]) -> Tensor:
+def _as_input(data: DigitImages, chosen: Labels) -> Tensor:
     standardised = (data.images[chosen] - data.images.mean()) / data.images.std()
     return torch.from_numpy(standardised)[:, None]
 
 
-def pixel_similarity(images: Array, labels: NDArray[np.int64]) -> Array:
-    """How alike two classes look: the correlation of pixels between an image of one and one of the other, (10, 10).
+def pixel_similarity(images: Array, labels: Labels) -> Array:
+    """Mean pixel correlation over all pairs of an image of one class and one of another, [V, V].
 
-    The mean over all pairs. With each image less its mean and divided by its norm, that is the inner product of the
-    classes' mean images.
+    With each image centred and divided by its norm, that is the inner product of the classes' mean images.
     """
     flat = images.reshape(len(images), -1)
     flat = flat - flat.mean(axis=1, keepdims=True)
@@ -129,47 +117,100 @@ def pixel_similarity(images: Array, labels: NDArray[np.int64]) -> Array:
 
 
 def learn(split: Split, config: ImagesConfig, seed: int) -> Course:
-    """Train a fresh classifier on one image after another, watching the observed ones."""
+    """Train a new classifier on one image after another and observe the held-out ones."""
     model = build_classifier(seed)
     parameters = detached(model)
-    before, actual, measured = logps(model, parameters, split.observed), [], []
-    accuracy = []
+    before, actual = logps(model, parameters, split.observed), []
+    measured: list[list[Any]] = []
     for step, (image, label) in enumerate(zip(split.train, split.train_labels.tolist(), strict=True)):
         gradient = loss_gradient(model, parameters, image, label)
         if step % config.measure_every == 0:
-            measured.append(_measure(model, parameters, gradient, before, image, label, split, config))
-            accuracy.append(_accuracy(before, split))
+            predicted, norms = _prediction(model, parameters, before, image, label, split.observed)
+            small = stepped(parameters, gradient, SMALL_STEP * config.learning_rate)
+            small_change = logps(model, small, split.observed) - before
+            measured.append([config.learning_rate * predicted, small_change, norms, _accuracy(before, split)])
         parameters = stepped(parameters, gradient, config.learning_rate)
         after = logps(model, parameters, split.observed)
         actual.append((after - before).numpy())
         before = after
-    predicted, actual_small, kernel_norms = (np.stack(values) for values in zip(*measured, strict=True))
+    changes, small_changes, kernel_norms, accuracy = (np.stack(values) for values in zip(*measured, strict=True))
     steps = np.arange(0, config.steps, config.measure_every)
-    return Course(
-        np.stack(actual), steps, predicted, actual_small, kernel_norms, np.array([*accuracy, _accuracy(before, split)])
-    )
+    accuracy = np.append(accuracy, _accuracy(before, split))
+    return Course(np.stack(actual), steps, changes, small_changes, kernel_norms, accuracy)
 
 
-def _measure(
-    model: nn.Module,
-    parameters: dict[str, Tensor],
-    gradient: dict[str, Tensor],
-    before: Tensor,
-    image: Tensor,
-    label: int,
-    split: Split,
-    config: ImagesConfig,
-) -> tuple[Array, Array, Array]:
-    """The predicted change, the actual one of a small step, and the kernels' norms: (N, V), (N, V), (N,)."""
-    observed = logit_jacobians(model, parameters, split.observed)
+def _prediction(
+    model: nn.Module, parameters: dict[str, Tensor], before: Tensor, image: Tensor, label: int, observed: Tensor
+) -> tuple[Tensor, Tensor]:
+    """−A K G, [O, V], and ‖K‖_F, [O]."""
     [updated] = logit_jacobians(model, parameters, image[None])
-    kernels = kernel_blocks(observed, updated)
+    kernels = kernel_blocks(logit_jacobians(model, parameters, observed), updated)
     [updated_logps] = logps(model, parameters, image[None])
-    predicted = config.learning_rate * predicted_change(before, kernels, updated_logps, label)
-    small = stepped(parameters, gradient, SMALL_STEP * config.learning_rate)
-    actual_small = logps(model, small, split.observed) - before
-    return predicted.numpy(), actual_small.numpy(), torch.linalg.matrix_norm(kernels).numpy()
+    return predicted_change(before, kernels, updated_logps, label), torch.linalg.matrix_norm(kernels)
 
 
 def _accuracy(observed_logps: Tensor, split: Split) -> float:
     return float((observed_logps.argmax(dim=-1).numpy() == split.observed_labels).mean())
+
+
+def image_tables(course: Course, split: Split, seed: int) -> dict[str, pd.DataFrame]:
+    """The tables of one seed, by name."""
+    steps = [*course.measured, len(split.train)]
+    return {
+        "images_influence": influence_table(course, split, seed),
+        "images_changes": changes_table(course, split, seed),
+        "images_accuracy": pd.DataFrame({"seed": seed, "step": steps, "accuracy": course.accuracy}),
+    }
+
+
+def influence_table(course: Course, split: Split, seed: int) -> pd.DataFrame:
+    """One row for each class learned × class observed × label: log π(label | x) of the observed images, in nats.
+
+    ``actual``: its change summed over all steps on the learned class. ``actual_measured``, ``predicted``: summed over
+    the measured steps only, actual and predicted. ``kernel_norm``: mean ‖K‖_F over these steps (NaN if there is none).
+    ``similarity``: of the two classes, by pixels. All are means over the observed images of a class.
+    """
+    learned = split.train_labels[course.measured]
+    sums = {
+        "actual": _summed(course.actual, split.train_labels, split),
+        "actual_measured": _summed(course.actual[course.measured], learned, split),
+        "predicted": _summed(course.predicted, learned, split),
+    }
+    counts = np.bincount(learned, minlength=CLASSES)[:, None]
+    with np.errstate(invalid="ignore"):
+        norms = _summed(course.kernel_norms[..., None], learned, split)[..., 0] / counts
+    index = pd.MultiIndex.from_product([range(CLASSES)] * 3, names=["learned", "observed", "label"])
+    table = pd.DataFrame({name: values.ravel() for name, values in sums.items()}, index=index).reset_index()
+    return table.assign(
+        seed=seed,
+        kernel_norm=np.repeat(norms.ravel(), CLASSES),
+        similarity=np.repeat(split.similarity.ravel(), CLASSES),
+    )
+
+
+def _summed(values: Array, learned: Labels, split: Split) -> Array:
+    """Means over the observed images of a class, summed over the steps that learned a class: [., O, .] to [V, V, .]."""
+    means = np.stack([values[:, split.observed_labels == label].mean(axis=1) for label in range(CLASSES)], axis=1)
+    return np.stack([means[learned == label].sum(axis=0) for label in range(CLASSES)])
+
+
+def changes_table(course: Course, split: Split, seed: int) -> pd.DataFrame:
+    """One row for each measured step × observed image: the change of log π(learned class | image), in nats."""
+    learned = split.train_labels[course.measured]
+    n_steps, n_images = course.predicted.shape[:2]
+    of_label = np.broadcast_to(learned[:, None, None], (n_steps, n_images, 1))
+    changes = {
+        "actual": course.actual[course.measured],
+        "predicted": course.predicted,
+        "actual_small": course.actual_small,
+    }
+    return pd.DataFrame(
+        {
+            "seed": seed,
+            "step": np.repeat(course.measured, n_images),
+            "learned": np.repeat(learned, n_images),
+            "observed": np.tile(split.observed_labels, n_steps),
+            "image": np.tile(np.arange(n_images), n_steps),
+            **{name: np.take_along_axis(values, of_label, axis=2).ravel() for name, values in changes.items()},
+        }
+    )

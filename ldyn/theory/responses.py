@@ -1,19 +1,20 @@
-"""Responses as the kernel sees them: χ = [x ; y] in padded batches, and the logits z of their response positions.
+"""Responses χ = [x ; y], the logits z of their response positions as a function of the weights θ.
 
 Shapes: B sequences of at most T tokens, right-padded; N response tokens in all, one sequence after the other; V tokens
-in the vocabulary. The logits at position t predict token t + 1.
+in the vocabulary; P weights. The logits at position t predict token t + 1.
 
-Derivatives of any kind are taken through `response_logits`, a plain function of the weights given to it. Attention is
-forced to its plain mathematical form there: the fused kernels know no forward mode, and give other gradients to a
-sequence in a batch than to the same one alone.
+All derivatives are taken through `response_logits`. It forces attention to its plain mathematical form: fused kernels
+have no forward mode, and their gradients of a sequence depend on the other sequences of the batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
+import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -22,7 +23,10 @@ from transformers import PreTrainedModel
 
 from ldyn.errors import DataError
 from ldyn.models.evaluation import PLAIN_HEADS, hidden_states, is_sharded, unembed
+from ldyn.records import EncodedProbeExample
 
+T = TypeVar("T")
+SPLIT = "train"  # claims are about responses to training questions
 Weights = Mapping[str, Tensor]
 """Weights by name, as `weights_of` names them."""
 
@@ -36,8 +40,49 @@ class Response:
 
 
 @dataclass(frozen=True)
+class Observed:
+    """Probe examples and all their responses one after the other; ``keys`` are (example id, probe)."""
+
+    examples: tuple[EncodedProbeExample, ...]
+    keys: tuple[tuple[str, str], ...]
+    responses: tuple[Response, ...]
+
+    def frame(self, **columns: Sequence[Any] | Any) -> pd.DataFrame:
+        """One row a response: example_id, probe, n_tokens, then ``columns`` (a value for each, or one for all)."""
+        frame = pd.DataFrame(self.keys, columns=["example_id", "probe"])
+        frame["n_tokens"] = [len(one.response_ids) for one in self.responses]
+        return frame.assign(**columns)
+
+    def token_frame(self, **columns: Sequence[Tensor]) -> pd.DataFrame:
+        """One row a token: example_id, probe, token (index), token_id, then ``columns``, values for each response."""
+        rows = [
+            (*key, token, token_id)
+            for key, one in zip(self.keys, self.responses, strict=True)
+            for token, token_id in enumerate(one.response_ids)
+        ]
+        flat = {name: [value for one in values for value in one.tolist()] for name, values in columns.items()}
+        return pd.DataFrame(rows, columns=["example_id", "probe", "token", "token_id"]).assign(**flat)
+
+
+def observe(probes: Sequence[EncodedProbeExample], n_examples: int) -> Observed:
+    """The first ``n_examples`` train probes, which are a seeded draw. Raises DataError if there is none."""
+    examples = tuple(example for example in probes if example.split == SPLIT)[:n_examples]
+    if not examples:
+        raise DataError(
+            f"Found no {SPLIT} probe to observe among {len(probes)} probe examples, expected at least one; raise "
+            "probes.n_train, or use data with probes."
+        )
+    members = [(example, probe, ids) for example in examples for probe, ids in example.responses.items()]
+    return Observed(
+        examples,
+        tuple((example.example_id, probe) for example, probe, _ in members),
+        tuple(Response(example.prompt_ids, ids) for example, _, ids in members),
+    )
+
+
+@dataclass(frozen=True)
 class Batch:
-    """Some responses side by side. ``input_ids``, ``attention_mask``: [B, T].
+    """Responses side by side. ``input_ids``, ``attention_mask``: [B, T].
 
     rows, positions, labels: [N], where the logits of each response token are, and the token. lengths: L of each.
     """
@@ -49,23 +94,19 @@ class Batch:
     labels: Tensor
     lengths: tuple[int, ...]
 
-    def split(self, per_token: Tensor) -> tuple[Tensor, ...]:
-        """Values of all N response tokens, response by response."""
-        return torch.split(per_token, list(self.lengths))
-
-    def sums(self, per_token: Tensor) -> Tensor:
-        """[B], the sum over each response's tokens."""
-        return torch.stack([part.sum() for part in self.split(per_token)])
+    def split(self, values_N: Tensor) -> tuple[Tensor, ...]:
+        """Values of all response tokens, split by response."""
+        return torch.split(values_N, list(self.lengths))
 
 
 def make_batch(responses: Sequence[Response], device: torch.device | str = "cpu") -> Batch:
-    """Right-padded; the padding is token 0, which nothing sees. Raises DataError where there is nothing to observe."""
+    """Pad on the right with token 0, which is masked. Raises DataError if there is nothing to observe."""
     if not responses:
         raise DataError("There is no response to observe, expected at least one; give probes, or raise their number.")
     if any(not response.prompt_ids or not response.response_ids for response in responses):
         raise DataError(
-            "A response or its prompt has no token left, expected at least one of each; leave out what truncation or "
-            "an empty text took away."
+            "A response or its prompt has no token left, expected at least one of each; exclude responses that are "
+            "empty or that truncation emptied."
         )
     lengths = tuple(len(response.response_ids) for response in responses)
     wholes = [[*response.prompt_ids, *response.response_ids] for response in responses]
@@ -86,23 +127,30 @@ def make_batch(responses: Sequence[Response], device: torch.device | str = "cpu"
 def batches(
     responses: Sequence[Response], token_budget: int, device: torch.device | str = "cpu"
 ) -> Iterator[tuple[list[int], Batch]]:
-    """Batches of at most ``token_budget`` tokens, padding included, each with the indices of its responses.
+    """Batches of at most ``token_budget`` tokens including padding, each with the indices of its responses.
 
-    Longest first, so that what does not fit into memory shows at once; a response longer than the budget is alone.
+    Longest first, so that running out of memory shows at once; a response longer than the budget is alone.
     """
-    order = sorted(range(len(responses)), key=lambda i: -_n_tokens(responses[i]))
+    n_tokens = [len(one.prompt_ids) + len(one.response_ids) for one in responses]
+    order = sorted(range(len(responses)), key=lambda i: -n_tokens[i])
     while order:
-        fitting = max(1, token_budget // _n_tokens(responses[order[0]]))
+        fitting = max(1, token_budget // n_tokens[order[0]])
         taken, order = order[:fitting], order[fitting:]
         yield taken, make_batch([responses[i] for i in taken], device)
 
 
-def _n_tokens(response: Response) -> int:
-    return len(response.prompt_ids) + len(response.response_ids)
+def by_batches(
+    model: PreTrainedModel, responses: Sequence[Response], token_budget: int, of_batch: Callable[[Batch], Sequence[T]]
+) -> list[T]:
+    """One value for each response, computed batch by batch, in the order of ``responses``."""
+    found: dict[int, T] = {}
+    for indices, batch in batches(responses, token_budget, model.device):
+        found |= dict(zip(indices, of_batch(batch), strict=True))
+    return [found[index] for index in range(len(responses))]
 
 
 class _ResponseLogits(nn.Module):
-    """The model as a function of a batch, in the form that `functional_call` wants."""
+    """The model as a function of a batch, in the form that `functional_call` requires."""
 
     def __init__(self, model: PreTrainedModel):
         super().__init__()
@@ -117,7 +165,7 @@ class _ResponseLogits(nn.Module):
 
 
 def response_logits(model: PreTrainedModel, weights: Weights, batch: Batch) -> Tensor:
-    """z = h_θ(χ), [N, V], with ``weights`` in the place of the model's own of the same names."""
+    """z = h_θ(χ), [N, V], with ``weights`` replacing the model's own of the same names."""
     named = {f"model.{name}": tensor for name, tensor in weights.items()}
     with plain_attention(model):
         logits: Tensor = functional_call(_ResponseLogits(model), named, (batch,), tie_weights=False)
@@ -130,25 +178,25 @@ def token_logps(model: PreTrainedModel, weights: Weights, batch: Batch) -> Tenso
     return logits.log_softmax(-1).gather(1, batch.labels[:, None]).squeeze(1)
 
 
-def weights_of(model: PreTrainedModel) -> dict[str, Tensor]:
-    """The trained weights by name, without a gradient of their own.
+def weights_of(model: PreTrainedModel, *, requires_grad: bool = False) -> dict[str, Tensor]:
+    """The trained weights by name, detached from the model's own gradients.
 
     Where two modules share one tensor (tied embeddings) both names are listed, so that their parts can be told apart:
     the derivative with respect to the tensor is the sum over its names.
     """
     named = model.named_parameters(remove_duplicate=False)
-    return {name: tensor.detach() for name, tensor in named if tensor.requires_grad}
+    return {name: tensor.detach().requires_grad_(requires_grad) for name, tensor in named if tensor.requires_grad}
 
 
 def under_all_names(model: PreTrainedModel, values: Weights) -> dict[str, Tensor]:
-    """``values`` of weights by one name each, as a checkpoint or an optimizer has them, under all names of a tensor."""
+    """``values`` of weights by one name each, as an optimizer has them, under all names of a tensor."""
     names = dict(model.named_parameters(remove_duplicate=False))
     by_tensor = {id(names[name]): value for name, value in values.items() if name in names}
     return {name: by_tensor[id(weight)] for name, weight in names.items() if id(weight) in by_tensor}
 
 
 def joined(weights: Weights, parts: Sequence[Tensor]) -> dict[str, Tensor]:
-    """``parts``, one for each of ``weights`` (its gradient, say), summed over the names of a tensor, under each."""
+    """``parts``, one for each of ``weights`` (such as its gradient), summed over all names of a tensor."""
     sums: dict[int, Tensor] = {}
     for tensor, part in zip(weights.values(), parts, strict=True):
         sums[tensor.data_ptr()] = sums[tensor.data_ptr()] + part if tensor.data_ptr() in sums else part
@@ -156,14 +204,14 @@ def joined(weights: Weights, parts: Sequence[Tensor]) -> dict[str, Tensor]:
 
 
 def flattened(weights: Weights, parts: Sequence[Tensor]) -> Tensor:
-    """``joined`` as one vector [P] that has each tensor once."""
+    """``joined`` as one vector [P] that contains each tensor once."""
     once = {id(part): part for part in joined(weights, parts).values()}
     return torch.cat([part.flatten() for part in once.values()])
 
 
 @contextmanager
 def plain_attention(model: PreTrainedModel) -> Iterator[None]:
-    """Attention in its plain mathematical form within this block, whatever kernel the model is set to."""
+    """Compute attention in its plain mathematical form within this block, whatever the model is set to."""
     kind = model.config._attn_implementation
     fused = kind not in ("eager", "sdpa")
     if fused:

@@ -1,9 +1,29 @@
-"""What `ldyn toy` measures: the squeezing effect (``ldyn.theory.squeezing``) on many random starts.
+"""`ldyn toy`: the squeezing effect in a softmax over V labels, when gradient steps lower one label y⁻.
 
-A start is V standard normal numbers; times 0 they are the logits of the *uniform* start, times ``flat`` and ``peaky``
-those of the other two, so that the three differ in peakiness alone. Labels are numbered by their logit, the most likely
-first (a softmax does not know their names): y⁻ is label 0 (on a *peak*) or the label at the quantile ``valley`` of all
-(in a *valley*), y* is then label 1 or label 0. In the uniform start both positions are one, called *any*.
+One gradient step on log p(y⁻), p = softmax(z) (arXiv 2407.10490, section 3.3 and appendix E):
+
+    z' = z + η' (p − e)        e: one-hot vector of y⁻        η': learning rate times the kernel, which is 1 here
+    Δz_i = η' p_i  for i ≠ y⁻,     Δz_{y⁻} = −η' (1 − p_{y⁻})
+    Δ log p_i = Δz_i − log S,      S = Σ_j p_j exp(Δz_j)
+
+Consequences for η' > 0 and V ≥ 2 (named as the claims; the tests check each on random logits):
+
+T1  Δ log p_{y⁻} ≤ −η' ‖p − e‖² < 0, always: by Jensen, log S ≥ Σ_j p_j Δz_j = η' (‖p‖² − p_{y⁻}).
+T2  Δ log p_{y*} ≥ −log(1 − p_{y⁻} (1 − exp(−η' (1 − p_{y⁻} + p_{y*})))) > 0, always, with y* the most likely label
+    except y⁻: no Δz is above that of y*, and that of y⁻ is below. If several labels tie for y*, each of them rises.
+T3  Among the labels except y⁻, Δ log p_i grows strictly with p_i, so their order never changes: label i falls if and
+    only if η' p_i < log S. Labels of equal probability change equally. That the unlikely labels *fall* needs log S > 0.
+T4, T5  To first order log S = η' (‖p‖² − p_{y⁻}), so a label that is neither y⁻ nor y* changes by
+
+        Δ log p_i = η' (p_i + p_{y⁻} − ‖p‖²) + O(η'²):
+
+    it falls more, the peakier p is (larger ‖p‖²) and the less likely y⁻ already was; η' multiplies both. If y⁻ is
+    likely enough, p_{y⁻} > ‖p‖², every other label *rises*.
+
+A start is V standard normal numbers. Times 0, ``flat`` and ``peaky`` they are the logits of three starts that differ in
+peakiness only. Label 0 is the most likely one. y⁻ is label 0 (on a *peak*; y* is label 1) or the label at the quantile
+``valley`` (in a *valley*; y* is label 0). In the uniform start the position makes no difference and is called *any*.
+Shapes: N starts, V labels.
 """
 
 from __future__ import annotations
@@ -11,46 +31,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Annotated
 
 import numpy as np
 import pandas as pd
-from annotated_types import Ge, Gt, Le, MinLen
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ldyn.numerics.statistics import rank_correlation
-from ldyn.theory.squeezing import squeeze
+from ldyn.theory.settings import ToyConfig
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class ToyConfig:
-    """Which starts, and how they are pushed.
-
-    labels: sizes V of the softmax. starts: random starts for each seed and V.
-    flat, peaky: factors on standard normal logits; valley: y⁻ is more likely than this share of all labels.
-    step_sizes: η', ascending; steps: gradient steps in a row.
-    """
-
-    labels: Annotated[tuple[Annotated[int, Ge(10)], ...], MinLen(1)] = (50, 1000)
-    starts: Annotated[int, Ge(1)] = 20
-    flat: Annotated[float, Gt(0)] = 1.0
-    peaky: Annotated[float, Gt(0)] = 5.0
-    valley: Annotated[float, Gt(0), Le(0.5)] = 0.1
-    step_sizes: Annotated[tuple[Annotated[float, Gt(0)], ...], MinLen(2)] = (0.1, 0.5, 2.0)
-    steps: Annotated[int, Ge(1)] = 5
-
-    def __post_init__(self) -> None:
-        if self.peaky <= self.flat:
-            raise ValueError(f"expected peaky above flat; it is {self.peaky:g}, flat is {self.flat:g}")
-        if list(self.step_sizes) != sorted(set(self.step_sizes)):
-            raise ValueError("expected step_sizes in ascending order, each once")
-
-
-@dataclass(frozen=True)
 class Condition:
-    """One kind of start (``spread`` is the factor on its logits) with y⁻ at one place."""
+    """A kind of start (``spread``: factor on its logits) with the labels ``rejected`` (y⁻) and ``greedy`` (y*)."""
 
     start: str
     spread: float
@@ -60,7 +56,7 @@ class Condition:
 
 
 def conditions(config: ToyConfig, labels: int) -> list[Condition]:
-    """The starts and positions of a softmax over ``labels`` labels: the uniform one, then flat and peaky."""
+    """All starts and positions of a softmax over ``labels`` labels: uniform first, then flat and peaky."""
     valley = valley_label(config, labels)
     spreads = {"flat": config.flat, "peaky": config.peaky}
     places = [("peak", 0, 1), ("valley", valley, 0)]
@@ -81,14 +77,51 @@ def random_logits(seed: int, labels: int, starts: int) -> Array:
     return -np.sort(-drawn, axis=1)
 
 
-def toy_table(config: ToyConfig, seeds: Sequence[int]) -> pd.DataFrame:
-    """One row for each start × condition × step size × step (0 = before the first). Logarithms in nats.
+def closed_form(logps_NV: Array, rejected: int, step_size: float) -> Array:
+    """log p after one step, by the formulas above, (N, V)."""
+    moved = step_size * np.exp(logps_NV)
+    moved[:, rejected] -= step_size
+    unnormalised = logps_NV + moved
+    highest = unnormalised.max(axis=1, keepdims=True)
+    normaliser = highest + np.log(np.exp(unnormalised - highest).sum(axis=1, keepdims=True))
+    after: Array = unnormalised - normaliser
+    return after
 
-    ``unit`` names a random start, the unit that claims are sampled over. ``logp_rejected``, ``logp_greedy``: log p of
-    y⁻ and y*. ``others``: mean log p of the bystanders, the labels that are y⁻ or y* at no position; ``poorer_half``:
-    the same of those that were the less likely half of them. ``rank_correlation``: of log p before the first step with
-    its change since, over all labels but y⁻ (NaN at step 0 and where all are alike). ``closed_form_difference``: the
-    largest difference in log p between this step and its closed form.
+
+def gradient_step(logits_NV: Tensor, rejected: int, step_size: float) -> Tensor:
+    """The logits after one step of gradient descent on log p(y⁻), by automatic differentiation."""
+    free = logits_NV.detach().requires_grad_()
+    [gradient] = torch.autograd.grad(free.log_softmax(dim=-1)[:, rejected].sum(), free)
+    return logits_NV - step_size * gradient
+
+
+def squeeze(logits_NV: Array, rejected: int, step_size: float, steps: int) -> tuple[Array, Array]:
+    """Take several gradient steps and compare each with its closed form.
+
+    Returns log p before the first and after each step, (steps + 1, N, V), and the largest difference of log p between
+    the two calculations for each step and start, (steps, N); both in nats.
+    """
+    current, logps, differences = torch.from_numpy(logits_NV), [_logps(logits_NV)], []
+    for _ in range(steps):
+        current = gradient_step(current, rejected, step_size)
+        expected = closed_form(logps[-1], rejected, step_size)
+        logps.append(_logps(current.numpy()))
+        differences.append(np.abs(logps[-1] - expected).max(axis=1))
+    return np.stack(logps), np.stack(differences)
+
+
+def _logps(logits: Array) -> Array:
+    logps: Array = torch.from_numpy(logits).log_softmax(dim=-1).numpy()
+    return logps
+
+
+def toy_table(config: ToyConfig, seeds: Sequence[int]) -> pd.DataFrame:
+    """The table ``toy``: one row for each start × condition × step size × step (0 = before the first); nats.
+
+    ``unit``: names a random start, the unit over which claims are sampled. ``logp_rejected``, ``logp_greedy``: log p of
+    y⁻ and y*. ``others``: mean log p of the labels that are y⁻ or y* at no position; ``poorer_half``: of the less
+    likely half of them. ``rank_correlation``: of log p before the first step with its change since, over all labels
+    except y⁻ (NaN at step 0 and where all are alike). ``closed_form_difference``: see ``squeeze``.
     """
     return pd.concat(_blocks(config, seeds), ignore_index=True)
 
@@ -96,28 +129,28 @@ def toy_table(config: ToyConfig, seeds: Sequence[int]) -> pd.DataFrame:
 def _blocks(config: ToyConfig, seeds: Sequence[int]) -> Iterator[pd.DataFrame]:
     for seed, labels in product(seeds, config.labels):
         drawn = random_logits(seed, labels, config.starts)
-        bystanders = np.setdiff1d(np.arange(labels), [0, 1, valley_label(config, labels)])
+        others = np.setdiff1d(np.arange(labels), [0, 1, valley_label(config, labels)])
         for condition, step_size in product(conditions(config, labels), config.step_sizes):
-            course, differences = squeeze(condition.spread * drawn, condition.rejected, step_size, config.steps)
-            block = _block(condition, course, differences, bystanders)
+            logps, differences = squeeze(condition.spread * drawn, condition.rejected, step_size, config.steps)
+            block = _block(condition, logps, differences, others)
             yield block.assign(seed=seed, step_size=step_size, unit=f"{seed}-" + block["unit"])
 
 
-def _block(condition: Condition, course: Array, differences: Array, bystanders: NDArray[np.int64]) -> pd.DataFrame:
-    """The rows of one condition. course: (steps + 1, N, V); differences: (steps, N)."""
-    moments, starts, labels = course.shape
-    ranked = np.delete(course, condition.rejected, axis=2)
+def _block(condition: Condition, logps: Array, differences: Array, others: NDArray[np.int64]) -> pd.DataFrame:
+    """The rows of one condition. logps: (steps + 1, N, V); differences: (steps, N)."""
+    times, starts, labels = logps.shape
+    ranked = np.delete(logps, condition.rejected, axis=2)
     correlations = [rank_correlation(ranked[0], now - ranked[0]) for now in ranked]
     columns = {
         "labels": labels,
         "start": condition.start,
         "position": condition.position,
-        "step": np.repeat(np.arange(moments), starts),
-        "unit": [str(number) for number in range(starts)] * moments,
-        "logp_rejected": course[:, :, condition.rejected].ravel(),
-        "logp_greedy": course[:, :, condition.greedy].ravel(),
-        "others": course[:, :, bystanders].mean(axis=2).ravel(),
-        "poorer_half": course[:, :, bystanders[len(bystanders) // 2 :]].mean(axis=2).ravel(),
+        "step": np.repeat(np.arange(times), starts),
+        "unit": [str(number) for number in range(starts)] * times,
+        "logp_rejected": logps[:, :, condition.rejected].ravel(),
+        "logp_greedy": logps[:, :, condition.greedy].ravel(),
+        "others": logps[:, :, others].mean(axis=2).ravel(),
+        "poorer_half": logps[:, :, others[len(others) // 2 :]].mean(axis=2).ravel(),
         "rank_correlation": np.concatenate(correlations),
         "closed_form_difference": np.concatenate([np.zeros(starts), differences.ravel()]),
     }
@@ -125,24 +158,23 @@ def _block(condition: Condition, course: Array, differences: Array, bystanders: 
 
 
 def distributions_table(config: ToyConfig, seed: int) -> pd.DataFrame:
-    """Whole distributions before the first and after the last step, of the first start of the smallest softmax.
+    """The table ``toy_distributions``: whole distributions before the first and after the last step.
 
-    One row for each condition × label: ``before``, ``after`` (log p, nats), ``is_rejected``, ``is_greedy``. Made with
-    the middle one of the step sizes.
+    One row for each condition × label, of the first start of the smallest softmax with the middle step size.
     """
     labels, step_size = min(config.labels), config.step_sizes[len(config.step_sizes) // 2]
     drawn = random_logits(seed, labels, config.starts)[:1]
     frames = []
     for condition in conditions(config, labels):
-        course, _ = squeeze(condition.spread * drawn, condition.rejected, step_size, config.steps)
+        logps, _ = squeeze(condition.spread * drawn, condition.rejected, step_size, config.steps)
         columns = {
             "start": condition.start,
             "position": condition.position,
             "step_size": step_size,
             "steps": config.steps,
             "label": np.arange(labels),
-            "before": course[0, 0],
-            "after": course[-1, 0],
+            "before": logps[0, 0],
+            "after": logps[-1, 0],
             "is_rejected": np.arange(labels) == condition.rejected,
             "is_greedy": np.arange(labels) == condition.greedy,
         }

@@ -20,7 +20,8 @@ from ldyn.findings.seed_runs import by_setting
 from ldyn.records import FAILS, HOLDS, INCONCLUSIVE, FindingOverSeeds
 from ldyn.store import Run
 from ldyn.store.directory import plain
-from ldyn.theory.toy import ToyConfig, toy_table
+from ldyn.theory.settings import ToyConfig
+from ldyn.theory.toy import toy_table
 
 WORDS = ("random_permute", "random_nonhum")
 MakeRun = Callable[..., Run]

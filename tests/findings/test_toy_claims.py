@@ -9,7 +9,8 @@ import pytest
 
 from ldyn.findings import find_all
 from ldyn.records import FAILS, HOLDS, INCONCLUSIVE, TRAJECTORY_COLUMNS, Finding
-from ldyn.theory.toy import ToyConfig, toy_table
+from ldyn.theory.settings import ToyConfig
+from ldyn.theory.toy import toy_table
 
 CLAIMS = ("T1", "T2", "T3", "T4", "T5")
 NONE = pd.DataFrame(columns=list(TRAJECTORY_COLUMNS))

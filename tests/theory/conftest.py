@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import pytest
 import torch
+from torch import Tensor
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, PreTrainedModel
 
-from ldyn.theory.responses import Response
+from ldyn.theory.responses import Response, flattened, make_batch, response_logits, weights_of
+from ldyn.theory.updates import UpdatedResponse
 
 VOCABULARY = 23
 SHAPE = {
@@ -58,3 +62,56 @@ def make_response() -> Callable[..., Response]:
 def observed(make_response) -> list[Response]:
     """Responses of many lengths, so that every batch has padding."""
     return [make_response(seed, 2 + seed % 3, 1 + seed) for seed in range(5)]
+
+
+@dataclass(frozen=True)
+class WrittenOut:
+    """A: [L_o, V, V]. K: [L_o, L_u, V, V]. G: [L_u, V]. labels: [L_o], the observed tokens."""
+
+    A: Tensor
+    K: Tensor
+    G: Tensor
+    labels: Tensor
+
+    def change(self, learning_rate: float) -> Tensor:
+        """−η A_m K_{m,l} G_l, [L_o, L_u, V]: what token l does to log π of every token of the vocabulary at m."""
+        return -learning_rate * torch.einsum("mab,mlbc,lc->mla", self.A, self.K, self.G)
+
+    def influence(self, learning_rate: float) -> Tensor:
+        """[L_o, L_u], the entry of ``change`` at the token that the observed response has."""
+        index = self.labels[:, None, None].expand(-1, self.K.shape[1], 1)
+        return self.change(learning_rate).gather(2, index).squeeze(2)
+
+
+def _logit_gradients(model: PreTrainedModel, response: Response) -> tuple[Tensor, Tensor]:
+    """∇_θ z, [L, V, P], and π, [L, V]."""
+    weights = weights_of(model, requires_grad=True)
+    logits = response_logits(model, weights, make_batch([response]))
+    parts = (torch.autograd.grad(z, list(weights.values()), retain_graph=True) for z in logits.flatten())
+    rows = torch.stack([flattened(weights, gradients) for gradients in parts])
+    return rows.unflatten(0, logits.shape), logits.detach().softmax(-1)
+
+
+@pytest.fixture(scope="session")
+def write_out() -> Callable[..., WrittenOut]:
+    """``write_out(model, observed, updated)``: A, K and G as matrices, by their definitions."""
+
+    def written(model: PreTrainedModel, observed: Response, updated: UpdatedResponse) -> WrittenOut:
+        left, prediction = _logit_gradients(model, observed)
+        right, trained_prediction = _logit_gradients(model, updated.response)
+        one_hot = torch.nn.functional.one_hot(torch.tensor(updated.response.response_ids), VOCABULARY)
+        return WrittenOut(
+            A=torch.eye(VOCABULARY).to(prediction) - prediction[:, None, :],
+            K=torch.einsum("map,lbp->mlab", left, right),
+            G=updated.coefficient * (trained_prediction - one_hot),
+            labels=torch.tensor(observed.response_ids),
+        )
+
+    return written
+
+
+@pytest.fixture
+def command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Restore what Hydra's commands set."""
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")

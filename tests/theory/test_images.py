@@ -10,9 +10,10 @@ import torch
 from ldyn.data.digits import DigitImages, load_digit_images
 from ldyn.errors import DataError
 from ldyn.theory.classifier import build_classifier, detached, logps, loss_gradient, stepped
-from ldyn.theory.images import Course, ImagesConfig, Split, learn, pixel_similarity, split_images
-from ldyn.theory.images_tables import accuracy_table, changes_table, influence_table
+from ldyn.theory.images import Course, Split, image_tables, learn, pixel_similarity, split_images
+from ldyn.theory.settings import ImagesConfig
 
+Tables = dict[str, pd.DataFrame]
 CONFIG = ImagesConfig(steps=25, observed=2, measure_every=4, learning_rate=0.1)
 
 
@@ -29,6 +30,11 @@ def split(data: DigitImages) -> Split:
 @pytest.fixture(scope="module")
 def course(split: Split) -> Course:
     return learn(split, CONFIG, 0)
+
+
+@pytest.fixture(scope="module")
+def tables(course: Course, split: Split) -> Tables:
+    return image_tables(course, split, seed=7)
 
 
 def test_observed_images_are_held_out_and_of_every_class(split: Split) -> None:
@@ -53,7 +59,7 @@ def test_the_seed_decides_the_split(data: DigitImages, split: Split) -> None:
 
 
 def test_more_held_out_images_than_there_are_is_an_error(data: DigitImages) -> None:
-    with pytest.raises(DataError, match="174 images, and 174 of each are held out"):
+    with pytest.raises(DataError, match="found 174 held-out images of each class, but a class has 174"):
         split_images(data, ImagesConfig(observed=174), 0)
 
 
@@ -93,8 +99,8 @@ def test_the_theory_is_held_against_every_fourth_step(course: Course) -> None:
     assert errors[0] / errors[1] == pytest.approx(100, rel=0.5)  # of second order
 
 
-def test_influence_is_summed_over_steps_and_averaged_over_images(split: Split, course: Course) -> None:
-    table = influence_table(course, split, seed=7).set_index(["learned", "observed", "label"])
+def test_influence_is_summed_over_steps_and_averaged_over_images(split: Split, course: Course, tables: Tables) -> None:
+    table = tables["images_influence"].set_index(["learned", "observed", "label"])
     assert len(table) == 1000
     assert set(table["seed"]) == {7}
     for learned, observed, label in ((4, 9, 4), (int(split.train_labels[0]), 1, 2)):
@@ -115,8 +121,8 @@ def test_influence_is_summed_over_steps_and_averaged_over_images(split: Split, c
     assert table.loc[(first, 5, 0), "kernel_norm"] == pytest.approx(expected)
 
 
-def test_single_changes_are_of_the_class_just_learned(split: Split, course: Course) -> None:
-    table = changes_table(course, split, seed=7)
+def test_single_changes_are_of_the_class_just_learned(split: Split, course: Course, tables: Tables) -> None:
+    table = tables["images_changes"]
     assert len(table) == 7 * 20
     row = table[(table["step"] == 8) & (table["image"] == 13)].iloc[0]
     learned = int(split.train_labels[8])
@@ -126,7 +132,7 @@ def test_single_changes_are_of_the_class_just_learned(split: Split, course: Cour
     assert row["actual_small"] == course.actual_small[2, 13, learned]
 
 
-def test_accuracy_is_kept_for_every_measured_step_and_the_end(split: Split, course: Course) -> None:
-    table = accuracy_table(course, split, seed=7)
+def test_accuracy_is_kept_for_every_measured_step_and_the_end(split: Split, course: Course, tables: Tables) -> None:
+    table = tables["images_accuracy"]
     assert table["step"].tolist() == [0, 4, 8, 12, 16, 20, 24, 25]
     pd.testing.assert_series_equal(table["accuracy"], pd.Series(course.accuracy), check_names=False)

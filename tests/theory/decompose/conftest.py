@@ -15,7 +15,7 @@ from ldyn.models.base import BaseModel
 from ldyn.probes.schedule import ScheduleConfig
 from ldyn.processes.signals import StopRequest
 from ldyn.records import EncodedPair, EncodedProbeExample, StageInfo
-from ldyn.theory.moments import Experiment
+from ldyn.theory.updates import Experiment
 from ldyn.training.checkpoints import start_weights
 from ldyn.training.settings import TrainerConfig
 from ldyn.training.stage import StageObservers, StagePlan, train_stage

@@ -31,11 +31,7 @@ FIGURES = {
 }  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def _process_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hydra's commands set these."""
-    monkeypatch.setattr(sys, "argv", sys.argv)
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+pytestmark = pytest.mark.usefixtures("command_line")
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +150,7 @@ def test_settings_beside_a_run_that_reach_nothing_are_refused(
     assert "seed: reaches nothing" in said
 
 
-def test_a_study_or_a_changed_world_is_no_run_to_decompose(
+def test_a_study_or_a_run_whose_data_changed_cannot_be_decomposed(
     trained: Path, studied: Path, outputs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["decompose", f"decompose.run={studied}", f"paths.outputs={outputs}"]) != 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,16 +14,12 @@ from ldyn.config.loading import load_study_config
 from ldyn.config.studies import ImagesStudy
 from ldyn.findings.verify import verify
 from ldyn.store import read_run
-from ldyn.theory.images import ImagesConfig
+from ldyn.theory.settings import ImagesConfig
 
 SMALL = ["seeds=3", "images.steps=30", "images.observed=1", "images.measure_every=10"]
 
 
-@pytest.fixture(autouse=True)
-def _process_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hydra's commands set these."""
-    monkeypatch.setattr(sys, "argv", sys.argv)
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+pytestmark = pytest.mark.usefixtures("command_line")
 
 
 @pytest.fixture(scope="module")

@@ -16,16 +16,12 @@ from ldyn.config.groups import config_directory
 from ldyn.config.loading import load_study_config
 from ldyn.config.studies import ToyStudy
 from ldyn.store import read_run
-from ldyn.theory.toy import ToyConfig
+from ldyn.theory.settings import ToyConfig
 
 SMALL = ["seeds=2", "toy.labels=[12,30]", "toy.starts=4", "toy.step_sizes=[0.2,1]", "toy.steps=2"]
 
 
-@pytest.fixture(autouse=True)
-def _process_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hydra's commands set these."""
-    monkeypatch.setattr(sys, "argv", sys.argv)
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+pytestmark = pytest.mark.usefixtures("command_line")
 
 
 @pytest.fixture(scope="module")

@@ -7,13 +7,12 @@ import torch
 
 from ldyn.errors import TrainingError
 from ldyn.theory.displacement import displacement
-from ldyn.theory.exact import influence, token_gradients
-from ldyn.theory.factors import factors
-from ldyn.theory.proxies import proxies, residual_norm
-from ldyn.theory.residuals import UpdatedResponse
+from ldyn.theory.influence import influence, token_gradients
+from ldyn.theory.kernel import proxies, residual_norm, token_statistics
 from ldyn.theory.responses import make_batch, under_all_names, weights_of
-from ldyn.theory.step_sizes import step_sizes
-from ldyn.theory.token_statistics import token_statistics
+from ldyn.theory.update_sources import step_sizes
+from ldyn.theory.updates import TakenUpdate, UpdatedResponse
+from ldyn.training.single_step import StepTaken
 
 
 def test_entanglement_is_made_of_gradients_of_whole_responses(model, make_response):
@@ -31,7 +30,7 @@ def test_its_sign_tells_whether_a_step_on_the_pair_lowers_the_chosen_response(mo
     """A step along ∇s₊ − ∇s₋: by the exact level, s₊ changes by η (‖∇s₊‖² − ⟨∇s₊, ∇s₋⟩) = −η · entanglement."""
     chosen, rejected = make_response(seed, 3, 4), make_response(seed + 10, 3, 6)
     update = [UpdatedResponse("q", "chosen", chosen, 1.0), UpdatedResponse("q", "rejected", rejected, -1.0)]
-    change = influence(model, [chosen], update, learning_rate=1.0).predicted.sum().item()
+    change = influence(model, [chosen], update, learning_rate=1.0).sum().item()
     assert change == pytest.approx(-displacement(model, chosen, rejected).entanglement, rel=1e-9)
 
 
@@ -46,12 +45,12 @@ def test_ches_by_hand(model, make_response):
     assert displacement(model, chosen, rejected).ches == pytest.approx(expected, rel=1e-9)
 
 
-def test_the_lower_bounds_lie_below_the_norm_and_the_papers_lies_lowest(model, make_response):
+def test_the_lower_bounds_lie_below_the_norm_and_the_papers_lies_lowest(model, make_response, write_out):
     """‖K‖ ≥ ‖(Δ_m / ‖a_m‖)_m‖ / ‖ηG‖ for first-order changes, with the norms of A and G from their matrices."""
     rate = 1e-3
     for seed in range(5):
         seen, update = make_response(seed, 3, 4), UpdatedResponse("q", "chosen", make_response(seed + 20, 2, 3), 0.8)
-        built = factors(model, seen, update)
+        built = write_out(model, seen, update)
         a_norms = built.A.flatten(1).norm(dim=1)
         label_norms = built.A[torch.arange(4), built.labels].norm(dim=1)
         pushed = rate * built.G.norm().item()
@@ -70,14 +69,15 @@ def test_the_bound_is_reached_by_a_kernel_of_rank_one():
     assert found.sign_delta == pytest.approx(-5 * 3 / 2)
 
 
-def test_statistics_of_tokens_are_norms_of_the_matrices(model, make_response):
+def test_statistics_of_tokens_are_norms_of_the_matrices(model, make_response, write_out):
     seen, trained = make_response(0, 3, 4), make_response(20, 2, 3)
-    built = factors(model, seen, UpdatedResponse("q", "chosen", trained, -0.8))
-    of_seen, of_trained = token_statistics(model, [seen, trained], 1000)
+    updated = UpdatedResponse("q", "chosen", trained, -0.8)
+    built = write_out(model, seen, updated)
+    [of_seen] = token_statistics(model, [seen], 1000)
     assert of_seen.a_norm.tolist() == pytest.approx(built.A.flatten(1).norm(dim=1).tolist())
     assert of_seen.residual_norm.tolist() == pytest.approx(built.A[torch.arange(4), built.labels].norm(dim=1).tolist())
-    whole = residual_norm(torch.full((3,), -0.8), of_trained.residual_norm, 0.01)
-    assert whole == pytest.approx(0.01 * built.G.norm().item())
+    taken = TakenUpdate(model, StepTaken(0, learning_rate=0.01), [updated])
+    assert residual_norm(taken, 1000) == pytest.approx(0.01 * built.G.norm().item())
 
 
 OPTIMIZERS = {

@@ -1,4 +1,4 @@
-"""Which moments there are, all tables of a decomposition, and what is refused before any step is taken."""
+"""Which updates there are, all tables of a decomposition, and errors before any step is taken."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import pytest
 
 from ldyn.errors import DataError, ModelError, RunDirectoryError
 from ldyn.records import TRAJECTORY_COLUMNS
-from ldyn.theory.decompose_settings import DecompositionConfig
 from ldyn.theory.decomposition import decompose
-from ldyn.theory.moments import moments
-from ldyn.theory.observed import observe
+from ldyn.theory.responses import observe
+from ldyn.theory.settings import DecompositionConfig
+from ldyn.theory.updates import kept_updates
 
 SMALL = DecompositionConfig(examples=3, step_sizes=(0.1, 1.0), kernel_examples=2, projections=3, influence_examples=1)
 NOTHING = pd.DataFrame(columns=list(TRAJECTORY_COLUMNS))
@@ -22,27 +22,27 @@ def quiet(words: str) -> None:
 
 def test_every_stage_has_its_start_and_its_snapshots(experiment):
     found = [
-        (moment.plan.info.name, moment.step, moment.snapshot is None) for moment in moments(experiment, None, None)
+        (update.plan.info.name, update.step, update.snapshot is None) for update in kept_updates(experiment, None, None)
     ]
     steps = range(5)
     assert found == [(stage, step, step == 0) for stage in ("sft", "dpo") for step in steps]
-    assert [moment.step for moment in moments(experiment, ["dpo"], [0, 3])] == [0, 3]
+    assert [update.step for update in kept_updates(experiment, ["dpo"], [0, 3])] == [0, 3]
 
 
-def test_a_moment_that_is_not_there_is_answered_with_those_that_are(experiment):
+def test_a_missing_step_is_answered_with_those_that_are_kept(experiment):
     with pytest.raises(
-        RunDirectoryError, match=r"kept nothing of step 7; there is sft: step 0, 1, 2, 3, 4; dpo: step 0"
+        RunDirectoryError, match=r"has no weights of step 7; it has sft: step 0, 1, 2, 3, 4; dpo: step 0"
     ):
-        moments(experiment, None, [3, 7])
-    with pytest.raises(RunDirectoryError, match=r"nothing of ppo; there is sft: step 0"):
-        moments(experiment, ["ppo"], None)
+        kept_updates(experiment, None, [3, 7])
+    with pytest.raises(RunDirectoryError, match=r"no weights of ppo; it has sft: step 0"):
+        kept_updates(experiment, ["ppo"], None)
 
 
-def test_a_stage_whose_start_is_not_trained_has_no_moment(untrained, plan_of):
+def test_a_stage_whose_start_is_not_trained_has_no_update(untrained, plan_of):
     with pytest.raises(
-        RunDirectoryError, match="any moment; there is dpo: nothing, as the stage before it is not finished"
+        RunDirectoryError, match="any step; it has dpo: nothing, as the stage before it is not finished"
     ):
-        moments(untrained(plan_of("dpo", "dpo", "sft")), None, None)
+        kept_updates(untrained(plan_of("dpo", "dpo", "sft")), None, None)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def tables(experiment) -> dict[str, pd.DataFrame]:
         for i in range(13)
         for step in (0, 4)
     ]
-    return decompose(experiment, moments(experiment, None, [0, 4]), None, SMALL, pd.DataFrame(rows), quiet)
+    return decompose(experiment, kept_updates(experiment, None, [0, 4]), None, SMALL, pd.DataFrame(rows), quiet)
 
 
 def test_all_tables_are_there_with_stage_and_step(tables):
@@ -105,18 +105,18 @@ def test_scores_of_pairs_stand_beside_what_became_of_them(tables):
 
 
 def test_an_update_on_pairs_of_ones_choice(experiment):
-    found = decompose(experiment, moments(experiment, ["dpo"], [2]), ["pair1"], SMALL, NOTHING, quiet)
+    found = decompose(experiment, kept_updates(experiment, ["dpo"], [2]), ["pair1"], SMALL, NOTHING, quiet)
     changes = found["changes"]
     assert set(changes[changes["in_batch"]]["example_id"]) == {"pair1"}
     assert "displacement" not in found
 
 
 def test_a_pair_that_was_truncated_away_is_named(experiment):
-    with pytest.raises(DataError, match=r"gone: found no such pair among the 13 .* truncation or an empty text"):
-        decompose(experiment, moments(experiment, ["dpo"], [0]), ["pair1", "gone"], SMALL, NOTHING, quiet)
+    with pytest.raises(DataError, match=r"no such pair among the 13 .*: gone; .* truncation or an empty text"):
+        decompose(experiment, kept_updates(experiment, ["dpo"], [0]), ["pair1", "gone"], SMALL, NOTHING, quiet)
     many = [f"pair{i}" for i in range(5)]
-    with pytest.raises(DataError, match="5 pairs was asked for, expected at most 4"):
-        decompose(experiment, moments(experiment, ["dpo"], [0]), many, SMALL, NOTHING, quiet)
+    with pytest.raises(DataError, match="found 5 pairs, expected at most 4"):
+        decompose(experiment, kept_updates(experiment, ["dpo"], [0]), many, SMALL, NOTHING, quiet)
 
 
 def test_nothing_to_observe_is_an_error(probes):
@@ -127,8 +127,8 @@ def test_nothing_to_observe_is_an_error(probes):
 def test_the_exact_level_is_refused_before_the_first_step(experiment):
     said: list[str] = []
     tight = DecompositionConfig(limit_gib=1e-6)
-    with pytest.raises(ModelError, match=r"exact level would keep \d+ gradients"):
-        decompose(experiment, moments(experiment, None, [0]), None, tight, NOTHING, said.append)
+    with pytest.raises(ModelError, match=r"influence would keep \d+ gradients"):
+        decompose(experiment, kept_updates(experiment, None, [0]), None, tight, NOTHING, said.append)
     assert said == []
 
 

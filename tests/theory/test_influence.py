@@ -6,12 +6,11 @@ import pytest
 import torch
 
 from ldyn.errors import DataError, ModelError
-from ldyn.theory.exact import influence, needed_gib
-from ldyn.theory.factors import factors
-from ldyn.theory.kernel_norms import kernel_norms
+from ldyn.theory.influence import influence
+from ldyn.theory.kernel import kernel_norms
 from ldyn.theory.prediction import logps_at, predicted_changes
-from ldyn.theory.residuals import UpdatedResponse
 from ldyn.theory.responses import make_batch, token_logps, weights_of
+from ldyn.theory.updates import UpdatedResponse
 
 RATE = 1e-3
 BUDGET = 10_000
@@ -19,7 +18,7 @@ BUDGET = 10_000
 
 def descent(model, updated: list[UpdatedResponse]) -> dict[str, torch.Tensor]:
     """−∇_θ of L = −Σ c s, the loss whose residual coefficients are those of ``updated``, by plain autograd."""
-    weights = {name: weight.requires_grad_() for name, weight in weights_of(model).items()}
+    weights = weights_of(model, requires_grad=True)
     terms = [u.coefficient * token_logps(model, weights, make_batch([u.response])).sum() for u in updated]
     gradients = torch.autograd.grad(sum(terms), list(weights.values()))
     return dict(zip(weights, gradients, strict=True))
@@ -38,15 +37,15 @@ def test_row_sums_are_the_derivative_along_the_gradient_step(model, observed, up
     direction, epsilon = descent(model, updated), 1e-6
     ahead, behind = (logps_at(model, observed, BUDGET, direction, sign * epsilon) for sign in (1, -1))
     slope = (torch.cat(ahead) - torch.cat(behind)) / (2 * epsilon)
-    predicted = influence(model, observed, updated, learning_rate=RATE).predicted
+    predicted = influence(model, observed, updated, learning_rate=RATE).sum(1)
     assert torch.allclose(predicted, RATE * slope, rtol=1e-6, atol=1e-6 * RATE * slope.abs().mean().item())
 
 
 def test_each_column_is_the_derivative_along_one_updated_token(model, observed, make_response):
     """Of one column: descend on one token's −log π(y_l) alone."""
     response = make_response(3, 3, 4)
-    values = influence(model, observed, [UpdatedResponse("q", "chosen", response, 1.0)], learning_rate=RATE).values
-    weights = {name: weight.requires_grad_() for name, weight in weights_of(model).items()}
+    values = influence(model, observed, [UpdatedResponse("q", "chosen", response, 1.0)], learning_rate=RATE)
+    weights = weights_of(model, requires_grad=True)
     for token, logp in enumerate(token_logps(model, weights, make_batch([response]))):
         gradient = torch.autograd.grad(logp, list(weights.values()), retain_graph=True)
         direction = dict(zip(weights, gradient, strict=True))
@@ -55,64 +54,55 @@ def test_each_column_is_the_derivative_along_one_updated_token(model, observed, 
 
 
 @pytest.mark.parametrize("which", ["model", "tied_model"])
-def test_a_k_g_written_out_contract_to_the_same_numbers(which, request, make_response):
+def test_a_k_g_written_out_contract_to_the_same_numbers(which, request, make_response, write_out):
     model = request.getfixturevalue(which)
     seen, trained = make_response(5, 3, 3), UpdatedResponse("q", "rejected", make_response(6, 2, 2), -0.3)
-    built = factors(model, seen, trained)
+    built = write_out(model, seen, trained)
     assert built.A.shape == (3, 23, 23)
     assert built.K.shape == (3, 2, 23, 23)
     assert built.G.shape == (2, 23)
-    values = influence(model, [seen], [trained], learning_rate=RATE).values
+    values = influence(model, [seen], [trained], learning_rate=RATE)
     assert torch.allclose(built.influence(RATE), values, rtol=1e-10, atol=1e-14)
 
 
-def test_change_of_the_whole_distribution_keeps_probabilities_summing_to_one(model, make_response):
+def test_change_of_the_whole_distribution_keeps_probabilities_summing_to_one(model, make_response, write_out):
     """Σ_v π_v Δ log π_v = 0 to first order: each row of πᵀ A is πᵀ − πᵀ = 0."""
-    built = factors(model, make_response(5, 3, 3), UpdatedResponse("q", "chosen", make_response(6, 2, 2), 1.0))
+    built = write_out(model, make_response(5, 3, 3), UpdatedResponse("q", "chosen", make_response(6, 2, 2), 1.0))
     prediction = 1 - built.A.diagonal(dim1=1, dim2=2)  # A = I − 1 πᵀ
     assert torch.einsum("mv,mlv->ml", prediction, built.change(1.0)).abs().max() < 1e-10
 
 
-def test_kernel_norms_of_projections_come_within_their_stated_error(model, make_response):
+@pytest.mark.parametrize("which", ["model", "tied_model"])
+def test_kernel_norms_are_within_their_stated_error(which, request, make_response, write_out):
+    model = request.getfixturevalue(which)
     seen, trained = [make_response(5, 3, 3), make_response(7, 2, 4)], make_response(6, 2, 2)
     update = UpdatedResponse("q", "chosen", trained, 1.0)
-    truth = [factors(model, one, update).kernel_norms.norm().item() for one in seen]
-    exact = kernel_norms(model, seen, trained, projections=None, seed=0)
-    assert [norm.norm for norm in exact] == pytest.approx(truth, rel=1e-10)
-    assert [(norm.standard_error, norm.token_pairs) for norm in exact] == [(0.0, 6), (0.0, 8)]
-    assert exact[0].per_pair == pytest.approx(truth[0] / 6**0.5)
     estimates = [kernel_norms(model, seen, trained, projections=16, seed=seed) for seed in range(12)]
-    for index, value in enumerate(truth):
-        scores = [(e[index].norm - value) / e[index].standard_error for e in estimates]
+    for index, one in enumerate(seen):
+        truth = write_out(model, one, update).K.norm().item()
+        scores = [(e[index].norm - truth) / e[index].standard_error for e in estimates]
         assert sum(abs(score) < 2 for score in scores) >= 9
         assert max(map(abs, scores)) < 5
-
-
-def test_tied_weights_have_one_kernel(tied_model, make_response):
-    seen, trained = make_response(5, 3, 3), make_response(6, 2, 2)
-    truth = factors(tied_model, seen, UpdatedResponse("q", "chosen", trained, 1.0)).kernel_norms.norm().item()
-    assert kernel_norms(tied_model, [seen], trained, projections=None, seed=0)[0].norm == pytest.approx(truth)
+        pairs = len(one.response_ids) * len(trained.response_ids)
+        assert estimates[0][index].per_pair == pytest.approx(estimates[0][index].norm / pairs**0.5)
 
 
 def test_both_levels_agree(model, observed, updated):
     """A step of plain gradient descent, unclipped: Δθ = −η ∇L."""
     delta = {name: RATE * change for name, change in descent(model, updated).items()}
-    exact = influence(model, observed, updated, learning_rate=RATE).predicted
-    forward = torch.cat(predicted_changes(model, observed, delta, BUDGET, "forward"))
+    exact = influence(model, observed, updated, learning_rate=RATE).sum(1)
+    forward = torch.cat(predicted_changes(model, observed, delta, BUDGET))
     assert torch.allclose(forward, exact, rtol=1e-10, atol=1e-14)
     model.float()
-    single = torch.cat(predicted_changes(model, observed, {n: d.float() for n, d in delta.items()}, BUDGET, "forward"))
+    single = torch.cat(predicted_changes(model, observed, {n: d.float() for n, d in delta.items()}, BUDGET))
     assert torch.allclose(single.double(), exact, rtol=1e-5, atol=1e-5 * exact.abs().max().item())
 
 
-def test_what_does_not_fit_is_refused_beforehand(model, make_response):
-    """5 observed and 2 updated tokens make 7 gradients; 23 logits of each, written out, 161."""
+def test_too_much_memory_is_an_error_beforehand(model, make_response):
+    """5 observed and 2 updated tokens need 7 gradients."""
     trained = UpdatedResponse("q", "chosen", make_response(6, 2, 2), 1.0)
-    assert needed_gib(model, 10) == pytest.approx(10 * sum(w.numel() for w in model.parameters()) * 8 / 2**30)
     with pytest.raises(ModelError, match=r"would keep 7 gradients of .* weights, .* GiB, expected at most 1e-06 GiB"):
         influence(model, [make_response(0, 3, 5)], [trained], learning_rate=RATE, limit_gib=1e-6)
-    with pytest.raises(ModelError, match="kernel, written out, would keep 161 gradients"):
-        factors(model, make_response(0, 3, 5), trained, limit_gib=1e-6)
 
 
 def test_nothing_to_observe_is_an_error(model, updated, make_response):

@@ -21,11 +21,11 @@ from transformers import (
 )
 
 from ldyn.errors import TrainingError
-from ldyn.theory.exact import token_gradients
-from ldyn.theory.groups import group_names, grouping
-from ldyn.theory.prediction import logps_at, predicted_changes, split_changes
+from ldyn.theory.influence import token_gradients
+from ldyn.theory.prediction import logps_at, model_parts, predicted_changes, split_changes
 from ldyn.theory.responses import Response, make_batch, token_logps, weights_of
 
+PARTS = {"embeddings", "layer 1", "layer 2", "final norm", "unembedding"}
 BUDGET = 40  # two or three responses a batch
 SMALL = {
     "vocab_size": 23, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
@@ -65,7 +65,7 @@ def sums(changes: list[torch.Tensor]) -> torch.Tensor:
 def test_forward_mode_is_the_slope_of_the_change(model, observed):
     delta = random_delta(model)
     ahead, behind = (torch.cat(logps_at(model, observed, BUDGET, delta, sign * 1e-2)) for sign in (1, -1))
-    predicted = torch.cat(predicted_changes(model, observed, delta, BUDGET, "forward"))
+    predicted = torch.cat(predicted_changes(model, observed, delta, BUDGET))
     assert predicted.numpy() == pytest.approx(((ahead - behind) / 2e-2).numpy(), rel=1e-6, abs=1e-9)
 
 
@@ -86,8 +86,8 @@ def test_parts_of_the_model_add_up_to_the_whole_in_both_modes(name, observed):
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(ARCHITECTURES[name]).eval()
     delta = random_delta(model)
-    parts = split_changes(model, observed, delta, grouping(model))
-    assert all(list(part) == group_names(model) or set(part) == set(group_names(model)) for part in parts)
+    parts = split_changes(model, observed, delta, model_parts(model))
+    assert all(set(part) == PARTS for part in parts)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         whole = predicted_changes(model, observed, delta, BUDGET)
@@ -98,18 +98,18 @@ def test_parts_of_the_model_add_up_to_the_whole_in_both_modes(name, observed):
 
 
 def test_forward_mode_one_part_at_a_time_gives_the_same_parts(model, observed):
-    delta, group_of = random_delta(model), grouping(model)
-    parts = split_changes(model, observed, delta, group_of)
-    for group in group_names(model):
-        own = {name: change for name, change in delta.items() if group_of(name) == group}
-        alone = sums(predicted_changes(model, observed, own, BUDGET, "forward"))
+    delta, part_of = random_delta(model), model_parts(model)
+    parts = split_changes(model, observed, delta, part_of)
+    for group in PARTS:
+        own = {name: change for name, change in delta.items() if part_of(name) == group}
+        alone = sums(predicted_changes(model, observed, own, BUDGET))
         assert alone.tolist() == pytest.approx([part[group] for part in parts], rel=1e-9, abs=1e-14)
 
 
 def test_unembedding_part_of_a_tied_model_is_its_use_as_unembedding(tied_model, observed):
     """With the embedding held fixed, logits are W φ with φ of the old weights: computed by hand from hidden states."""
     delta = random_delta(tied_model)
-    parts = split_changes(tied_model, observed, delta, grouping(tied_model))
+    parts = split_changes(tied_model, observed, delta, model_parts(tied_model))
     for response, part in zip(observed, parts, strict=True):
         batch = make_batch([response])
         hidden = tied_model.base_model(input_ids=batch.input_ids).last_hidden_state[0, batch.positions]
@@ -142,7 +142,7 @@ def test_the_model_is_left_as_it_was(model, observed):
     delta = random_delta(model)
     logps_at(model, observed, BUDGET, delta)
     predicted_changes(model, observed, delta, BUDGET)
-    split_changes(model, observed, delta, grouping(model))
+    split_changes(model, observed, delta, model_parts(model))
     assert model.training
     assert all(weight.requires_grad and weight.grad is None for weight in model.parameters())
     assert all(torch.equal(weight, before[name]) for name, weight in model.state_dict().items())
@@ -153,7 +153,7 @@ def test_an_update_that_is_not_finite_is_named(model, observed):
     delta = random_delta(model)
     delta["lm_head.weight"][3, 3] = torch.nan
     for predict in (lambda: predicted_changes(model, observed, delta, BUDGET),
-                    lambda: split_changes(model, observed, delta, grouping(model))):  # fmt: skip
+                    lambda: split_changes(model, observed, delta, model_parts(model))):  # fmt: skip
         with pytest.raises(TrainingError, match=r"update of lm_head\.weight is not finite"):
             predict()
 
@@ -174,7 +174,7 @@ def test_the_update_of_another_model_is_refused(model, observed):
 MEASURE = """
 import torch
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
-from ldyn.theory.prediction import logps_at, predicted_changes
+from ldyn.theory.prediction import logps_at, predicted_changes, split_changes
 from ldyn.theory.responses import Response, weights_of
 
 def memory(kind):
@@ -182,8 +182,8 @@ def memory(kind):
 
 def use(model):
     delta = {name: torch.full_like(weight, 1e-6) for name, weight in weights_of(model).items()}
-    for method in ("forward", "backward"):
-        predicted_changes(model, [Response((1, 2), (3, 4))], delta, 64, method)
+    predicted_changes(model, [Response((1, 2), (3, 4))], delta, 64)
+    split_changes(model, [Response((1, 2), (3, 4))], delta, str)
     logps_at(model, [Response((1, 2), (3, 4))], 64, delta)
 
 shape = dict(vocab_size=16_000, intermediate_size=2048, num_hidden_layers=8, num_attention_heads=2)

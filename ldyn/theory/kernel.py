@@ -1,0 +1,182 @@
+"""The size of the kernel K = J_o J_uᵀ between two responses, J the derivative of all their logits by the weights.
+
+Norm ‖K‖_F. K has (L_o V) × (L_u V) entries and is not built. For v of length L_u V with independent entries ±1,
+E‖K v‖² = ‖K‖_F² (M. Hutchinson, Communications in Statistics 19 (1990) 433). One backward pass gives w = J_uᵀ v, a
+direction in weight space; one forward-mode pass gives J_o w, for every observed response at once.
+
+Proxies from log-probabilities alone (arXiv 2407.10490, Appendix C). For a step of plain gradient descent with residual
+G over all updated tokens, and a_m the row of A_m at the label, ‖a_m‖ = ‖π_m − e_{y_m}‖:
+
+    Δ_m = −a_mᵀ Σ_l K_{m,l} (η G_l)   so that, by Cauchy and Schwarz,   ‖K‖_F ≥ ‖(Δ_m / ‖a_m‖)_m‖ / ‖η G‖    (LBK)
+
+The paper divides by ‖A_m‖_F, which bounds the change of all V log-probabilities; as ‖a_m‖ ≤ ‖A_m‖_F, both are true
+bounds and ours is sharper. SignDelta is Σ_m Δ_m / ‖A_m‖_F / ‖η G‖. The published code differs: it uses the norm of the
+summed change over *examples*, a mean of ‖A‖_F², ‖π − e‖ of the observed response instead of the updated one, and no η.
+Under another optimizer with step sizes P, LBK bounds the kernel J_o P J_uᵀ.
+
+Shapes: O observed tokens, U updated tokens, V tokens in the vocabulary, S projections, R observed responses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.func import jvp, vmap
+from transformers import PreTrainedModel
+
+from ldyn.errors import ModelError
+from ldyn.models.evaluation import evaluation_mode
+from ldyn.numerics.token_stats import TokenStats, selected, token_stats
+from ldyn.records import EncodedPair
+from ldyn.theory.prediction import lacks_forward_mode
+from ldyn.theory.responses import (
+    Batch,
+    Observed,
+    Response,
+    by_batches,
+    joined,
+    make_batch,
+    response_logits,
+    weights_of,
+)
+from ldyn.theory.settings import DecompositionConfig
+from ldyn.theory.updates import SIDES, TakenUpdate, responses_of
+
+DIRECTIONS_BYTES = 2**25
+"""Memory for directions in weight space that are processed together; a large model's are processed one by one."""
+
+
+class KernelNorm(NamedTuple):
+    """‖K‖_F with its standard error, and ‖K‖_F / √(L_o L_u), which does not grow with the lengths."""
+
+    norm: float
+    standard_error: float
+    per_pair: float
+
+
+def kernel_norms(
+    model: PreTrainedModel, observed: Sequence[Response], updated: Response, *, projections: int, seed: int
+) -> list[KernelNorm]:
+    """Estimate ‖K‖_F between each observed response and ``updated`` from at least 2 random projections.
+
+    Norms of one call share their projections, so their errors are correlated.
+    """
+    squares, batch = [], make_batch(observed, model.device)
+    weights = weights_of(model, requires_grad=True)
+    plain = {name: tensor.detach() for name, tensor in weights.items()}
+    with evaluation_mode(model):
+        with torch.enable_grad():
+            logits_UV = response_logits(model, weights, make_batch([updated], model.device))
+
+        def moved(direction: dict[str, Tensor]) -> Tensor:
+            """J_o w, [O, V]."""
+            change: Tensor = jvp(lambda at: response_logits(model, at, batch), (plain,), (direction,))[1]
+            return change
+
+        signs = torch.randint(0, 2, (projections, *logits_UV.shape), generator=torch.Generator().manual_seed(seed))
+        together = max(1, DIRECTIONS_BYTES // sum(weight.nbytes for weight in plain.values()))
+        for vectors_SUV in (2 * signs - 1).to(logits_UV).split(together):
+            parts = torch.autograd.grad(
+                logits_UV, list(weights.values()), vectors_SUV, is_grads_batched=True, retain_graph=True
+            )
+            changes_SOV = vmap(moved)(joined(weights, parts))
+            by_response = changes_SOV.split(list(batch.lengths), 1)
+            squares.append(torch.stack([part.double().square().sum((1, 2)) for part in by_response], 1))
+    squares_SR = torch.cat(squares)
+    norms = squares_SR.mean(0).sqrt()
+    errors = squares_SR.std(0) / projections**0.5 / (2 * norms)  # of a square root: half the relative error
+    pairs = [length * len(updated.response_ids) for length in batch.lengths]
+    return [
+        KernelNorm(norm, error, norm / n**0.5)
+        for norm, error, n in zip(norms.tolist(), errors.tolist(), pairs, strict=True)
+    ]
+
+
+def kernel_table(
+    model: PreTrainedModel,
+    observed: Observed,
+    pairs: Mapping[str, EncodedPair],
+    view: Sequence[str],
+    settings: DecompositionConfig,
+    seed: int,
+) -> pd.DataFrame:
+    """The table ``kernel_norms``: between each response of some examples and what a stage trains on for that question.
+
+    ``seed``: of the random projections; different for every update, so that their errors are independent.
+    """
+    frames = []
+    examples = [one for one in observed.examples if one.example_id in pairs][: settings.kernel_examples]
+    for number, example in enumerate(examples):
+        responses = [Response(example.prompt_ids, ids) for ids in example.responses.values()]
+        for side in (side for side in SIDES if side in view):
+            updated = responses_of(pairs[example.example_id], side)
+            try:
+                norms = kernel_norms(model, responses, updated, projections=settings.projections, seed=seed + number)
+            except (NotImplementedError, RuntimeError) as error:
+                if not lacks_forward_mode(error):
+                    raise
+                raise ModelError(
+                    f"Norms of the kernel need forward mode, which {type(model).__name__} lacks; skip them with "
+                    "decompose.kernel_examples=0."
+                ) from error
+            labels = pd.DataFrame({"probe": list(example.responses)}).assign(updated=side)
+            labels.insert(0, "example_id", example.example_id)
+            frames.append(pd.concat([labels, pd.DataFrame(norms)], axis=1))
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def token_statistics(model: PreTrainedModel, responses: Sequence[Response], token_budget: int) -> list[TokenStats]:
+    """The statistics of ``ldyn.numerics.token_stats`` for the tokens of each response: ‖A_m‖_F, ‖π_m − e_{y_m}‖, …"""
+
+    def of_batch(batch: Batch) -> list[TokenStats]:
+        stats = token_stats(response_logits(model, {}, batch), batch.labels)
+        places = torch.arange(len(batch.labels), device=batch.labels.device)
+        return [selected(stats, place) for place in batch.split(places)]
+
+    with evaluation_mode(model):
+        return by_batches(model, responses, token_budget, of_batch)
+
+
+class Proxies(NamedTuple):
+    """lower_bound: LBK. paper_lower_bound: the same with ‖A_m‖_F. sign_delta: SignDelta."""
+
+    lower_bound: float
+    paper_lower_bound: float
+    sign_delta: float
+
+
+def proxies(changes_O: Tensor, label_norms_O: Tensor, a_norms_O: Tensor, residual_norm: float) -> Proxies:
+    """The proxies of one observed response: changes Δ_m in nats, norms ‖π_m − e‖ and ‖A_m‖_F, and ‖η G‖."""
+    smallest = torch.finfo(label_norms_O.dtype).tiny
+    sharp = changes_O / label_norms_O.clamp_min(smallest)  # where π_m = e the change is 0 as well
+    scaled = changes_O / a_norms_O
+    return Proxies(
+        lower_bound=float(sharp.norm()) / residual_norm,
+        paper_lower_bound=float(scaled.norm()) / residual_norm,
+        sign_delta=float(scaled.sum()) / residual_norm,
+    )
+
+
+def residual_norm(update: TakenUpdate, token_budget: int) -> float:
+    """‖η G‖ over all tokens that the update trained on, with ‖G_l‖ = |c| ‖π_l − e_{y_l}‖."""
+    trained = token_statistics(update.model, [one.response for one in update.updated], token_budget)
+    coefficients = [torch.full_like(s.logp, u.coefficient) for s, u in zip(trained, update.updated, strict=True)]
+    residuals = torch.cat([stats.residual_norm for stats in trained])
+    return update.taken.learning_rate * float((torch.cat(coefficients) * residuals).norm())
+
+
+def proxies_table(
+    update: TakenUpdate, observed: Observed, changes: Sequence[Tensor], token_budget: int
+) -> pd.DataFrame:
+    """The table ``kernel_proxies``: ``changes`` are the actual changes of the tokens of each response, nats."""
+    pushed = residual_norm(update, token_budget)
+    seen = token_statistics(update.model, observed.responses, token_budget)
+    found = [
+        proxies(change, stats.residual_norm.cpu(), stats.a_norm.cpu(), pushed)
+        for change, stats in zip(changes, seen, strict=True)
+    ]
+    return observed.frame(**{name: [getattr(one, name) for one in found] for name in Proxies._fields})

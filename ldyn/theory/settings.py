@@ -1,0 +1,78 @@
+"""Settings of `ldyn decompose`, `ldyn toy` and `ldyn images`. No torch here, so that they are checked quickly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt, Le, MinLen
+
+from ldyn.data.digits import DigitsConfig
+
+PositiveFloat = Annotated[float, Gt(0)]
+
+
+@dataclass(frozen=True)
+class DecompositionConfig:
+    """What is observed at every update that is decomposed, and how.
+
+    examples: number of train probe examples; all responses of each are observed.
+    step_sizes: multiples of the update at which prediction and actual change are compared; 1 is the optimizer's own.
+    kernel_examples, projections: how many of these examples get kernel norms, and random projections for each norm;
+        0 examples skips the norms.
+    influence_examples: how many get a token-by-token influence (the exact level); 0 skips it.
+    limit_gib: the most memory that the exact level may use.
+    precision: type of weights and arithmetic after the step; the step itself uses the precision of the run.
+    token_budget: tokens in one forward pass; affects speed and memory only.
+    """
+
+    examples: Annotated[int, Gt(0)] = 24
+    step_sizes: Annotated[tuple[PositiveFloat, ...], MinLen(1)] = (0.1, 0.3, 1.0, 3.0, 10.0)
+    kernel_examples: Annotated[int, Ge(0)] = 8
+    projections: Annotated[int, Ge(2)] = 12
+    influence_examples: Annotated[int, Ge(0)] = 1
+    limit_gib: PositiveFloat = 4.0
+    precision: Literal["float32", "float64"] = "float32"
+    token_budget: Annotated[int, Gt(0)] = 2048
+
+    def __post_init__(self) -> None:
+        if 1.0 not in self.step_sizes:
+            raise ValueError(f"step_sizes={list(self.step_sizes)} lacks 1, the optimizer's own step; add it")
+
+
+@dataclass(frozen=True)
+class ToyConfig:
+    """Random starts of `ldyn toy`, and the steps taken from them.
+
+    labels: sizes V of the softmax. starts: random starts for each seed and V.
+    flat, peaky: factors on standard normal logits; valley: y⁻ is more likely than this share of all labels.
+    step_sizes: η', ascending; steps: number of gradient steps.
+    """
+
+    labels: Annotated[tuple[Annotated[int, Ge(10)], ...], MinLen(1)] = (50, 1000)
+    starts: Annotated[int, Ge(1)] = 20
+    flat: PositiveFloat = 1.0
+    peaky: PositiveFloat = 5.0
+    valley: Annotated[float, Gt(0), Le(0.5)] = 0.1
+    step_sizes: Annotated[tuple[PositiveFloat, ...], MinLen(2)] = (0.1, 0.5, 2.0)
+    steps: Annotated[int, Ge(1)] = 5
+
+    def __post_init__(self) -> None:
+        if self.peaky <= self.flat:
+            raise ValueError(f"expected peaky above flat; it is {self.peaky:g}, flat is {self.flat:g}")
+        if list(self.step_sizes) != sorted(set(self.step_sizes)):
+            raise ValueError("expected step_sizes in ascending order, each once")
+
+
+@dataclass(frozen=True)
+class ImagesConfig(DigitsConfig):
+    """How the classifier of `ldyn images` learns and what is observed.
+
+    steps: plain gradient descent steps, one image each; observed: held-out images of each class; measure_every: the
+    theory's prediction is computed at every so many-th step, starting with the first.
+    """
+
+    steps: Annotated[int, Gt(0)] = 1000
+    learning_rate: PositiveFloat = 0.05
+    observed: Annotated[int, Gt(0)] = 5
+    measure_every: Annotated[int, Ge(1)] = 20
