@@ -45,15 +45,13 @@ def change_tables(
         for size, changes in actual.items()
     ]
     by_source = _by_source(update, observed, settings, max_grad_norm, whole)
-    tables = {
+    return {
         "changes": _concatenated(observed, by_step_size, in_batch=in_batch),
         "change_parts": _concatenated(observed, _by_part(update, observed, _sums(actual[OWN]), budget)),
         "change_sources": _concatenated(observed, by_source, in_batch=in_batch),
         "kernel_proxies": proxies_table(update, observed, actual[OWN], budget),
+        "change_tokens": observed.token_frame(predicted=predicted, actual=actual[OWN]),
     }
-    if all(len(one) == len(known) for one, known in zip(predicted, before, strict=True)):  # known for each token
-        tables["change_tokens"] = observed.token_frame(predicted=predicted, actual=actual[OWN])
-    return tables
 
 
 def _sums(per_token: Sequence[Tensor]) -> list[float]:

@@ -12,7 +12,7 @@ from ldyn.errors import TrainingError
 from ldyn.records import EncodedPair
 from ldyn.theory.change_tables import change_tables
 from ldyn.theory.displacement import displacement_table
-from ldyn.theory.influence import check_influence_memory, influence_table
+from ldyn.theory.influence import check_memory, influence_table
 from ldyn.theory.kernel import kernel_table
 from ldyn.theory.responses import SPLIT, Observed, observe
 from ldyn.theory.settings import DecompositionConfig
@@ -40,7 +40,7 @@ def decompose(
     """
     observed = observe(experiment.probes, settings.examples)
     for plan in {update.plan.info.name: update.plan for update in updates}.values():
-        check_influence_memory(experiment.base.model, observed, _by_id(experiment, plan), settings)
+        check_memory(experiment.base.model, observed, _by_id(experiment, plan), settings)
     parts: dict[str, list[pd.DataFrame]] = {}
     for number, update in enumerate(updates, start=1):
         name = f"step {update.step + 1} of {update.plan.info.name}"

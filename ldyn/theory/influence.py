@@ -6,7 +6,7 @@ because e_{y_m}ᵀ A_m ∇_θ z_m = ∇_θ log π(y_m) and G_l ∇_θ z_l = −c
 of an update is the first-order change of log π(y_m) under one step of plain gradient descent.
 
 Shapes: O observed and U updated response tokens, P weights. The gradient of every token is kept, (O + U) × P numbers;
-more than the limit is an error before anything is computed.
+`check_memory` raises an error beforehand if that is too much.
 """
 
 from __future__ import annotations
@@ -36,16 +36,10 @@ def influence(
     model: PreTrainedModel,
     observed: Sequence[Response],
     updated: Sequence[UpdatedResponse],
-    *,
     learning_rate: float,
-    limit_gib: float = 4.0,
 ) -> Tensor:
-    """[O, U], nats: what each updated token does to each observed one in a step of plain gradient descent.
-
-    Raises ModelError if it would need more than ``limit_gib`` of memory, DataError if nothing is observed or updated.
-    """
+    """[O, U], nats: what each updated token does to each observed one in a step of plain gradient descent."""
     seen, trained = make_batch(observed, model.device), make_batch([u.response for u in updated], model.device)
-    check_memory(model, len(seen.labels) + len(trained.labels), limit_gib)
     steps = [learning_rate * u.coefficient for u, n in zip(updated, trained.lengths, strict=True) for _ in range(n)]
     gradients_OP, gradients_UP = token_gradients(model, seen), token_gradients(model, trained)
     return gradients_OP @ gradients_UP.T * torch.tensor(steps, dtype=gradients_UP.dtype, device=gradients_UP.device)
@@ -58,18 +52,6 @@ def token_gradients(model: PreTrainedModel, batch: Batch) -> Tensor:
         logps = token_logps(model, weights, batch)
         gradients = (torch.autograd.grad(logp, list(weights.values()), retain_graph=True) for logp in logps)
         return torch.stack([flattened(weights, parts) for parts in gradients])
-
-
-def check_memory(model: PreTrainedModel, n_gradients: int, limit_gib: float) -> None:
-    """Raise ModelError if so many gradients of the whole model need more memory than the limit."""
-    n_weights = model.num_parameters(only_trainable=True)
-    needed = n_gradients * n_weights * model.dtype.itemsize / GIB
-    if needed > limit_gib:
-        raise ModelError(
-            f"Token-by-token influence would keep {n_gradients} gradients of {n_weights:,} weights, {needed:.3g} GiB, "
-            f"expected at most {limit_gib:g} GiB; raise decompose.limit_gib, or skip it with "
-            "decompose.influence_examples=0: predicted changes keep no gradient."
-        )
 
 
 def influence_table(
@@ -91,7 +73,7 @@ def influence_table(
     for example, pair in _resolved_examples(observed, pairs, settings):
         seen = {probe: Response(example.prompt_ids, ids) for probe, ids in _resolved(example).items()}
         trained = [UpdatedResponse(pair.pair_id, s, responses_of(pair, s), signs[s]) for s in SIDES if s in stage.view]
-        values = influence(model, list(seen.values()), trained, learning_rate=1.0, limit_gib=settings.limit_gib)
+        values = influence(model, list(seen.values()), trained, learning_rate=1.0)
         responses = [*seen.values(), *(one.response for one in trained)]
         stats = token_statistics(model, responses, settings.token_budget)
         texts = [[str(tokenizer.decode([token])) for token in response.response_ids] for response in responses]
@@ -113,13 +95,20 @@ def influence_table(
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
-def check_influence_memory(
+def check_memory(
     model: PreTrainedModel, observed: Observed, pairs: Mapping[str, EncodedPair], settings: DecompositionConfig
 ) -> None:
-    """Raise ModelError, before any step is taken, if the influence table would need more memory than its limit."""
+    """Raise ModelError, before any step is taken, if the gradients of an example need more memory than the limit."""
+    n_weights = model.num_parameters(only_trainable=True)
     for example, pair in _resolved_examples(observed, pairs, settings):
         tokens = sum(map(len, (*_resolved(example).values(), pair.chosen_ids, pair.rejected_ids)))
-        check_memory(model, tokens, settings.limit_gib)
+        needed = tokens * n_weights * model.dtype.itemsize / GIB
+        if needed > settings.limit_gib:
+            raise ModelError(
+                f"Token-by-token influence would keep {tokens} gradients of {n_weights:,} weights, {needed:.3g} GiB, "
+                f"expected at most {settings.limit_gib:g} GiB; raise decompose.limit_gib, or skip it with "
+                "decompose.influence_examples=0: predicted changes keep no gradient."
+            )
 
 
 def _resolved_examples(

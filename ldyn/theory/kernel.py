@@ -28,11 +28,10 @@ from torch import Tensor
 from torch.func import jvp, vmap
 from transformers import PreTrainedModel
 
-from ldyn.errors import ModelError
 from ldyn.models.evaluation import evaluation_mode
 from ldyn.numerics.token_stats import TokenStats, selected, token_stats
 from ldyn.records import EncodedPair
-from ldyn.theory.prediction import lacks_forward_mode
+from ldyn.theory.prediction import forward_mode
 from ldyn.theory.responses import (
     Batch,
     Observed,
@@ -68,7 +67,7 @@ def kernel_norms(
     squares, batch = [], make_batch(observed, model.device)
     weights = weights_of(model, requires_grad=True)
     plain = {name: tensor.detach() for name, tensor in weights.items()}
-    with evaluation_mode(model):
+    with evaluation_mode(model), forward_mode(model):
         with torch.enable_grad():
             logits_UV = response_logits(model, weights, make_batch([updated], model.device))
 
@@ -114,15 +113,7 @@ def kernel_table(
         responses = [Response(example.prompt_ids, ids) for ids in example.responses.values()]
         for side in (side for side in SIDES if side in view):
             updated = responses_of(pairs[example.example_id], side)
-            try:
-                norms = kernel_norms(model, responses, updated, projections=settings.projections, seed=seed + number)
-            except (NotImplementedError, RuntimeError) as error:
-                if not lacks_forward_mode(error):
-                    raise
-                raise ModelError(
-                    f"Norms of the kernel need forward mode, which {type(model).__name__} lacks; skip them with "
-                    "decompose.kernel_examples=0."
-                ) from error
+            norms = kernel_norms(model, responses, updated, projections=settings.projections, seed=seed + number)
             labels = pd.DataFrame({"probe": list(example.responses)}).assign(updated=side)
             labels.insert(0, "example_id", example.example_id)
             frames.append(pd.concat([labels, pd.DataFrame(norms)], axis=1))

@@ -14,17 +14,7 @@ PositiveFloat = Annotated[float, Gt(0)]
 
 @dataclass(frozen=True)
 class DecompositionConfig:
-    """What is observed at every update that is decomposed, and how.
-
-    examples: number of train probe examples; all responses of each are observed.
-    step_sizes: multiples of the update at which prediction and actual change are compared; 1 is the optimizer's own.
-    kernel_examples, projections: how many of these examples get kernel norms, and random projections for each norm;
-        0 examples skips the norms.
-    influence_examples: how many get a token-by-token influence (the exact level); 0 skips it.
-    limit_gib: the most memory that the exact level may use.
-    precision: type of weights and arithmetic after the step; the step itself uses the precision of the run.
-    token_budget: tokens in one forward pass; affects speed and memory only.
-    """
+    """What is observed at every update that is decomposed, and how; see configs/decompose/default.yaml."""
 
     examples: Annotated[int, Gt(0)] = 24
     step_sizes: Annotated[tuple[PositiveFloat, ...], MinLen(1)] = (0.1, 0.3, 1.0, 3.0, 10.0)
@@ -42,12 +32,7 @@ class DecompositionConfig:
 
 @dataclass(frozen=True)
 class ToyConfig:
-    """Random starts of `ldyn toy`, and the steps taken from them.
-
-    labels: sizes V of the softmax. starts: random starts for each seed and V.
-    flat, peaky: factors on standard normal logits; valley: y⁻ is more likely than this share of all labels.
-    step_sizes: η', ascending; steps: number of gradient steps.
-    """
+    """Random starts of `ldyn toy`, and the steps taken from them; see configs/toy.yaml."""
 
     labels: Annotated[tuple[Annotated[int, Ge(10)], ...], MinLen(1)] = (50, 1000)
     starts: Annotated[int, Ge(1)] = 20
@@ -66,11 +51,7 @@ class ToyConfig:
 
 @dataclass(frozen=True)
 class ImagesConfig(DigitsConfig):
-    """How the classifier of `ldyn images` learns and what is observed.
-
-    steps: plain gradient descent steps, one image each; observed: held-out images of each class; measure_every: the
-    theory's prediction is computed at every so many-th step, starting with the first.
-    """
+    """How the classifier of `ldyn images` learns and what is observed; see configs/images.yaml."""
 
     steps: Annotated[int, Gt(0)] = 1000
     learning_rate: PositiveFloat = 0.05

@@ -91,14 +91,6 @@ def test_what_is_left_over_is_of_second_order(model: nn.Sequential, images: Tens
     assert errors[0] / errors[1] == pytest.approx(100, rel=0.05)
 
 
-def test_learning_an_image_raises_its_own_label_on_it(model: nn.Sequential, images: Tensor) -> None:
-    parameters = detached(model)
-    jacobians, before = logit_jacobians(model, parameters, images[:1]), logps(model, parameters, images[:1])
-    slope = predicted_change(before, kernel_blocks(jacobians, jacobians[0]), before[0], LABEL)
-    assert slope[0, LABEL] > 0
-    assert torch.allclose((before.exp() * slope).sum(), torch.zeros((), dtype=torch.float64), atol=1e-12)
-
-
 def test_the_seed_decides_the_weights_and_nothing_else() -> None:
     state = torch.random.get_rng_state()
     first, again, other = (flat(detached(build_classifier(seed))) for seed in (4, 4, 5))

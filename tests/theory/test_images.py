@@ -130,9 +130,3 @@ def test_single_changes_are_of_the_class_just_learned(split: Split, course: Cour
     assert row["actual"] == course.actual[8, 13, learned]
     assert row["predicted"] == course.predicted[2, 13, learned]
     assert row["actual_small"] == course.actual_small[2, 13, learned]
-
-
-def test_accuracy_is_kept_for_every_measured_step_and_the_end(split: Split, course: Course, tables: Tables) -> None:
-    table = tables["images_accuracy"]
-    assert table["step"].tolist() == [0, 4, 8, 12, 16, 20, 24, 25]
-    pd.testing.assert_series_equal(table["accuracy"], pd.Series(course.accuracy), check_names=False)

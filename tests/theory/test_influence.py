@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ldyn.errors import DataError, ModelError
+from ldyn.errors import DataError
 from ldyn.theory.influence import influence
 from ldyn.theory.kernel import kernel_norms
 from ldyn.theory.prediction import logps_at, predicted_changes
@@ -96,13 +96,6 @@ def test_both_levels_agree(model, observed, updated):
     model.float()
     single = torch.cat(predicted_changes(model, observed, {n: d.float() for n, d in delta.items()}, BUDGET))
     assert torch.allclose(single.double(), exact, rtol=1e-5, atol=1e-5 * exact.abs().max().item())
-
-
-def test_too_much_memory_is_an_error_beforehand(model, make_response):
-    """5 observed and 2 updated tokens need 7 gradients."""
-    trained = UpdatedResponse("q", "chosen", make_response(6, 2, 2), 1.0)
-    with pytest.raises(ModelError, match=r"would keep 7 gradients of .* weights, .* GiB, expected at most 1e-06 GiB"):
-        influence(model, [make_response(0, 3, 5)], [trained], learning_rate=RATE, limit_gib=1e-6)
 
 
 def test_nothing_to_observe_is_an_error(model, updated, make_response):
