@@ -53,13 +53,17 @@ def run_jobs(command: str, arguments: Sequence[str], job: Callable[[DictConfig],
 
 
 def composed_settings(name: str, overrides: Sequence[str]) -> DictConfig:
-    """``configs/<name>.yaml`` with ``overrides``, for a command that has no sweeps."""
+    """``configs/<name>.yaml`` with ``overrides``, for a command that has no sweeps.
+
+    In ``configs/commands`` no key is a config group, so that `model=DIR` and `probes=FILE` are plain settings.
+    """
     from hydra import compose, initialize_config_dir
     from hydra.errors import HydraException
 
     try:
-        with initialize_config_dir(str(config_directory()), version_base="1.3"):
-            return compose(name, list(overrides))
+        path = config_directory() / f"{name}.yaml"
+        with initialize_config_dir(str(path.parent), version_base="1.3"):
+            return compose(path.stem, list(overrides))
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError([described(error)]) from error
 
@@ -92,7 +96,8 @@ def described(error: Exception) -> str:
         return f"{group}: found no option {option!r}; {expected_one_of(option, error.options)}"
     cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
     if isinstance(cause, ConfigKeyError | AttributeError) and isinstance(cause, OmegaConfBaseException):
-        siblings = [str(key) for key in cause.parent_node] if isinstance(cause.parent_node, Mapping) else []
+        keys = cause.parent_node if isinstance(cause.parent_node, Mapping) else {}
+        siblings = [str(key) for key in keys if key != "hydra"]
         return f"{cause.full_key}: unknown key; {expected_one_of(str(cause.key), siblings)}"
     if several := re.search(r"Ambiguous value for argument '([^=]+)=(.*)'", str(error)):
         key, values = several.groups()

@@ -1,37 +1,69 @@
-"""`ldyn score`: how a model sees the responses of a probe file, without any training."""
+"""`ldyn score`: score every response of a probe file with one model, without any training."""
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, ClassVar, Literal
 
-from ldyn.cli.arguments import positive
-from ldyn.errors import RunDirectoryError
+from annotated_types import Gt
 
-DESCRIPTION = """\
-Scores every response of a probe file with a model: how likely the response is given its prompt, what the model would
-rather say at each position, and how sure it is. Nothing is trained. Prints the mean of each probe and writes one row
-for each response, in the columns of a run's trajectories.parquet (stage "score", step 0), to be read with pandas."""
+from ldyn.cli.settings_command import Page, settings_of, validated_as
+from ldyn.errors import ConfigError, RunDirectoryError
 
-EPILOG = """\
-examples:
+PAGE = Page(
+    "score",
+    "commands/score",
+    "ldyn score MODEL PROBES [key=value ...]",
+    """\
+Scores every response of a probe file with a model: how likely the response is given its prompt, which token the model
+prefers at each position, and how sure it is. Prints the mean of each probe and writes one row for each response, with
+the columns of a run's trajectories.parquet (stage "score", step 0), to be read with pandas.""",
+    """\
   ldyn score outputs/dpo_squeeze/latest/checkpoints/dpo/final probes.jsonl
-  ldyn score EleutherAI/pythia-410m-deduped probes.jsonl --out scores/pythia_410m.parquet
+  ldyn score model=EleutherAI/pythia-410m-deduped probes=probes.jsonl out=scores/pythia_410m.parquet
 
-a row of a probe file (the paper's format; any of the responses may be missing):
-  {"prompt": "...", "chosen": "...", "rejected": "...", "chosen_gptsemantic": "...", "irr_train": "..."}
-"""
+    probe      responses  tokens  log π(y|x)  per token  log π(y*)  entropy
+    chosen            80     9.1       -31.2      -3.43       -8.9     10.4
+
+a row of a probe file (any of the responses may be missing):
+  {"prompt": "...", "chosen": "...", "rejected": "...", "chosen_gptsemantic": "...", "irr_train": "..."}""",
+    main=("model", "probes"),
+)
+
+
+@dataclass(frozen=True)
+class ScoreConfig:
+    """Settings of `ldyn score`; configs/score.yaml describes them."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    model: str
+    probes: Path
+    out: Path
+    overwrite: bool
+    max_tokens: Annotated[int, Gt(0)] | None
+    max_prompt_tokens: Annotated[int, Gt(0)] | None
+    keep_prompt: Literal["start", "end"]
+    token_budget: Annotated[int, Gt(0)] | Literal["auto"]
+    dtype: Literal["float32", "bfloat16", "float16"]
+    device: Literal["auto", "cpu", "cuda"]
+    revision: str
+    trust_remote_code: bool
 
 
 def main(arguments: Sequence[str]) -> int:
     """Score, write the table, print the means."""
-    options = _options(arguments)
-    out = options.out or Path("outputs", "score", f"{datetime.now():%Y-%m-%d_%H-%M-%S}.parquet")
-    if out.exists() and not options.overwrite:
-        raise RunDirectoryError(f"{out} exists already; give another --out, or --overwrite to replace it.")
+    settings = settings_of(PAGE, arguments)
+    if settings is None:
+        return 0
+    config = validated_as(ScoreConfig, settings)
+    if config.out.suffix != ".parquet":
+        raise ConfigError([f"out: found {config.out}, expected a file name that ends in .parquet"])
+    if config.out.exists() and not config.overwrite:
+        raise RunDirectoryError(f"{config.out} exists already; set another out, or overwrite=true.")
 
     from rich.console import Console
 
@@ -39,50 +71,12 @@ def main(arguments: Sequence[str]) -> int:
     from ldyn.run.score_file import TokenLimits, means_tables, score_file
 
     model = PretrainedConfig(
-        options.model, revision=options.revision, dtype=options.dtype, trust_remote_code=options.trust_remote_code
+        config.model, revision=config.revision, dtype=config.dtype, trust_remote_code=config.trust_remote_code
     )
-    limits = TokenLimits(options.max_prompt_tokens, options.max_tokens, options.keep_prompt)
-    scored = score_file(model, options.probes, limits, options.token_budget, options.device)
-    scored.write(out)
+    limits = TokenLimits(config.max_prompt_tokens, config.max_tokens, config.keep_prompt)
+    scored = score_file(model, config.probes, limits, config.token_budget, config.device)
+    scored.write(config.out)
     Console().print(*means_tables(scored))
-    for note in (*scored.notes, f"Rows: {out}"):
+    for note in (*scored.notes, f"Rows: {config.out}"):
         print(note, file=sys.stderr)
     return 0
-
-
-def _options(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="ldyn score",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    _add_arguments(parser)
-    options = parser.parse_args(arguments)
-    if options.out is not None and options.out.suffix != ".parquet":
-        parser.error(f"--out: found {options.out}, expected a file name that ends in .parquet")
-    return options
-
-
-def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add(
-        "model",
-        metavar="MODEL",
-        help="the directory of a saved model (a run's checkpoints/<stage>/final), or a hub name",
-    )
-    add("probes", metavar="PROBES", type=Path, help="a .jsonl file of probes, or a directory with probe_train.jsonl")
-    add("--out", type=Path, metavar="FILE.parquet", help="where the rows go (default: outputs/score/<time>.parquet)")
-    add("--overwrite", action="store_true", help="replace a file that is there already")
-    add("--max-prompt-tokens", type=positive, metavar="N", help="longer prompts are cut (half of --max-tokens)")
-    add("--max-tokens", type=positive, metavar="N", help="room of prompt and response (512, or the model's context)")
-    add("--keep-prompt", choices=["start", "end"], default="end", help="what is kept of a long prompt (%(default)s)")
-    add("--token-budget", type=_budget, default="auto", metavar="N", help="tokens of one forward pass (%(default)s)")
-    add("--dtype", choices=["float32", "bfloat16", "float16"], default="float32", help="of the weights (%(default)s)")
-    add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="auto takes a GPU where there is one")
-    add("--revision", default="main", help="branch, tag or commit of a hub model (%(default)s)")
-    add("--trust-remote-code", action="store_true", help="let code that comes with the model run")
-
-
-def _budget(text: str) -> int | str:
-    return text if text == "auto" else positive(text)

@@ -7,8 +7,8 @@ from pathlib import Path
 from ldyn.errors import RunDirectoryError
 
 PRIMARY = "train.yaml"
-OF_OTHER_COMMANDS = ("scale",)
-"""Config groups that `ldyn train` has nothing to do with."""
+OF_OTHER_COMMANDS = ("scale", "commands")
+"""Directories that `ldyn train` has nothing to do with."""
 
 
 def config_directory() -> Path:

@@ -76,6 +76,15 @@ class StageConfig:
 
 
 @dataclass(frozen=True)
+class DataSet:
+    """A data set alone, for commands that train nothing."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    dataset: Annotated[MicroworldConfig | FilesConfig | HubConfig, Field(discriminator="source")]
+
+
+@dataclass(frozen=True)
 class StudyConfig:
     """What every study has; each adds settings of its own (``ldyn.run.studies`` says what a study is)."""
 

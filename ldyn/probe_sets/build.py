@@ -110,9 +110,9 @@ def plan_build(request: BuildRequest) -> BuildPlan:
 def _check_models(request: BuildRequest) -> None:
     """Raises an LdynError for an unknown model, before anything is loaded."""
     if request.own_answer is not None:
-        one_respondent(request.own_answer.who, "--initial-model")
+        one_respondent(request.own_answer.who, "own_answer.who")
     if request.rephraser.who.startswith(MODEL):
-        one_respondent(request.rephraser.who.removeprefix(MODEL), "--rephraser")
+        one_respondent(request.rephraser.who.removeprefix(MODEL), "rephraser.who")
 
 
 def build_probe_set(plan: BuildPlan, progress: Progresses) -> ProbeSetBuild:

@@ -53,7 +53,7 @@ def with_own_answers(
 
     Raises an LdynError where the model cannot be loaded.
     """
-    model, tokenizer = one_respondent(config.who, "--initial-model").load()
+    model, tokenizer = one_respondent(config.who, "own_answer.who").load()
     nn.Module.to(model, find_device(request.device))
     encoding, weights = request.dataset.encoding, fingerprint(model, tokenizer)
     encoder = Encoder(tokenizer, encoding)

@@ -124,7 +124,7 @@ def open_rephraser(request: BuildRequest, cache: AnswerCache, progress: Progress
     if config.who == API:
         assert config.endpoint is not None
         return ApiModel(config.endpoint, cache, progress)
-    respondent = one_respondent(config.who.removeprefix(MODEL), "--rephraser")
+    respondent = one_respondent(config.who.removeprefix(MODEL), "rephraser.who")
     return LocalChatModel(respondent.name, respondent.load(), cache, str(find_device(request.device)), progress)
 
 

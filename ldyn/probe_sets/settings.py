@@ -95,11 +95,11 @@ class BuildRequest:
     def _faults(self) -> list[str]:
         who, tries = self.rephraser.who, self.rephraser.tries
         unknown = [probe for probe in self.probes or () if probe not in MAKEABLE]
-        faults = [f"--probe: found {probe!r}; {expected_one_of(probe, MAKEABLE)}" for probe in unknown]
+        faults = [f"only: found {probe!r}; {expected_one_of(probe, MAKEABLE)}" for probe in unknown]
         if who not in (NOBODY, API) and not (who.startswith(MODEL) and who.removeprefix(MODEL).strip()):
-            faults.append(f"--rephraser: found {who!r}, expected {NOBODY}, {API} or {MODEL}NAME")
+            faults.append(f"rephraser.who: found {who!r}, expected {NOBODY}, {API} or {MODEL}NAME")
         if not 1 <= tries <= MOST_TRIES:
-            faults.append(f"--tries: found {tries}, expected 1 to {MOST_TRIES}")
+            faults.append(f"rephraser.tries: found {tries}, expected 1 to {MOST_TRIES}")
         return [*faults, *self._makers_missing()]
 
     def _makers_missing(self) -> list[str]:
@@ -107,11 +107,11 @@ class BuildRequest:
         asked = self.probes or ()
         faults = []
         if OWN_ANSWER in asked and self.own_answer is None:
-            faults.append(f"--probe {OWN_ANSWER}: found no model that answers, expected --initial-model WHO")
+            faults.append(f"only={OWN_ANSWER}: found no model that answers, expected own_answer.who=MODEL")
         if self.rephraser.who == NOBODY and (unmade := [probe for probe in asked if probe in WRITTEN]):
-            faults.append(f"--probe {unmade[0]}: found no rephraser, expected --rephraser {API} or {MODEL}NAME")
+            faults.append(f"only={unmade[0]}: found no rephraser, expected rephraser.who={API} or {MODEL}NAME")
         if self.own_answer is not None and not self._is_wanted(OWN_ANSWER):
-            faults.append(f"--initial-model: has no effect, as {OWN_ANSWER} is not among the probes asked for")
+            faults.append(f"own_answer.who: has no effect, as {OWN_ANSWER} is not among the probes asked for")
         if self.rephraser.who != NOBODY and not self.written:
-            faults.append("--rephraser: has no effect, as none of its probes is among those asked for")
+            faults.append("rephraser.who: has no effect, as none of its probes is among those asked for")
         return faults

@@ -74,8 +74,8 @@ class ScoredFile:
 
 
 _REASONS = {
-    "truncated_prompt": "prompts cut to the limit (--max-prompt-tokens)",
-    "truncated_response": "responses cut to the limit (--max-tokens less --max-prompt-tokens)",
+    "truncated_prompt": "prompts cut to the limit (max_prompt_tokens)",
+    "truncated_response": "responses cut to the limit (max_tokens less max_prompt_tokens)",
     "empty_response": "responses without a token left out",
     "unknown_tokens": "tokens unknown to the tokenizer",
 }
@@ -131,7 +131,7 @@ def _encoding(limits: TokenLimits, model: PreTrainedModel) -> EncodingConfig:
     try:
         return limits.encoding(model)
     except ValueError as error:
-        raise DataError(f"{error} (--max-tokens, --max-prompt-tokens).") from error
+        raise DataError(f"{error} (max_tokens, max_prompt_tokens).") from error
 
 
 def find_device(wanted: Device) -> torch.device:

@@ -33,8 +33,8 @@ def pairs(tmp_path: Path) -> Path:
 def build(pairs: Path, tmp_path: Path) -> list[str]:
     """`ldyn probes` on 8 of 20 training pairs and 4 of 10 unseen questions, with a cache and a directory of its own."""
     data = ["dataset=files", f"dataset.path={pairs}", "dataset.n_held_out=10"]
-    places = ["--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache")]
-    return ["probes", *data, "--n-train", "8", "--n-test", "4", *places]
+    places = [f"out={tmp_path / 'out'}", f"cache={tmp_path / 'cache'}"]
+    return ["probes", *data, "n_train=8", "n_test=4", *places]
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
 
 @pytest.fixture
 def by_api(stand_in: StandIn) -> list[str]:
-    return ["--rephraser", "api", "--model", "toy", "--base-url", stand_in.url, "--key-variable", ""]
+    return ["rephraser.who=api", "api.model=toy", f"api.base_url={stand_in.url}", "api.key_variable="]
 
 
 @pytest.fixture(scope="session")

@@ -37,7 +37,7 @@ def manifest_of(directory: Path) -> dict[str, Any]:
 def test_an_endpoint_writes_a_probe_set_and_a_second_one_is_free(
     build: list[str], by_api: list[str], stand_in: StandIn, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    prices = ["--prompt-price", "1", "--answer-price", "2"]
+    prices = ["api.prompt_price=1", "api.answer_price=2"]
     assert main([*build, *by_api, *prices]) == 0
     shown = capsys.readouterr()
     rows = rows_of(tmp_path / "out")
@@ -58,7 +58,7 @@ def test_an_endpoint_writes_a_probe_set_and_a_second_one_is_free(
     assert manifest["counts"]["train.written.irr_hum"] == 8
     assert set(manifest["hashes"]["files"]) == {"probe_train.jsonl", "probe_test.jsonl"}
 
-    assert main([*build, *by_api, *prices, "--out", str(tmp_path / "again")]) == 0
+    assert main([*build, *by_api, *prices, f"out={tmp_path / 'again'}"]) == 0
     assert "Asked: 0 requests" in capsys.readouterr().err
     assert len(stand_in.bodies) == REPHRASES
     assert rows_of(tmp_path / "again") == rows
@@ -76,15 +76,15 @@ def test_unseen_answers_are_unseen_and_none_comes_twice(build: list[str], pairs:
         assert set(trained) <= train_chosen
         assert not set(unseen) & train_chosen
         assert all(row["irr_train"] != row["chosen"] != row["irr_test"] for row in members)
-    assert main([*build, "--seed", "1", "--overwrite"]) == 0
+    assert main([*build, "seed=1", "--overwrite"]) == 0
     assert rows_of(tmp_path / "out") != rows
 
 
 def test_a_dry_run_asks_nothing_and_needs_no_key(
     build: list[str], by_api: list[str], stand_in: StandIn, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    price = ["--prompt-price", "1", "--answer-price", "1"]
-    assert main([*build, *by_api, *price, "--key-variable", "NOT_SET", "--dry-run", "--initial-model", "gpt2"]) == 0
+    price = ["api.prompt_price=1", "api.answer_price=1"]
+    assert main([*build, *by_api, *price, "api.key_variable=NOT_SET", "--dry-run", "own_answer.who=gpt2"]) == 0
     shown = capsys.readouterr().out
     assert "8 train and 4 test examples of files:pairs.jsonl (20 training pairs)" in shown
     assert "12 sampled answers of gpt2, of at most 256 tokens" in shown
@@ -110,7 +110,7 @@ def test_a_build_that_is_killed_goes_on(
         return writes_well(body)
 
     stand_in.behaviour = kills_halfway
-    assert forked([LDYN, *build, *by_api, "--concurrency", "2"]).returncode == -signal.SIGKILL
+    assert forked([LDYN, *build, *by_api, "api.concurrency=2"]).returncode == -signal.SIGKILL
     before = len(stand_in.bodies)
     assert before >= REPHRASES // 2
     assert not (tmp_path / "out").exists()
@@ -123,9 +123,9 @@ def test_a_build_that_is_killed_goes_on(
 def test_a_tiny_local_model_writes_nonsense_which_is_dropped_and_counted(
     build: list[str], instruction_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    who = ["--rephraser", f"model:{instruction_model}", "--initial-model", str(instruction_model)]
-    probes = [word for probe in ("chosen_initial", "chosen_gptsemantic", "irr_hum") for word in ("--probe", probe)]
-    words = [*build, *who, *probes, "--tries", "2", "--max-new-tokens", "12"]
+    who = [f"rephraser.who=model:{instruction_model}", f"own_answer.who={instruction_model}"]
+    probes = ["only=[chosen_initial,chosen_gptsemantic,irr_hum]"]
+    words = [*build, *who, *probes, "rephraser.tries=2", "own_answer.max_new_tokens=12"]
     assert main(words) == 0
     shown = capsys.readouterr()
     counts = manifest_of(tmp_path / "out")["counts"]
@@ -148,14 +148,14 @@ def test_a_tiny_local_model_writes_nonsense_which_is_dropped_and_counted(
 def test_own_answers_are_sampled_or_greedy(build: list[str], instruction_model: Path, tmp_path: Path) -> None:
     def own(*words: str) -> list[str]:
         out = tmp_path / "-".join(["out", *words])
-        who = ["--initial-model", str(instruction_model), "--max-new-tokens", "6", "--probe", "chosen_initial"]
-        assert main([*build, *who, *words, "--out", str(out)]) == 0
+        who = [f"own_answer.who={instruction_model}", "own_answer.max_new_tokens=6", "only=chosen_initial"]
+        assert main([*build, *who, *words, f"out={out}"]) == 0
         return [row["chosen_initial"] for members in rows_of(out).values() for row in members]
 
-    sampled, greedy, other = own(), own("--initial-mode", "greedy"), own("--seed", "3")
+    sampled, greedy, other = own(), own("own_answer.mode=greedy"), own("seed=3")
     assert sampled != greedy
     assert set(sampled) != set(other)
-    assert own("--cache", str(tmp_path / "another")) == sampled
+    assert own(f"cache={tmp_path / 'another'}") == sampled
 
 
 def test_a_second_try_may_succeed(build: list[str], by_api: list[str], stand_in: StandIn, tmp_path: Path) -> None:
@@ -172,20 +172,20 @@ def test_a_second_try_may_succeed(build: list[str], by_api: list[str], stand_in:
     assert manifest_of(tmp_path / "out")["counts"]["asked_again.empty"] == REPHRASES
     assert read_rows(tmp_path / "out" / "dropped.jsonl") == []
     asked = len(stand_in.bodies)
-    assert main([*build, *by_api, "--rephrase-temperature", "0", "--overwrite"]) == 0
+    assert main([*build, *by_api, "rephraser.temperature=0", "--overwrite"]) == 0
     assert len(stand_in.bodies) == asked + REPHRASES  # greedily it would be the same answer again
 
 
 @pytest.mark.parametrize(
     ("words", "reply", "said_instead"),
     [
-        (["--key-variable", "NO_SUCH_KEY"], None, "NO_SUCH_KEY is not set"),
+        (["api.key_variable=NO_SUCH_KEY"], None, "NO_SUCH_KEY is not set"),
         ([], failed(401, "bad key"), "refuses a request without a key (401: bad key)"),
         ([], Reply(body=b"<html><title>Welcome</title></html>"), "answers with a web page"),
         ([], failed(429, "pay", "insufficient_quota"), "no credit left"),
-        (["--prompt-price", "1", "--answer-price", "1", "--max-cost", "0.0001"], None, "over the limit of 0.0001"),
-        (["--max-tokens-spent", "900"], None, "raise the limit and run the same command again"),
-        (["--base-url", "http://127.0.0.1:1/v1", "--retries", "0"], None, "cannot be reached"),
+        (["api.prompt_price=1", "api.answer_price=1", "api.max_cost=0.0001"], None, "over the limit of 0.0001"),
+        (["api.max_tokens_spent=900"], None, "raise the limit and run the same command again"),
+        (["api.base_url=http://127.0.0.1:1/v1", "api.retries=0"], None, "cannot be reached"),
     ],
 )
 def test_an_endpoint_that_cannot_be_used_ends_the_build_and_nothing_is_written(
@@ -195,7 +195,7 @@ def test_an_endpoint_that_cannot_be_used_ends_the_build_and_nothing_is_written(
     if reply is not None:
         stand_in.behaviour = lambda _: reply
     if "NO_SUCH_KEY" in words:
-        words = [*words, "--base-url", "https://api.example.org/v1"]  # one on this machine needs no key
+        words = [*words, "api.base_url=https://api.example.org/v1"]  # one on this machine needs no key
     assert main([*build, *by_api, *words]) == 1
     shown = capsys.readouterr().err
     assert said_instead in shown
@@ -209,7 +209,7 @@ def test_the_key_is_nowhere(
 ) -> None:  # fmt: skip
     key = "sk-very-secret-0123456789"
     monkeypatch.setenv("MY_KEY", key)
-    with_key = [*by_api, "--key-variable", "MY_KEY"]
+    with_key = [*by_api, "api.key_variable=MY_KEY"]
 
     def echo(body: dict[str, Any]) -> Reply:
         message = body["messages"][0]["content"]
@@ -224,8 +224,8 @@ def test_the_key_is_nowhere(
     assert len(kept) > REPHRASES / 2
     assert not [path for path in kept if key.encode() in path.read_bytes()]
     assert key not in shown.out + shown.err
-    for mistaken in (["--extra", json.dumps({"api_key": key})], ["--key-variable", key]):
-        assert main([*build, *with_key, *mistaken, "--out", str(tmp_path / "other")]) in (1, 2)
+    for mistaken in ([f"api.extra={{api_key: {key}}}"], [f"api.key_variable={key}"]):
+        assert main([*build, *with_key, *mistaken, f"out={tmp_path / 'other'}"]) in (1, 2)
         assert key not in capsys.readouterr().err
 
 
@@ -236,8 +236,8 @@ def test_hostile_text_stays_text(
     rows = [{name: f"{text} {hostile}." for name, text in pair(number).items()} for number in range(12)]
     file = write_rows(tmp_path / "hostile.jsonl", [{**row, "id": f"{hostile}{n}"} for n, row in enumerate(rows)])
     stand_in.behaviour = lambda body: said(written(body["messages"][0]["content"]) + hostile)
-    words = ["probes", "dataset=files", f"dataset.path={file}", "dataset.n_held_out=4", *by_api, "--tries", "1"]
-    words += ["--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "out")]
+    words = ["probes", "dataset=files", f"dataset.path={file}", "dataset.n_held_out=4", *by_api, "rephraser.tries=1"]
+    words += [f"cache={tmp_path / 'cache'}", f"out={tmp_path / 'out'}"]
     assert main([*words, "--dry-run"]) == 0
     assert main(words) == 0
     shown = capsys.readouterr()
@@ -253,10 +253,10 @@ def test_hostile_text_stays_text(
 def test_real_text(shared_directory: Path, by_api: list[str], stand_in: StandIn, tmp_path: Path) -> None:
     rows = read_rows(shared_directory / "data" / "hh_helpful" / "probe_test.jsonl")
     file = write_rows(tmp_path / "hh.jsonl", [{k: row[k] for k in ("prompt", "chosen", "rejected")} for row in rows])
-    words = ["probes", "dataset=files", f"dataset.path={file}", "dataset.n_held_out=150", "--n-train", "30"]
-    places = ["--n-test", "15", "--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache")]
-    assert main([*words, *places, *by_api, "--concurrency", "8"]) == 0
-    assert main(["probes", "--check", str(tmp_path / "out"), "--strict", "--out", str(tmp_path / "check")]) == 0
+    words = ["probes", "dataset=files", f"dataset.path={file}", "dataset.n_held_out=150", "n_train=30"]
+    places = ["n_test=15", f"out={tmp_path / 'out'}", f"cache={tmp_path / 'cache'}"]
+    assert main([*words, *places, *by_api, "api.concurrency=8"]) == 0
+    assert main(["probes", f"check={tmp_path / 'out'}", "strict=true", f"out={tmp_path / 'check'}"]) == 0
 
 
 @pytest.mark.parametrize(
@@ -267,14 +267,14 @@ def test_real_text(shared_directory: Path, by_api: list[str], stand_in: StandIn,
         (["dataset=files", "dataset.path=nowhere.jsonl"], "dataset.path: found 'nowhere.jsonl', which does not exist"),
         (["DATA", "dataset.n_trian=3"], "did you mean n_train?"),
         (["DATA", "seed=3"], "found a word that chooses no data"),
-        (["DATA", "--probe", "irr_tset"], "did you mean irr_test"),
-        (["DATA", "--probe", "irr_hum"], "expected --rephraser api or model:NAME"),
-        (["DATA", "--probe", "chosen_initial"], "expected --initial-model WHO"),
-        (["DATA", "--rephraser", "gpt-4o"], "found 'gpt-4o', expected none, api or model:NAME"),
-        (["DATA", "--rephraser", "api"], "--model: found none"),
-        (["DATA", "--rephraser", "model:./nowhere"], "There is no directory nowhere"),
-        (["DATA", "--initial-model", "./nowhere"], "There is no directory nowhere"),
-        (["DATA", "--rephraser", "model:./nowhere", "--templates", "TMP"], "semantic.txt cannot be read"),
+        (["DATA", "only=irr_tset"], "did you mean irr_test"),
+        (["DATA", "only=irr_hum"], "expected rephraser.who=api or model:NAME"),
+        (["DATA", "only=chosen_initial"], "expected own_answer.who=MODEL"),
+        (["DATA", "rephraser.who=gpt-4o"], "found 'gpt-4o', expected none, api or model:NAME"),
+        (["DATA", "rephraser.who=api"], "api.model: found nothing"),
+        (["DATA", "rephraser.who=model:./nowhere"], "There is no directory nowhere"),
+        (["DATA", "own_answer.who=./nowhere"], "There is no directory nowhere"),
+        (["DATA", "rephraser.who=model:./nowhere", "rephraser.templates=TMP"], "semantic.txt cannot be read"),
     ],
 )
 def test_what_cannot_be_built_is_said_in_words(
@@ -282,7 +282,7 @@ def test_what_cannot_be_built_is_said_in_words(
 ) -> None:
     data = ["dataset=files", f"dataset.path={pairs}"]
     line = [part for word in words for part in (data if word == "DATA" else [word.replace("TMP", str(tmp_path))])]
-    assert main(["probes", *line, "--out", str(tmp_path / "out")]) in (1, 2)
+    assert main(["probes", *line, f"out={tmp_path / 'out'}"]) in (1, 2)
     shown = capsys.readouterr().err
     assert said_instead in shown
     assert "Traceback" not in shown
@@ -297,10 +297,10 @@ def test_templates_of_the_users_own(
     for name in ("semantic", "format", "sentence"):
         (directory / f"{name}.txt").write_text(f"Mine: {name} {{response}} {{words}}", encoding="utf-8")
     stand_in.behaviour = lambda body: said(body["messages"][0]["content"].partition(" ")[2] + ", and so on.")
-    assert main([*build, *by_api, "--templates", str(directory), "--tries", "1"]) == 0
+    assert main([*build, *by_api, f"rephraser.templates={directory}", "rephraser.tries=1"]) == 0
     assert all(body["messages"][0]["content"].startswith("Mine: ") for body in stand_in.bodies)
     (directory / "format.txt").write_text("nothing to fill in", encoding="utf-8")
-    assert main([*build, *by_api, "--templates", str(directory), "--overwrite"]) == 1
+    assert main([*build, *by_api, f"rephraser.templates={directory}", "--overwrite"]) == 1
     assert "lacks {response}" in capsys.readouterr().err
 
 
@@ -310,9 +310,9 @@ def test_further_responses_are_made_anew_or_kept(
     given = [{**pair(n), "irr_hum": "A human wrote this.", "irr_test": pair(19)["chosen"]} for n in range(20)]
     file = write_rows(tmp_path / "given.jsonl", given)
     words = ["probes", "dataset=files", f"dataset.path={file}", "dataset.n_held_out=6", *by_api]
-    words += ["--cache", str(tmp_path / "cache")]
-    assert main([*words, "--out", str(tmp_path / "anew")]) == 0
-    assert main([*words, "--keep", "--out", str(tmp_path / "kept")]) == 0
+    words += [f"cache={tmp_path / 'cache'}"]
+    assert main([*words, f"out={tmp_path / 'anew'}"]) == 0
+    assert main([*words, "keep=true", f"out={tmp_path / 'kept'}"]) == 0
     anew, kept = rows_of(tmp_path / "anew")["train"], rows_of(tmp_path / "kept")["train"]
     assert all(row["irr_hum"] != " A human wrote this." for row in anew)
     assert all(row["irr_hum"] == " A human wrote this." for row in kept)
@@ -322,12 +322,12 @@ def test_further_responses_are_made_anew_or_kept(
 def test_it_is_not_overwritten(build: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(build) == 0
     assert main(build) == 1
-    assert "--overwrite" in capsys.readouterr().err
+    assert "overwrite=true" in capsys.readouterr().err
 
 
 def test_without_unseen_questions(pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["probes", "dataset=files", f"dataset.path={pairs}", "dataset.n_held_out=0"]
-    assert main([*words, "--out", str(tmp_path / "out"), "--json"]) == 0
+    assert main([*words, f"out={tmp_path / 'out'}", "--json"]) == 0
     shown = capsys.readouterr()
     assert "no probe_test.jsonl and no irr_test" in shown.err
     found = json.loads(shown.out)
@@ -347,19 +347,22 @@ def test_conversations_stay_conversations(
         rows.append({"prompt": messages, **answers})
     file = write_rows(tmp_path / "conversations.jsonl", rows)
     data = ["dataset=files", f"dataset.path={file}", "dataset.n_held_out=4"]
-    own = ["--initial-model", str(instruction_model), "--initial-mode", "greedy", "--max-new-tokens", "5"]
-    places = ["--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "out")]
+    own = [f"own_answer.who={instruction_model}", "own_answer.mode=greedy", "own_answer.max_new_tokens=5"]
+    places = [f"cache={tmp_path / 'cache'}", f"out={tmp_path / 'out'}"]
     assert main(["probes", *data, *by_api, *own, *places]) == 0
     made = rows_of(tmp_path / "out")
     assert {str(row["prompt"]) for members in made.values() for row in members} == {str(row["prompt"]) for row in rows}
     asked = stand_in.bodies[0]["messages"][0]["content"]
     assert "Human: What should I know" in asked  # a rephraser reads it as plain text
 
-    from ldyn.cli.dataset_words import dataset_config
+    from ldyn.cli.probes import PAGE
+    from ldyn.cli.settings_command import settings_of, validated_as
+    from ldyn.config.schema import DataSet
     from ldyn.data.sources import load_data
     from ldyn.probes.builder import ProbesConfig, build_probes
 
-    loaded = load_data(dataset_config(data), 0)
+    dataset = (settings_of(PAGE, data) or {})["dataset"]
+    loaded = load_data(validated_as(DataSet, {"dataset": dataset}).dataset, 0)
     probes = build_probes(loaded, ProbesConfig(path=tmp_path / "out"), 0)
     turns = {one.pair_id: one.turns for one in loaded.pairs}
     assert all(one.turns == turns[one.example_id] for one in probes.examples["train"])

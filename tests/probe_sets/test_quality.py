@@ -175,8 +175,8 @@ def test_a_tokenizer_counts_exactly(tmp_path: Path, capsys: pytest.CaptureFixtur
     (tmp_path / "words" / "config.json").write_text('{"model_type": "gpt_neox"}')
     (tmp_path / "words" / "model.safetensors").write_bytes(b"")
     file = write(tmp_path / "mine.jsonl", rows)
-    words = ["--check", str(file), "--tokenizer", str(tmp_path / "words"), "--max-response-tokens", "10"]
-    assert main(["probes", *words, "--json", "--out", str(tmp_path / "out")]) == 0
+    words = [f"check={file}", f"tokenizer={tmp_path / 'words'}", "max_response_tokens=10"]
+    assert main(["probes", *words, "--json", f"out={tmp_path / 'out'}"]) == 0
     found = json.loads(capsys.readouterr().out)
     cut = {one["probe"]: one["count"] for one in found["findings"] if one["check"] == "truncation"}
     assert cut == {"chosen": 4, "chosen_gptsemantic": 4, "rejected": 4, "irr_train": 4, "random_permute": 4}
@@ -229,14 +229,14 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
         row["chosen_gptsemantic"] = row["chosen"]
     file = write(tmp_path / "mine.jsonl", rows)
     out = tmp_path / "out"
-    assert main(["probes", "--check", str(file), "--out", str(out)]) == 0
+    assert main(["probes", f"check={file}", f"out={out}"]) == 0
     captured = capsys.readouterr()
     assert "identical responses" in captured.out
     assert "not passed" in captured.err
     assert {path.name for path in out.iterdir()} == {"report.html", "quality.json"}
-    assert main(["probes", "--check", str(file), "--out", str(out), "--strict", "--json"]) == 1
+    assert main(["probes", f"check={file}", f"out={out}", "strict=true", "--json"]) == 1
     assert json.loads(capsys.readouterr().out) == json.loads((out / "quality.json").read_text())
-    assert main(["probes", "--check", str(tmp_path / "nothing.jsonl")]) == 1
+    assert main(["probes", f"check={tmp_path / 'nothing.jsonl'}"]) == 1
     assert "no such file or directory" in capsys.readouterr().err
 
 
@@ -249,7 +249,7 @@ def test_it_needs_no_torch(tmp_path: Path) -> None:
     file = write(tmp_path / "mine.jsonl", clean_rows("mine"))
     code = (
         "import sys; from ldyn.cli.main import main; "
-        f"code = main(['probes', '--check', {str(file)!r}, '--out', {str(tmp_path / 'out')!r}]); "
+        f"code = main(['probes', 'check={file}', 'out={tmp_path / 'out'}']); "
         "assert not {'torch', 'transformers', 'datasets'} & set(sys.modules); sys.exit(code)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
