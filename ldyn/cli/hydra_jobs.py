@@ -87,6 +87,11 @@ def hydra_words(arguments: Sequence[str]) -> list[str]:
     return [*flags, *(f"++{word}" if OF_A_STAGE.match(word) else word for word in overrides)]
 
 
+def quoted(value: str) -> str:
+    """Hydra's grammar: in single quotes everything stands for itself but the quote, which gets a backslash."""
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
 def described(error: Exception) -> str:
     """One fault for an error that Hydra or OmegaConf raised while it composed the configuration."""
     from hydra.errors import MissingConfigException

@@ -163,8 +163,8 @@ def _request(settings: Mapping[str, Any]) -> BuildRequest:
 
 def _report(build: ProbeSetBuild, *, as_json: bool) -> int:
     """Check the set as it is on the disk, against all that is trained on; print what was made and found."""
-    from ldyn.probe_sets.quality import check_probe_set, findings_tables
     from ldyn.probe_sets.output import built_table, rows_lacking
+    from ldyn.probe_sets.quality import check_probe_set, findings_tables
     from ldyn.report.probe_quality import write_quality_report
 
     out, endpoint = build.plan.request.out, build.plan.request.rephraser.endpoint

@@ -1,101 +1,128 @@
-"""`ldyn reproduce`: all experiments of the paper over seeds, and the page that sets them beside it."""
+"""`ldyn reproduce`: all experiments of the paper over seeds as one sweep, and a page that compares with the paper."""
 
 from __future__ import annotations
 
+import os
+import shlex
+import shutil
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from omegaconf import DictConfig
-
-from ldyn.cli.hydra_jobs import run_jobs
+from ldyn.cli.hydra_jobs import quoted, run_jobs
+from ldyn.cli.settings_command import Page, settings_of, validated_as
+from ldyn.cli.train import run_job
 from ldyn.config.groups import options_of
-from ldyn.errors import LdynError
+from ldyn.errors import LdynError, SweepError
 
 if TYPE_CHECKING:
-    from ldyn.jobs.reproduction.settings import ReproduceConfig
-    from ldyn.jobs.reproduction.state import State
+    from ldyn.jobs.reproduce import ReproduceConfig
 
-DRY_RUN = "--dry-run"
-
-HELP = """\
-usage: ldyn reproduce [scale=SCALE] [key=value ...] [--dry-run]
-
-Runs every experiment of the paper under several seeds and writes one table of all its claims: what the paper says, what
-was measured, over how many seeds, with what uncertainty. The experiments are ordinary runs in outputs/reproduce/SCALE;
-what they share (base models, stages, reference log-probs) is computed once. It can be stopped at any point and started
-again: what is finished is skipped, what has begun goes on. Calling it again when all is finished writes the page anew.
+ABOUT = """\
+Runs every experiment of the paper under several seeds and writes one page with all its claims: what the paper says,
+what was measured, over how many seeds, with what uncertainty. The jobs are a sweep (`ldyn train -m`): what they
+share (base models, stages, reference log-probs) is computed once, and the same command continues after a stop.
 
 scales:
-{scales}
+{scales}"""
 
-settings (with their defaults):
-  seed=0 seeds=3       the first seed, and how many
-  jobs=null            runs at a time; null: as the scale says, or as many as the cores have room for
-  threads=1            of each run
-  +logs.NAME=[SFT,DPO] directories of logs in the layout that the paper's code writes, to be set beside (NAME: a word)
-  page=DIR          where RESULTS.md, results.html and figures go; default: the reproduction's own directory
-  paths.outputs=DIR default: outputs
-
-flags:
-  --dry-run            show the plan (what each run makes, what it takes over, how long it should take) and stop
-  --cfg job            print the composed configuration and stop
-
-examples:
+EXAMPLES = """\
   ldyn reproduce --dry-run
   ldyn reproduce seeds=5
-  ldyn reproduce scale=paper --dry-run
-"""
+  ldyn reproduce scale=paper hydra/launcher=slurm_gpu hydra.launcher.partition=gpu
+  ldyn reproduce +logs.pythia=[SFT,DPO]           with published logs, in the layout of the paper's code
+
+    ldyn: 15 jobs: 15 new; outputs/reproduce/tiny
+    ...
+    Results: outputs/reproduce/tiny/RESULTS.md
+    Results: outputs/reproduce/tiny/results.html
+
+A launcher (a word of Hydra's) decides where jobs run: joblib on this machine, slurm_gpu on a cluster."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Plan, and unless it is a dry run carry out the plan and write the page. 1 where a run has failed."""
-    if {"-h", "--help"} & set(arguments):
-        scales = "\n".join(f"  {name:<8} {text}" for name, text in options_of("scale").items())
-        print(HELP.format(scales=scales), end="")
+    """Run what is missing and write the page; 1 where a run has failed."""
+    scales = "\n".join(f"  {name:<8} {text}" for name, text in options_of("scale").items())
+    usage = "ldyn reproduce [scale=SCALE] [key=value ...] [--dry-run]"
+    page = Page("reproduce", "reproduce", usage, ABOUT.format(scales=scales), EXAMPLES)
+    launching = [word for word in arguments if word.lstrip("+~").startswith("hydra")]
+    settings = settings_of(page, [word for word in arguments if word not in launching])
+    if settings is None:
         return 0
-    is_dry = DRY_RUN in arguments
-    codes: list[int] = []
-    run_jobs(
-        "reproduce",
-        [word for word in arguments if word != DRY_RUN],
-        lambda composed: codes.append(_reproduce(composed, is_dry=is_dry)),
-    )
-    return max(codes, default=0)
 
+    from ldyn.jobs.reproduce import ReproduceConfig
 
-def _reproduce(composed: DictConfig, *, is_dry: bool) -> int:
-    from ldyn.config.loading import load_study_config
-    from ldyn.jobs.reproduction.costs import timed_trial
-    from ldyn.jobs.reproduction.plan import make_plan
-    from ldyn.jobs.reproduction.settings import ReproduceConfig
-    from ldyn.jobs.reproduction.shown import print_plan
-    from ldyn.jobs.reproduction.state import open_state
-
-    config = load_study_config(ReproduceConfig, composed)
-    reference = config.scale.costs.trial
-    speed = 1.0 if reference is None else timed_trial(config.threads) / reference
-    state = open_state(config, make_plan(config, speed))
-    print_plan(state, speed)
-    return 0 if is_dry else _carry_out(config, state)
-
-
-def _carry_out(config: ReproduceConfig, state: State) -> int:
-    from ldyn.jobs.reproduction.crew import Crew
-    from ldyn.jobs.reproduction.shown import Progress, print_failures
-
-    with Progress(state) as progress:
-        try:
-            Crew(state, progress.tell).work()
-        except LdynError as error:
-            error.add_note("What is finished is kept; go on with the same command.")
-            raise
-    failures = print_failures(state)
+    config = validated_as(ReproduceConfig, settings)
+    if config.dry_run:
+        _print_jobs(config)
+        return 0
+    os.environ["OMP_NUM_THREADS"] = str(config.threads)
+    failed = [*_run_plain(config), *_run_sweep(config, arguments, launching)]
+    for error in failed:
+        print(f"ldyn: {error}")
     _write_page(config)
-    return int(failures > 0)
+    return int(bool(failed))
+
+
+def _run_sweep(config: ReproduceConfig, arguments: Sequence[str], launching: Sequence[str]) -> list[LdynError]:
+    from ldyn.jobs.reproduce import training_jobs
+    from ldyn.jobs.sweeper import Listed, register_sweeper
+
+    jobs = training_jobs(config)
+    if not any(word.startswith("hydra/launcher=") for word in launching) and config.at_a_time > 1 and len(jobs) > 1:
+        launching = ["hydra/launcher=joblib", f"hydra.launcher.n_jobs={config.at_a_time}", *launching]
+    register_sweeper(Listed(jobs, ("reproduce", *arguments)))
+    words = ["-m", f"hydra.sweep.dir={quoted(str(config.paths.run))}", "resume=auto", *launching]
+    try:
+        run_jobs("train", words, run_job)
+    except SweepError as error:
+        return [error]
+    return []
+
+
+def _run_plain(config: ReproduceConfig) -> list[LdynError]:
+    from ldyn.cli.main import COMMANDS
+    from ldyn.jobs.reproduce import plain_jobs, state_of
+    from ldyn.store.directory import partial_path
+
+    failed = []
+    for job in plain_jobs(config):
+        if state_of(job.directory) == "finished":
+            continue
+        shutil.rmtree(partial_path(job.directory), ignore_errors=True)
+        print(f"ldyn {shlex.join(job.arguments)}", flush=True)
+        try:
+            COMMANDS[job.arguments[0]].main(job.arguments[1:])
+        except LdynError as error:
+            failed.append(LdynError(f"{job.name}: {error}"))
+    return failed
+
+
+def _print_jobs(config: ReproduceConfig) -> None:
+    """The list of jobs, and how long they may take by the runs that have finished."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from ldyn.jobs.reproduce import expected_seconds, plain_jobs, state_of, training_jobs
+
+    table = Table(title=f"Reproduction at scale {config.scale.name}, {config.seeds} seeds")
+    for column in ("run", "state", "seconds, by the last one", "command"):
+        table.add_column(column, overflow="fold")
+    left, unknown = 0.0, 0
+    for job in plain_jobs(config):
+        table.add_row(job.name, state_of(job.directory), "", f"ldyn {job.arguments[0]}")
+    for name, overrides in training_jobs(config).items():
+        state, seconds = state_of(config.paths.run / name), expected_seconds(config.paths.run, name)
+        table.add_row(name, state, "" if seconds is None else f"{seconds:.0f}", f"ldyn train {' '.join(overrides[:2])}")
+        left += (seconds or 0.0) if state != "finished" else 0.0
+        unknown += seconds is None and state != "finished"
+    Console().print(table)
+    known = f"The unfinished jobs take about {left / config.at_a_time / 60:.0f} min, {config.at_a_time} at a time"
+    print(f"{known}; {unknown} jobs have no finished run to estimate from." if unknown else f"{known}.")
 
 
 def _write_page(config: ReproduceConfig) -> None:
-    from ldyn.report import write_results
+    from ldyn.report.results import write_results
 
-    for path in write_results(config.paths.run, config.page or config.paths.run):
+    is_default = config.scale.name == "tiny"
+    for path in write_results(config.paths.run, config.page or config.paths.run, explained=is_default):
         print(f"Results: {path}")

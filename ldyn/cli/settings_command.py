@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from ldyn.cli.hydra_jobs import composed_settings, hydra_words
+from ldyn.cli.hydra_jobs import composed_settings, hydra_words, quoted
 from ldyn.config.groups import config_directory
 from ldyn.errors import ConfigError
 
@@ -123,8 +123,8 @@ def _overrides(page: Page, words: Sequence[str]) -> list[str]:
         expected = f"expected key=value, or {' '.join(page.main).upper()}" if page.main else "expected key=value"
         raise ConfigError([f"{plain[len(page.main)]}: found a word without '=', {expected}"])
     if page.many and plain:
-        return [f"{page.main[0]}=[{','.join(map(_quoted, plain))}]", *overrides]
-    return [*(f"{key}={_quoted(word)}" for key, word in zip(page.main, plain, strict=False)), *overrides]
+        return [f"{page.main[0]}=[{','.join(map(quoted, plain))}]", *overrides]
+    return [*(f"{key}={quoted(word)}" for key, word in zip(page.main, plain, strict=False)), *overrides]
 
 
 def _former_flag(page: Page, word: str, following: Sequence[str]) -> str:
@@ -132,8 +132,3 @@ def _former_flag(page: Page, word: str, following: Sequence[str]) -> str:
     name = dict(page.renamed).get(flag, flag.lstrip("-").replace("-", "_"))
     given = value if equals else following[0] if following and not following[0].startswith("-") else "true"
     return f"{word}: settings have no dashes; write {name}={given} (`ldyn {page.command} --help` lists them)"
-
-
-def _quoted(word: str) -> str:
-    """Hydra's grammar: in single quotes everything stands for itself but the quote, which gets a backslash."""
-    return "'" + word.replace("\\", "\\\\").replace("'", "\\'") + "'"

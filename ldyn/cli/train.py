@@ -30,10 +30,10 @@ def main(arguments: Sequence[str]) -> int:
         from ldyn.jobs.sweeper import register_sweeper
 
         register_sweeper()
-    return run_jobs("train", arguments, _run_job)
+    return run_jobs("train", arguments, run_job)
 
 
-def _run_job(composed: DictConfig) -> None:
+def run_job(composed: DictConfig) -> None:
     """One job: a single run, or one of a sweep; as a job of SLURM's it goes on when SLURM starts it again."""
     from ldyn.config.jobs import final_run_path, settle_resume
     from ldyn.jobs.preemption import slurm_restarts

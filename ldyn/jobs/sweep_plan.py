@@ -40,7 +40,12 @@ class Plan:
 
 
 def plan_sweep(
-    directory: Path, wanted: Sequence[tuple[Sequence[str], RunConfig]], arguments: Sequence[str], *, auto: bool
+    directory: Path,
+    wanted: Sequence[tuple[Sequence[str], RunConfig]],
+    arguments: Sequence[str],
+    *,
+    auto: bool,
+    names: Sequence[str] = (),
 ) -> Plan:
     """Compare the jobs ``wanted`` (overrides, configuration) with what is in ``directory``, by their configurations.
 
@@ -55,7 +60,7 @@ def plan_sweep(
             [f"hydra.sweep.dir: {found}; add resume=auto to run what is missing of them, or choose another directory"]
         )
     before = read_sweep(directory)
-    jobs = tuple(_named(directory, before, wanted, marks))
+    jobs = tuple(_named(directory, before, wanted, marks, names))
     states = {job.run: job.state for job in job_states(directory)}
     running = [job.run for job in jobs if states.get(job.run) == RUNNING]
     if running:
@@ -73,14 +78,19 @@ def _refuse_doubles(wanted: Sequence[tuple[Sequence[str], RunConfig]], marks: Se
 
 
 def _named(
-    directory: Path, before: Sweep, wanted: Sequence[tuple[Sequence[str], RunConfig]], marks: Sequence[str]
+    directory: Path,
+    before: Sweep,
+    wanted: Sequence[tuple[Sequence[str], RunConfig]],
+    marks: Sequence[str],
+    given: Sequence[str],
 ) -> Iterator[SweepJob]:
-    """Each job with the name of its run: that of the run with the same settings, else the next free number."""
+    """Each job with the name of its run: the given one, that of the run with the same settings, or a free number."""
     names = {**{job.fingerprint: job.run for job in before.jobs}, **_stored(directory)}
     taken = {*names.values(), *(path.name.removesuffix(PARTIAL_SUFFIX) for path in run_directories(directory))}
     free = (str(number) for number in itertools.count() if str(number) not in taken)
-    for (overrides, _), mark in zip(wanted, marks, strict=True):
-        yield SweepJob(names.get(mark) or next(free), tuple(overrides), mark)
+    for number, ((overrides, _), mark) in enumerate(zip(wanted, marks, strict=True)):
+        name = names.get(mark) or (given[number] if given else next(free))
+        yield SweepJob(name, tuple(overrides), mark)
 
 
 def _stored(directory: Path) -> dict[str, str]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -23,12 +25,22 @@ from ldyn.jobs.sweep_plan import plan_sweep
 from ldyn.jobs.sweep_summary import conclude_sweep
 from ldyn.store.sweeps import key_of, write_sweep
 
+STAGES = "stages"
 HYDRA_NAME = "hydra_plugins.ldyn"  # Hydra takes plugins from modules of this form only, and looks the module up
 
 
-def register_sweeper() -> None:
+@dataclass(frozen=True)
+class Listed:
+    """Jobs that are no product of values: name of the run -> overrides, and the command that asked for them."""
+
+    jobs: Mapping[str, Sequence[str]]
+    command: tuple[str, ...]
+
+
+def register_sweeper(listed: Listed | None = None) -> None:
     """Let Hydra know the sweeper that ``configs/hydra/sweeper/planned.yaml`` names."""
     sys.modules[HYDRA_NAME] = sys.modules[__name__]
+    PlannedSweeper.listed = listed
     Plugins.instance().register(PlannedSweeper)
 
 
@@ -36,6 +48,7 @@ class PlannedSweeper(Sweeper):
     """A job is composed and validated where the command was typed; only jobs with work left reach the launcher."""
 
     __module__ = HYDRA_NAME
+    listed: ClassVar[Listed | None] = None
 
     def __init__(self, max_batch_size: int | None, params: Mapping[str, str] | None = None):
         self._batch_size, self._params = max_batch_size, params or {}
@@ -50,7 +63,9 @@ class PlannedSweeper(Sweeper):
         """Run what is to be run; raises SweepError where a job does not finish, after the others had their turn."""
         directory, launcher = Path(str(self._settings.hydra.sweep.dir)), self._settings.hydra.launcher
         auto = self._is_auto(arguments)
-        plan = plan_sweep(directory, self._wanted(arguments), sys.argv[1:], auto=auto)
+        command = self.listed.command if self.listed else sys.argv[1:]
+        names = tuple(self.listed.jobs) if self.listed else ()
+        plan = plan_sweep(directory, self._wanted(arguments), command, auto=auto, names=names)
         jobs = plan.launched_with()
         size = self._batch_size or len(jobs) or 1
         batches = [jobs[first : first + size] for first in range(0, len(jobs), size)]
@@ -101,10 +116,15 @@ class PlannedSweeper(Sweeper):
         """The overrides of each job, without those that the plan decides."""
         from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
+        stages = [f"paths.stages='{self._settings.hydra.sweep.dir}/{STAGES}'"]  # trained once, used by all jobs
+        if self.listed:
+            yield from ([*stages, *job] for job in self.listed.jobs.values())
+            return
         words = [*(f"{key}={values}" for key, values in self._params.items()), *arguments]
         overrides = OverridesParser.create(config_loader=self._loader).parse_overrides(words)
         for job in BasicSweeper.split_arguments(overrides, None)[0]:
-            yield [word for word in job if key_of(word) not in ("resume", "run")]
+            own = [word for word in job if key_of(word) not in ("resume", "run")]
+            yield own if any(key_of(word) == "paths.stages" for word in own) else [*own, *stages]
 
     def _composed(self, overrides: list[str]) -> DictConfig:
         config = self._loader.load_sweep_config(self._settings, overrides)

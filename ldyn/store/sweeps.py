@@ -76,6 +76,8 @@ def run_directories(directory: Path) -> list[Path]:
 def continue_command(directory: Path) -> str:
     """The command that runs what is missing of the sweep in ``directory``; "" where the sweep is not recorded."""
     said = [word for word in read_sweep(directory).arguments if key_of(word) not in ("resume", "hydra.sweep.dir")]
+    if said[:1] == ["reproduce"]:
+        return shlex.join(["ldyn", *said])
     return shlex.join(["ldyn", "train", *said, "resume=auto", f"hydra.sweep.dir={directory}"]) if said else ""
 
 

@@ -46,7 +46,7 @@ def without_torch(tmp_path: Path) -> dict[str, str]:
 
 
 def test_each_job_has_its_run_directory_and_nothing_lies_elsewhere(work: Path) -> None:
-    left = {"0", "1", "latest", "multirun.yaml", "sweep.json", "wandb"}
+    left = {"0", "1", "latest", "multirun.yaml", "stages", "sweep.json", "wandb"}
     assert {path.name for path in (work / "sweep").iterdir()} == left
     for job in ("0", "1"):
         assert {path.name for path in (work / "sweep" / job).iterdir()} == FILES

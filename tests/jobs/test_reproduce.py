@@ -1,0 +1,69 @@
+"""`ldyn reproduce`: valid jobs at every scale, the list of a dry run, and a small reproduction from start to page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+
+from ldyn.cli.hydra_jobs import composed_settings
+from ldyn.cli.main import main
+from ldyn.cli.settings_command import validated_as
+from ldyn.config.jobs import new_config
+from ldyn.config.loading import plain_settings
+from ldyn.jobs.reproduce import ReproduceConfig, expected_seconds, training_jobs
+from ldyn.store.sweeps import go_on_command
+
+LDYN = Path(__file__).parents[2] / "ldyn" / "__main__.py"
+
+
+def configured(*overrides: str) -> ReproduceConfig:
+    return validated_as(ReproduceConfig, plain_settings(composed_settings("reproduce", overrides)))
+
+
+@pytest.mark.parametrize("scale", ["tiny", "smoke", "paper"])
+def test_every_job_of_every_scale_is_valid(scale: str) -> None:
+    jobs = training_jobs(configured(f"scale={scale}", "seeds=1"))
+    for overrides in jobs.values():
+        new_config(composed_settings("train", [*overrides, "run=x"]), overrides, [])
+
+
+def test_neighbours_differ_in_their_seed_so_that_they_can_run_at_a_time() -> None:
+    assert list(training_jobs(configured("scale=smoke", "seeds=2", "seed=5"))) == [
+        "decompose-5",
+        "decompose-6",
+        "extend_wins-5",
+        "extend_wins-6",
+    ]
+
+
+def test_a_dry_run_lists_the_jobs_and_estimates_from_finished_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    directory = tmp_path / "outputs" / "reproduce" / "smoke"
+    (directory / "decompose-0").mkdir(parents=True)
+    (directory / "decompose-0" / "manifest.json").write_text(json.dumps({"seconds": {"sft": 20.0, "dpo": 40.0}}))
+    assert expected_seconds(directory, "decompose-7") == 60
+    assert expected_seconds(directory, "extend_wins-7") is None
+    assert main(["reproduce", "scale=smoke", "seeds=3", "jobs=1", "--dry-run"]) == 0
+    shown = capsys.readouterr().out
+    assert "take about 2 min, 1 at a time; 3 jobs have no finished run" in shown
+
+
+@pytest.mark.slow
+def test_a_small_reproduction_ends_with_a_page_and_continues(
+    tmp_path: Path, forked: Callable[..., CompletedProcess[str]]
+) -> None:
+    words = ["reproduce", "scale=smoke", "seeds=1", "jobs=1"]
+    done = forked([LDYN, *words], cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    directory = tmp_path / "outputs" / "reproduce" / "smoke"
+    assert "2 jobs: 2 new" in done.stderr
+    assert (directory / "RESULTS.md").exists()
+    assert go_on_command(directory) == "ldyn reproduce scale=smoke seeds=1 jobs=1"
+    again = forked([LDYN, *words], cwd=tmp_path)
+    assert "2 jobs: 2 finished" in again.stderr
