@@ -84,7 +84,14 @@ def hydra_words(arguments: Sequence[str]) -> list[str]:
             flags.append(left.pop(0))
     if faults := old_settings(overrides):
         raise ConfigError(faults)
-    return [*flags, *(f"++{word}" if OF_A_STAGE.match(word) else word for word in overrides)]
+    return [*flags, *(f"++{word}" if OF_A_STAGE.match(word) else _with_quotes(word) for word in overrides)]
+
+
+def _with_quotes(word: str) -> str:
+    """A value with an equals sign, as in a path, is a text."""
+    key, equals, value = word.partition("=")
+    is_text = "=" in value and not value.startswith(("'", '"', "[", "{", "$"))
+    return f"{key}={quoted(value)}" if equals and is_text else word
 
 
 def quoted(value: str) -> str:

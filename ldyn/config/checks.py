@@ -38,17 +38,18 @@ def _process_faults(config: RunConfig) -> Iterator[str]:
 
 
 def _room_faults(config: RunConfig) -> Iterator[str]:
-    """Whether a tiny model has positions for all that it is to read and write."""
+    """Whether a tiny model has positions for all that it reads and writes."""
     if not isinstance(config.model, TinyConfig):
         return
     encoding, room = config.dataset.encoding, config.model.max_positions
     written = encoding.max_prompt_tokens + config.samples.max_new_tokens
-    for tokens, words in (
+    most, setting = max(
         (encoding.max_tokens, "dataset.encoding.max_tokens"),
-        (written, "dataset.encoding.max_prompt_tokens and samples.max_new_tokens together"),
-    ):
-        if tokens > room:
-            yield f"model.max_positions: found {room}, expected at least {tokens}, which is {words}"
+        (written, "dataset.encoding.max_prompt_tokens + samples.max_new_tokens"),
+    )
+    if most > room:
+        advice = f"expected at least {most} ({setting}). Add model=tiny_hh, which is made for real text, or cut the texts"
+        yield f"model.max_positions: found {room}, {advice}"
 
 
 def _wins_faults(config: RunConfig) -> Iterator[str]:
