@@ -48,7 +48,7 @@ def _room_faults(config: RunConfig) -> Iterator[str]:
         (written, "dataset.encoding.max_prompt_tokens + samples.max_new_tokens"),
     )
     if most > room:
-        advice = f"expected at least {most} ({setting}). Add model=tiny_hh, which is made for real text, or cut the texts"
+        advice = f"expected at least {most} ({setting}). Add model=tiny_hh, made for real text, or shorten the texts"
         yield f"model.max_positions: found {room}, {advice}"
 
 

@@ -22,7 +22,7 @@ def fault_lines(error: ValidationError, root: type) -> list[str]:
     """One line for each fault of a configuration of type ``root``, in the order of the configuration."""
     details = [detail for detail in error.errors() if not _explained_within(detail, error.errors())]
     lines = _joined([(dotted(detail["loc"], root), _words(detail, root)) for detail in details])
-    return [f"{key}: {words}" for key, words in lines]
+    return [f"{key}: {words}" if key else words for key, words in lines]
 
 
 def _joined(lines: list[tuple[str, str]]) -> list[tuple[str, str]]:
