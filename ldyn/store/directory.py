@@ -206,7 +206,10 @@ def _lock(partial: Path) -> int | None:
 
 
 def is_being_written(partial: Path) -> bool:
-    """Whether a process holds the run's lock, as far as the file system tells; not to be asked by that process."""
+    """Whether another process holds the run's lock, where the file system has locks.
+
+    The process that holds it must not call this: it would lose the lock.
+    """
     try:
         descriptor = os.open(partial / LOCK_FILE, os.O_RDWR)
     except OSError:

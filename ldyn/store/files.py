@@ -79,7 +79,7 @@ def sync_directory(descriptor: int) -> None:
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turn an OSError while writing ``path`` into a RunDirectoryError that says what to do next."""
+    """Turn an OSError while writing ``path`` into a RunDirectoryError with the next step."""
     try:
         yield
     except OSError as error:

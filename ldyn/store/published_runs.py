@@ -1,6 +1,6 @@
 """From directories of published logs to a run directory with the trajectory table of any other run.
 
-A log does not say which algorithm trained, and from which weights: that is read off its name and its first numbers.
+A log has neither the algorithm nor the weights it started from: its name and its first numbers show them.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class LogSource:
 
 @dataclass(frozen=True)
 class LoggedStage:
-    """A stage with what was measured in it, the files that say so, and what a reader must know of the numbers."""
+    """A stage with what was measured in it, the files it is from, and notes for the reader of its numbers."""
 
     info: StageInfo
     source: LogSource
@@ -143,7 +143,7 @@ def _level(log: MeasuredLog, evaluation: int) -> float | None:
 
 
 def import_manifest(stages: Sequence[LoggedStage]) -> dict[str, Any]:
-    """What the manifest says of the import. How many updates were planned is in no log."""
+    """The manifest's part about the import. How many updates were planned is in no log."""
     return {
         "stages": [asdict(stage.info) for stage in stages],
         "notes": [note for stage in stages for note in stage.notes],

@@ -61,7 +61,7 @@ class Run:
 
     @property
     def planned_steps(self) -> dict[str, int]:
-        """Stage -> number of updates it was meant to make, where the manifest says so."""
+        """Stage -> number of updates it was meant to make, where the manifest has it."""
         return {entry["name"]: entry["steps"] for entry in self.manifest["stages"] if entry.get("steps") is not None}
 
 
@@ -86,7 +86,7 @@ def read_run(path: Path) -> Run:
 
 
 def _state(directory: Path) -> list[tuple[str, int, int]]:
-    """What tells whether the files of a run were replaced; empty where the directory was renamed."""
+    """It differs when a file of the run was replaced or the directory renamed."""
     names = ("manifest.json", "findings.json", TRAJECTORIES_FILE, TRAIN_LOG_FILE)
     return [
         (name, status.st_ino, status.st_mtime_ns)

@@ -6,10 +6,10 @@ Layout, inside the run directory (see ``ldyn.store.parts``)::
     parts/00-sft/log.jsonl               one JSON object for each row logged
     per_token/00-sft/00000040.parquet    its token records, if they were asked for
 
-The canonical order of the table is: stages by the order in which they began, then steps, then rows as they were
-appended; nothing else, neither the clock nor a resume, has a say in it. Parts are written atomically, so the directory
-can be read at any moment. Once merged, the files ``trajectories.parquet`` and ``train_log.parquet`` hold the same
-rows; a change to the parts removes them first, so they are never out of date. Token records stay in parts.
+The order of the table is: stages as they began, then steps, then rows as they were appended, whatever was resumed.
+Parts are written atomically, so the directory can be read at any time. ``trajectories.parquet`` and
+``train_log.parquet`` are merged from the parts; a change to the parts removes them, so they are never out of date.
+Token records stay in parts.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def merged_log(directory: Path) -> pa.Table:
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """The rows of one stage's log; a last line torn by a crash is left out."""
+    """The rows of one stage's log; a last line torn by a crash is ignored."""
     return list(_whole_rows(path)) if path.exists() else []
 
 

@@ -146,7 +146,7 @@ def _state_of(final: Path) -> tuple[str, str]:
 
 
 def _manifest(directory: Path) -> dict[str, Any]:
-    """What the manifest says; nothing where the run was killed before it wrote one."""
+    """The content of the manifest; empty where the run was killed before it wrote one."""
     try:
         content: dict[str, Any] = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -127,7 +127,7 @@ def _begin(logger: LoggerConfig, directory: Path, named: NamedRun) -> wandb.Run:
         "config": _settings(directory),
         "settings": _quiet_settings(),
     }
-    # Offline, a file starts anew and has all of the run in it; with `resume` its steps would be counted on.
+    # Offline, a new file has all of the run in it; with `resume`, wandb would continue the count of its steps.
     resume: Literal["allow"] | None = "allow" if known and logger.mode == "online" else None
     try:
         run = wandb.init(mode=logger.mode, dir=directory.parent, resume=resume, **names, **chosen)
