@@ -53,7 +53,7 @@ def test_methods_are_measured_and_agree(tmp_path: Path, capsys: pytest.CaptureFi
 
 @pytest.mark.usefixtures("forked_processes")
 def test_an_error_of_a_task_arrives_as_it_is(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="There is nothing at"):
+    with pytest.raises(DataError, match="no such file or directory"):
         in_turns({"read": (find_files, tmp_path / "no")}, TurnsConfig())
 
 

@@ -108,7 +108,7 @@ def test_a_sweep_goes_on_with_what_is_missing_and_tells_what_fails(
     assert "2 jobs: 1 new, 1 finished" in told  # 2e-5 is the default, so that run is there
     assert "- job 2 (stages.dpo.trainer.learning_rate=1e+30) failed: TrainingError: In the batch after step" in told
     fixed = "+exp=smoke logger=none report=false algorithm.beta=0.2"
-    assert f"Continue with: ldyn train -m {fixed} seed=1 {diverging} resume=auto" in told
+    assert f"Continue with: ldyn train -m {fixed} seed=1 ++{diverging} resume=auto" in told
     assert not (work / "more" / "3").exists()
 
 
