@@ -43,7 +43,7 @@ def test_two_directories_become_the_stages_of_one_run(
     # per 1,000 examples: the greedy mass rises by 4 over 1,000, chosen by 20 over 3,000
     assert found["D3b"]["estimate"] == pytest.approx(4 / 1 - 20 / 3, abs=0.2)
     assert main(["verify", str(out)]) == 0
-    assert "The stored findings are what the trajectories say." in capsys.readouterr().out
+    assert "The stored findings agree with the trajectories." in capsys.readouterr().out
     run = read_run(out)
     assert run.manifest["status"] == "finished"
     assert run.manifest["counts"]["dpo.evaluations"] == 3
