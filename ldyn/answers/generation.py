@@ -76,11 +76,13 @@ def end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> tuple
     """The tokens that end an answer, the tokenizer's EOS first.
 
     The others: what the checkpoint's generation settings name, and the end of the model's turn in the chat template.
+    Only control tokens count: without settings of its own a checkpoint has its architecture's default, any id.
     """
     named = getattr(model.generation_config, "eos_token_id", None)
     of_checkpoint = named if isinstance(named, list) else [named]
-    every = (tokenizer.eos_token_id, *of_checkpoint, turn_end(tokenizer))
-    return tuple(dict.fromkeys(int(token) for token in every if token is not None))
+    control = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
+    others = [token for token in (*of_checkpoint, turn_end(tokenizer)) if token in control]
+    return tuple(dict.fromkeys((int(tokenizer.eos_token_id), *others)))
 
 
 def answer_prompts(
