@@ -19,9 +19,10 @@ from transformers import PreTrainedModel
 
 from ldyn.errors import ModelError
 from ldyn.models.evaluation import is_sharded
+from ldyn.models.packing import Document, pack
 from ldyn.probes.forward import FEWEST_TOKENS, batch_stats
-from ldyn.probes.packing import PackedRow, ResponseKey, lay_plainly, narrowed, pack, plan_batches
 from ldyn.probes.reduction import Reduction, Scored
+from ldyn.probes.rows import ResponseKey, narrowed, plan_batches
 from ldyn.processes.group import any_process
 
 CPU_TOKENS = 2048
@@ -80,7 +81,7 @@ class Engine:
     pad_id: int
     plain: bool
     reduction: Reduction
-    idle_row: PackedRow
+    idle_row: Document
 
     @property
     def tokens(self) -> int:
@@ -92,7 +93,7 @@ class Engine:
         """Whether all processes must run every forward pass together."""
         return is_sharded(self.model)
 
-    def score(self, rows: Sequence[PackedRow]) -> dict[ResponseKey, Scored]:
+    def score(self, rows: Sequence[Document]) -> dict[ResponseKey, Scored]:
         """Score each response of ``rows`` once. Raises ModelError where a single response is too much for memory."""
         tokens = self.tokens
         scored: dict[ResponseKey, Scored] = {}
@@ -109,15 +110,15 @@ class Engine:
                     scored.update(of_batch)
         return scored
 
-    def _is_needed(self, queue: deque[list[PackedRow]]) -> bool:
+    def _is_needed(self, queue: deque[list[Document]]) -> bool:
         return any_process(bool(queue), self.model.device) if self.lockstep else bool(queue)
 
-    def _score_batch(self, rows: Sequence[PackedRow], tokens: int) -> Mapping[ResponseKey, Scored]:
-        batch = (lay_plainly if self.plain else pack)(rows, pad_id=self.pad_id)
+    def _score_batch(self, rows: Sequence[Document], tokens: int) -> Mapping[ResponseKey, Scored]:
+        batch = pack([[row] for row in rows], pad_id=self.pad_id, plain=self.plain)
         stats = batch_stats(self.model, batch, token_budget=tokens, watched=self.reduction.watched(batch))
         return self.reduction.reduce(batch, stats)
 
-    def _less(self, tokens: int, queue: deque[list[PackedRow]], error: RuntimeError | MemoryError) -> int:
+    def _less(self, tokens: int, queue: deque[list[Document]], error: RuntimeError | MemoryError) -> int:
         """A smaller budget; raises ``error`` if it is not about memory or no smaller budget helps."""
         if not is_out_of_memory(error):
             raise error
@@ -129,7 +130,7 @@ class Engine:
             raise ModelError(self._no_room(queue[0][0], reason)) from error
         return self.budget.halve(tokens, reason)
 
-    def _no_room(self, row: PackedRow, reason: str) -> str:
+    def _no_room(self, row: Document, reason: str) -> str:
         index, probe = row.keys[0]
         example = self.reduction.examples[index]
         return (
@@ -139,6 +140,6 @@ class Engine:
         )
 
 
-def _queued(rows: Sequence[PackedRow], token_budget: int) -> deque[list[PackedRow]]:
+def _queued(rows: Sequence[Document], token_budget: int) -> deque[list[Document]]:
     fitting = [narrow for row in rows for narrow in narrowed(row, token_budget)]
     return deque(plan_batches(fitting, token_budget=token_budget))

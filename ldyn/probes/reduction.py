@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ldyn.errors import DataError
+from ldyn.models.packing import PackedBatch
 from ldyn.numerics.token_stats import TokenStats
-from ldyn.probes.packing import PackedBatch, ResponseKey
+from ldyn.probes.rows import ResponseKey
 from ldyn.records import START_TOKENS, EncodedProbeExample, ProbeScore, TokenRecord
 
 Start = Mapping[tuple[str, str, str], TokenRecord]  # (split, example id, probe) -> the record of the stage's step 0

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import functools
 import math
-import warnings
 from collections.abc import Iterator, Sequence
 
 from torch import nn
@@ -19,10 +18,11 @@ from transformers import PreTrainedModel
 
 from ldyn.errors import DataError
 from ldyn.models.evaluation import evaluation_mode, unwrapped
+from ldyn.models.packed_forward import warn_once, why_plain
+from ldyn.models.packing import split
 from ldyn.probes.engine import Engine, TokenBudget, Tokens
-from ldyn.probes.forward import why_plain
-from ldyn.probes.packing import ResponseKey, plan_rows, single_rows, split_row
 from ldyn.probes.reduction import Reduction, Scored, start_of
+from ldyn.probes.rows import ResponseKey, plan_rows, single_rows
 from ldyn.processes.group import gathered, own_share
 from ldyn.records import EncodedProbeExample, ProbeScore, TokenRecord
 
@@ -100,7 +100,7 @@ def _score_share(engine: Engine) -> dict[ResponseKey, Scored]:
     scored = engine.score(rows)
     # A NaN value reaches a masked-out neighbour all the same (0 · NaN): score again, alone, what shared its row.
     flagged = {key for key, one in scored.items() if math.isnan(one.score.entropy)}
-    scored.update(engine.score([part for row in rows for part in split_row(row) if part.keys[0] in flagged]))
+    scored.update(engine.score([part for part in split(rows) if part.keys[0] in flagged]))
     return scored
 
 
@@ -112,13 +112,8 @@ def _is_plain(model: PreTrainedModel, longest: int) -> bool:
     """Whether responses are scored one by one; warns with the reason, once."""
     reason = why_plain(model, longest)
     if reason:
-        _say_once(f"Responses are scored one by one, which takes longer and gives the same scores: {reason}.")
+        warn_once(f"Responses are scored one by one, which takes longer and gives the same scores: {reason}.")
     return bool(reason)
-
-
-@functools.cache
-def _say_once(message: str) -> None:
-    warnings.warn(message, stacklevel=2)
 
 
 _FAULTS_SHOWN = 10

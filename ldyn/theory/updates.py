@@ -12,13 +12,12 @@ loss L of a batch (the mean of ℓ over its examples) has the residual
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import torch
-from torch import Tensor
 from transformers import PreTrainedModel
 
 from ldyn.algorithms import residual_coefficients
@@ -174,14 +173,7 @@ def _updated_responses(plan: StagePlan, taken: StepTaken, pairs: Sequence[Encode
     share = 1 / sum(batch.n_rows for batch in counted)  # the loss of an update is the mean over all its rows
     for batch in counted:
         by_side = residual_coefficients(plan.algorithm, plan.parameters, *batch.responses)
-        for response, coefficient in zip(_rows(batch.inputs), torch.cat(by_side).tolist(), strict=True):
+        for sequence, coefficient in zip(batch.sequences, torch.cat(by_side).tolist(), strict=True):
+            response = Response(*sequence)
             updated.append(UpdatedResponse(*known[response], response, share * coefficient))
     return updated
-
-
-def _rows(inputs: Mapping[str, Tensor]) -> Iterator[Response]:
-    """The rows of a micro-batch: of pairs all chosen and then all rejected ones, as TRL's collator stacks them."""
-    mask = inputs["completion_mask"] if "completion_mask" in inputs else inputs["labels"] != -100
-    for ids, flags in zip(inputs["input_ids"].tolist(), mask.tolist(), strict=True):
-        first, count = flags.index(1), sum(flags)
-        yield Response(tuple(ids[:first]), tuple(ids[first : first + count]))

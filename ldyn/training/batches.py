@@ -10,8 +10,10 @@ its own gets a *filler*, a row of another process: it takes part in every collec
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,9 +22,10 @@ from datasets import Dataset
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Sampler
 
+from ldyn.models.packing import Document, PackedBatch, in_rows, pack, split
 from ldyn.records import EncodedPair
 
-REFERENCE_COLUMNS = ("ref_chosen_logps", "ref_rejected_logps")  # TRL's collator knows them by these names
+REFERENCE_COLUMNS = ("ref_chosen_logps", "ref_rejected_logps")
 
 
 def pointwise_rows(pairs: Sequence[EncodedPair], view: Sequence[str]) -> Dataset:
@@ -36,18 +39,15 @@ def pointwise_rows(pairs: Sequence[EncodedPair], view: Sequence[str]) -> Dataset
     return Dataset.from_list(rows)
 
 
+def pair_row(pair: EncodedPair) -> dict[str, list[int]]:
+    """A pair under the names of TRL's columns."""
+    sides = {"chosen_ids": list(pair.chosen_ids), "rejected_ids": list(pair.rejected_ids)}
+    return {"prompt_ids": list(pair.prompt_ids), **sides}
+
+
 def pairwise_rows(pairs: Sequence[EncodedPair], references: NDArray[np.float32] | None = None) -> Dataset:
     """One row for each pair; with ``references`` [pairs, 2] also the reference's log-probs of chosen and rejected."""
-    rows = Dataset.from_list(
-        [
-            {
-                "prompt_ids": list(pair.prompt_ids),
-                "chosen_ids": list(pair.chosen_ids),
-                "rejected_ids": list(pair.rejected_ids),
-            }
-            for pair in pairs
-        ]
-    )
+    rows = Dataset.from_list([pair_row(pair) for pair in pairs])
     if references is None:
         return rows
     for column, logps in zip(REFERENCE_COLUMNS, references.T, strict=True):
@@ -57,6 +57,77 @@ def pairwise_rows(pairs: Sequence[EncodedPair], references: NDArray[np.float32] 
 
 Batch = dict[str, Any]
 Collate = Callable[[list[dict[str, Any]]], Batch]
+
+
+def pointwise_documents(rows: Sequence[Mapping[str, Any]]) -> list[Document]:
+    """Each row's response behind its prompt; its key is the row's number."""
+    documents = []
+    for number, row in enumerate(rows):
+        n_prompt = row["labels"].count(-100)
+        ids = tuple(row["input_ids"])
+        documents.append(Document(ids[:n_prompt], (number,), (ids[n_prompt:],)))
+    return documents
+
+
+def pairwise_documents(rows: Sequence[Mapping[str, Any]]) -> list[Document]:
+    """Both responses of each row behind one prompt; the keys number all chosen ones, then all rejected ones."""
+    return [
+        Document(
+            tuple(row["prompt_ids"]),
+            (number, len(rows) + number),
+            (tuple(row["chosen_ids"]), tuple(row["rejected_ids"])),
+        )
+        for number, row in enumerate(rows)
+    ]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How documents become a batch. plain: a row for each response, padded; else rows of several documents.
+
+    hidden_size: of the model; decides the number of rows. token_budget: of one packed forward pass.
+    """
+
+    pad_id: int
+    hidden_size: int
+    plain: bool
+    token_budget: int
+
+    def pack(self, documents: Sequence[Document]) -> PackedBatch:
+        if not self.plain:
+            return pack(in_rows(documents, self.hidden_size), pad_id=self.pad_id)
+        single = sorted(split(documents), key=lambda document: document.keys[0])
+        return pack([[document] for document in single], pad_id=self.pad_id, plain=True)
+
+    def parts(self, documents: Sequence[Document]) -> list[range]:
+        """Neighbours that together are within the budget; a document that is larger is alone."""
+        cuts, total = [0], 0
+        for index, document in enumerate(documents):
+            if index > cuts[-1] and total + document.n_tokens > self.token_budget:
+                cuts.append(index)
+                total = 0
+            total += document.n_tokens
+        return [range(*ends) for ends in itertools.pairwise([*cuts, len(documents)])]
+
+
+@dataclass(frozen=True)
+class PartCollator:
+    """Makes a micro-batch's rows into parts, each for one forward and backward pass; padded ones are one part.
+
+    documents: ``pointwise_documents`` or ``pairwise_documents``. A part holds its PackedBatch in ``packed``, reference
+    log-probs [rows] by column, and in ``n_rows`` its rows.
+    """
+
+    documents: Callable[[Sequence[Mapping[str, Any]]], list[Document]]
+    layout: Layout
+
+    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> Batch:
+        parts = [range(len(rows))] if self.layout.plain else self.layout.parts(self.documents(rows))
+        return {"parts": [self._part(rows[part.start : part.stop]) for part in parts]}
+
+    def _part(self, rows: Sequence[Mapping[str, Any]]) -> Batch:
+        columns = {name: torch.tensor([row[name] for row in rows]) for name in REFERENCE_COLUMNS if name in rows[0]}
+        return {"packed": self.layout.pack(self.documents(rows)), "n_rows": len(rows), **columns}
 
 
 class StageBatches(Sampler[list[int]]):

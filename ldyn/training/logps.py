@@ -1,26 +1,24 @@
-"""Log-probabilities of responses under a model, with gradients: what every loss is a function of.
-
-Shapes: B sequences of S tokens, right-padded; ``response_mask`` [B, S] is 1 on response tokens (EOS included).
-The logits at position t predict token t + 1, so the mask and the labels are shifted by one.
-"""
+"""Log-probabilities of responses under a model, with gradients: what every loss is a function of."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from trl.trainer.utils import selective_log_softmax
 
-from ldyn.numerics.token_stats import response_residual_norms
+from ldyn.models.packed_forward import needed_logits
+from ldyn.models.packing import PackedBatch
+from ldyn.numerics.token_stats import residual_norms
 
 QUANTILES = {"p10": 0.1, "p50": 0.5, "p90": 0.9}
 
 
 @dataclass(frozen=True)
 class TokenLogps:
-    """Responses token by token: [B, T], T the positions from the first that predicts a response token on.
+    """B responses token by token: [B, T], T the tokens of the longest.
 
     logps: log π(y_l | x, y_<l), in nats, with gradients; 0 where ``mask`` is False.
     residual_norms: (Σ_l ‖π_l − e_{y_l}‖²)^½ over a response's tokens, [B], without gradients; None if not asked for.
@@ -47,36 +45,48 @@ class TokenLogps:
         return TokenLogps(logps[0], masks[0], norms[0]), TokenLogps(logps[1], masks[1], norms[1])
 
 
-def response_logps(
-    model: nn.Module, input_ids: Tensor, attention_mask: Tensor, response_mask: Tensor
-) -> tuple[Tensor, Tensor]:
-    """s = Σ_l log π(y_l | x, y_<l) over response tokens, in nats, and the number of those tokens; both of shape [B]."""
-    tokens = response_token_logps(model, input_ids, attention_mask, response_mask)
-    return tokens.sums, tokens.lengths
+def token_logps(model: nn.Module, batch: PackedBatch, *, with_residuals: bool = False) -> TokenLogps:
+    """The responses of the batch; a response's key is its place, 0 to B − 1. One pass over the model, on its device.
 
-
-def response_token_logps(
-    model: nn.Module,
-    input_ids: Tensor,
-    attention_mask: Tensor,
-    response_mask: Tensor,
-    *,
-    with_residuals: bool = False,
-) -> TokenLogps:
-    """The same token by token and, if asked for, the norms of the residuals, from the same pass over the model.
-
-    The unembedding runs only from the first position that predicts a response token on: prompts cost no logits.
+    The unembedding runs only where a response token is predicted: prompts cost no logits.
     """
-    shifted_mask = response_mask[:, 1:]
-    first = int(shifted_mask.any(dim=0).int().argmax())
-    kept = input_ids.shape[1] - first
-    logits = model(input_ids=input_ids, attention_mask=attention_mask, use_cache=False, logits_to_keep=kept).logits[
-        :, :-1
-    ]
-    labels, mask = input_ids[:, first + 1 :], shifted_mask[:, first:].bool()
-    logps = selective_log_softmax(logits.float(), labels).masked_fill(~mask, 0.0)
-    norms = response_residual_norms(logits, labels, mask) if with_residuals else None
-    return TokenLogps(logps, mask, norms)
+    batch = batch.to(next(model.parameters()).device)
+    logits = needed_logits(model, batch)
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    logps: Tensor = _LabelLogps.apply(logits, batch.rows, batch.labels)
+    cells = _cells(batch)
+    table = logps.new_zeros(len(batch.keys), max(batch.lengths))
+    mask = torch.zeros_like(table, dtype=torch.bool).index_put(cells, torch.tensor(True, device=logps.device))
+    norms = None
+    if with_residuals:
+        norms = table.index_put(cells, residual_norms(logits, batch.labels, batch.rows)).norm(dim=1)
+    return TokenLogps(table.index_put(cells, logps), mask, norms)
+
+
+def _cells(batch: PackedBatch) -> tuple[Tensor, Tensor]:
+    """Place and column in the table, [N] each, of the response tokens."""
+    device = batch.labels.device
+    lengths, places = (torch.tensor(values, device=device) for values in (batch.lengths, batch.keys))
+    starts = lengths.cumsum(0) - lengths
+    columns = torch.arange(len(batch.labels), device=device) - starts.repeat_interleave(lengths)
+    return places.repeat_interleave(lengths), columns
+
+
+class _LabelLogps(torch.autograd.Function):
+    """log softmax of the rows [N] of logits [R, V] at the labels [N]; its backward pass has one buffer [R, V]."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, rows: Tensor, labels: Tensor) -> Tensor:
+        normalizers = logits.logsumexp(dim=1)
+        ctx.save_for_backward(logits, rows, labels, normalizers)
+        return logits[rows, labels] - normalizers[rows]
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        logits, rows, labels, normalizers = ctx.saved_tensors
+        of_rows = torch.zeros_like(normalizers).index_add(0, rows, gradient)
+        of_logits = (logits - normalizers[:, None]).exp_().mul_(-of_rows[:, None])
+        return of_logits.index_put_((rows, labels), gradient, accumulate=True), None, None
 
 
 def summaries(table: Tensor, metrics: Sequence[str], residuals: Sequence[str]) -> dict[str, float]:

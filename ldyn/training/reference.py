@@ -11,7 +11,7 @@ import hashlib
 import logging
 import platform
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
@@ -20,21 +20,17 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
-from trl.trainer.dpo_trainer import DataCollatorForPreference
 
 from ldyn.errors import ModelError
 from ldyn.models.base import fingerprint
 from ldyn.models.evaluation import evaluation_mode
 from ldyn.processes.group import from_main, gathered, is_main_process, own_share
 from ldyn.records import EncodedPair
-from ldyn.training.batches import pairwise_rows
-from ldyn.training.logps import response_logps
-
-MAX_PAIRS, MAX_TOKENS = 32, 8192
-"""Of one batch; tokens with padding, of both responses. What is computed depends on these by rounding alone."""
+from ldyn.training.batches import Layout, pair_row, pairwise_documents
+from ldyn.training.logps import token_logps
 
 # Raise it when a change of the code would give other numbers for the same content.
-RECIPE_VERSION = 1
+RECIPE_VERSION = 2
 _log = logging.getLogger(__name__)
 Logps = NDArray[np.float32]
 
@@ -45,6 +41,7 @@ def reference_logps(
     pairs: Sequence[EncodedPair],
     *,
     precision: str,
+    layout: Layout,
     cache_dir: Path | None,
 ) -> Logps:
     """[pairs, 2]: summed log π_ref of the chosen and of the rejected response, in nats, float32.
@@ -52,11 +49,11 @@ def reference_logps(
     Every process must call; each computes its share of what is not in the cache, and all get the same numbers.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    file = from_main(lambda: cache_dir and _cache_file(model, tokenizer, pairs, precision, device, cache_dir))
+    file = from_main(lambda: cache_dir and _cache_file(model, tokenizer, pairs, precision, layout, device, cache_dir))
     found = from_main(lambda: _read(file, len(pairs)))
     if found is not None:
         return found
-    logps = _computed(model, int(tokenizer.pad_token_id), pairs, precision, device)
+    logps = _computed(model, pairs, precision, layout, device)
     if file and is_main_process():
         _write(file, logps)
     return logps
@@ -73,30 +70,19 @@ def check_vocabulary(model: PreTrainedModel, pairs: Sequence[EncodedPair]) -> No
         )
 
 
-def batches(pairs: Sequence[EncodedPair]) -> Iterator[range]:
-    """Which pairs go together: neighbours, at most MAX_PAIRS pairs and MAX_TOKENS tokens (one pair may be more)."""
-    start = width = 0
-    for index, pair in enumerate(pairs):
-        longest = len(pair.prompt_ids) + max(len(pair.chosen_ids), len(pair.rejected_ids))
-        size, width = index - start + 1, max(width, longest)
-        if index > start and (size > MAX_PAIRS or 2 * size * width > MAX_TOKENS):
-            yield range(start, index)
-            start, width = index, longest
-    if start < len(pairs):
-        yield range(start, len(pairs))
-
-
 def _computed(
-    model: PreTrainedModel, pad_id: int, pairs: Sequence[EncodedPair], precision: str, device: torch.device
+    model: PreTrainedModel,
+    pairs: Sequence[EncodedPair],
+    precision: str,
+    layout: Layout,
+    device: torch.device,
 ) -> Logps:
-    collate = DataCollatorForPreference(pad_token_id=pad_id)
-    planned = list(batches(pairs))
+    planned = layout.parts(pairwise_documents([pair_row(pair) for pair in pairs]))
 
     def score(indices: range) -> Logps:
-        rows = pairwise_rows([pairs[index] for index in indices]).to_list()
-        batch = {name: tensor.to(device) for name, tensor in collate(rows).items()}
-        logps, _ = response_logps(model, batch["input_ids"], batch["attention_mask"], batch["completion_mask"])
-        return np.stack([side.float().cpu().numpy() for side in logps.chunk(2)], axis=1)
+        rows = [pair_row(pairs[index]) for index in indices]
+        sides = token_logps(model, layout.pack(pairwise_documents(rows))).sums.chunk(2)
+        return np.stack([side.float().cpu().numpy() for side in sides], axis=1)
 
     autocast = torch.autocast(device.type, dtype=torch.bfloat16) if precision == "bf16" else nullcontext()
     nn.Module.to(model, device)
@@ -110,6 +96,7 @@ def _cache_file(
     tokenizer: PreTrainedTokenizerBase,
     pairs: Sequence[EncodedPair],
     precision: str,
+    layout: Layout,
     device: torch.device,
     cache_dir: Path,
 ) -> Path:
@@ -117,7 +104,7 @@ def _cache_file(
     digest = hashlib.sha256(fingerprint(model, tokenizer).encode())
     on_cpu = f"{platform.machine()}, {torch.get_num_threads()} threads"
     where = torch.cuda.get_device_name(device) if device.type == "cuda" else on_cpu
-    for fact in (RECIPE_VERSION, precision, model.config._attn_implementation, torch.__version__, where):
+    for fact in (RECIPE_VERSION, precision, layout, model.config._attn_implementation, torch.__version__, where):
         digest.update(f"{fact}\n".encode())
     for pair in pairs:
         digest.update(repr((pair.prompt_ids, pair.chosen_ids, pair.rejected_ids)).encode())

@@ -31,6 +31,10 @@ class TrainerConfig:
     Learning rate: ``warmup_steps`` linear steps up, then constant, as in the paper.
     ``batch_size`` examples (pairs, for a pairwise loss) make one update, whoever computes them: they are divided over
     the processes, and each process takes its share in ``gradient_accumulation`` parts, one after the other.
+    ``batching``: packed puts both responses of a pair behind one prompt and the examples of a batch into rows without
+    padding; padded gives each response a row, padded to the longest. Same losses up to rounding; a model whose
+    attention takes no mask of its own for each row is always padded. ``token_budget``: tokens of one packed forward
+    pass; a larger batch is computed in parts. auto: 2,048 on a CPU, 8,192 on a GPU.
     ``checkpoint_every`` steps a resumable checkpoint is written; ``log_every`` steps a row of the train log.
     ``lora``: train low-rank adapters and keep the weights frozen; merged into the weights at the end of the stage.
     ``num_processes``: None means as many as a launcher has started, one where there is none. ``parallel``: whether each
@@ -46,6 +50,8 @@ class TrainerConfig:
     epochs: Annotated[float, Gt(0)] | None = None
     batch_size: Annotated[int, Gt(0)] = 8
     gradient_accumulation: Annotated[int, Gt(0)] = 1
+    batching: Literal["packed", "padded"] = "packed"
+    token_budget: Annotated[int, Gt(0)] | Literal["auto"] = "auto"
     warmup_steps: Annotated[int, Ge(0)] = 0
     max_grad_norm: Annotated[float, Gt(0)] = 1.0
     weight_decay: Annotated[float, Ge(0)] = 0.0

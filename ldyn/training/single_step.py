@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +17,7 @@ from transformers.trainer_utils import SaveStrategy
 
 from ldyn.algorithms import Algorithm, Responses
 from ldyn.errors import TrainingError
+from ldyn.models.packing import split
 from ldyn.records import EncodedPair
 from ldyn.training.checkpoints import step_of
 from ldyn.training.stage import StagePlan, make_trainer
@@ -27,12 +28,13 @@ STATE_OF: dict[str, set[str]] = {"adamw": {"exp_avg", "exp_avg_sq"}, "rmsprop": 
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """inputs: as the trainer got them. responses: as its loss saw them, chosen and then rejected where it has both.
+    """A part of an update, for which there was one forward and backward pass.
 
-    n_rows: how many of its rows count for the update.
+    sequences: prompt and response ids, all chosen ones and then all rejected ones, as the loss saw them in
+    ``responses``. n_rows: how many of its rows count for the update.
     """
 
-    inputs: Mapping[str, Tensor]
+    sequences: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
     responses: tuple[Responses, ...]
     n_rows: int
 
@@ -79,7 +81,7 @@ def take_step(
     trainer = make_trainer(watched, model, tokenizer, pairs, directory=scratch, seed=seed)
     trainer.args.save_strategy = SaveStrategy.NO  # the Trainer would save after the last step
     trainer.args.ignore_data_skip = not in_order
-    trainer.training_step = watch.inputs_of(trainer.training_step)  # type: ignore[method-assign]
+    trainer.train_part = watch.parts_of(trainer.train_part)  # type: ignore[method-assign]
     trainer.add_callback(watch)
     try:
         with _quietly():
@@ -124,14 +126,16 @@ class _StepWatch(TrainerCallback):
 
         return replace(algorithm, loss=loss)
 
-    def inputs_of(self, training_step: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        """``training_step``, which also notes what it is called with, and what its loss saw."""
+    def parts_of(self, train_part: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        """``train_part``, which also notes what it is called with, and what its loss saw."""
 
-        def watched(model: nn.Module, inputs: dict[str, Any], *arguments: Any, **options: Any) -> Tensor:
+        def watched(model: nn.Module, part: dict[str, Any], *arguments: Any, **options: Any) -> Tensor:
             self._seen.clear()
-            given, n_rows = {name: value for name, value in inputs.items() if name != "n_rows"}, inputs["n_rows"]
-            loss = training_step(model, inputs, *arguments, **options)
-            self.taken.micro_batches.append(MicroBatch(given, self._seen[0], n_rows))  # the log may call the loss again
+            loss = train_part(model, part, *arguments, **options)
+            single = sorted(split(part["packed"].documents), key=lambda document: document.keys[0])
+            sequences = tuple((document.prompt_ids, document.responses[0]) for document in single)
+            # The log may call the loss again.
+            self.taken.micro_batches.append(MicroBatch(sequences, self._seen[0], part["n_rows"]))
             return loss
 
         return watched

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -21,16 +22,27 @@ from transformers import (
 from ldyn.algorithms import Algorithm
 from ldyn.errors import TrainingError
 from ldyn.models.evaluation import is_sharded
+from ldyn.models.packed_forward import warn_once, why_plain
 from ldyn.probes.schedule import ScheduleConfig, scheduled_steps
 from ldyn.processes.group import from_main, highest_of_all, in_main
 from ldyn.processes.signals import StopRequest
 from ldyn.records import EncodedPair, ProbeStep, StageInfo
 from ldyn.training.adapters import with_adapters
-from ldyn.training.batches import pairwise_rows, pointwise_rows
+from ldyn.training.batches import (
+    Layout,
+    PartCollator,
+    pairwise_documents,
+    pairwise_rows,
+    pointwise_documents,
+    pointwise_rows,
+)
 from ldyn.training.checkpoints import claim_directory, keep_snapshot, last_complete_checkpoint, stage_identity
 from ldyn.training.reference import check_vocabulary, reference_logps
 from ldyn.training.settings import TrainerConfig
 from ldyn.training.trainers import AlgorithmTrainer, PairwiseTrainer, PointwiseTrainer
+
+# Tokens of one packed forward pass under trainer.token_budget=auto: enough work for the device, little memory.
+CPU_TOKENS, ACCELERATOR_TOKENS = 2048, 8192
 
 
 @dataclass(frozen=True)
@@ -208,13 +220,15 @@ def make_trainer(
 ) -> AlgorithmTrainer:
     """The trainer for the plan's kind of loss."""
     check_vocabulary(model, pairs)
+    layout, precision = _layout(plan.trainer, model, tokenizer, pairs), plan.trainer.precision
     trainer_class: type[AlgorithmTrainer]
     if plan.algorithm.kind == "pointwise":
-        trainer_class, rows = PointwiseTrainer, pointwise_rows(pairs, plan.info.view)
+        trainer_class, rows, documents = PointwiseTrainer, pointwise_rows(pairs, plan.info.view), pointwise_documents
     else:
-        precision = plan.trainer.precision
-        references = reference_logps(model, tokenizer, pairs, precision=precision, cache_dir=plan.cache_dir)
-        trainer_class, rows = PairwiseTrainer, pairwise_rows(pairs, references)
+        references = reference_logps(
+            model, tokenizer, pairs, precision=precision, layout=layout, cache_dir=plan.cache_dir
+        )
+        trainer_class, rows, documents = PairwiseTrainer, pairwise_rows(pairs, references), pairwise_documents
     if plan.trainer.lora is not None:
         set_seed(seed)  # of A
         model = with_adapters(model, plan.trainer.lora)
@@ -227,7 +241,21 @@ def make_trainer(
         rows=rows,
         output_dir=directory,
         seed=seed,
-        callbacks=[],
+        collate=PartCollator(documents, layout),
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
+
+
+def _layout(
+    settings: TrainerConfig, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, pairs: Sequence[EncodedPair]
+) -> Layout:
+    """Packed where the settings and the model allow it; warns, once, where the model does not."""
+    plain = settings.batching == "padded"
+    longest = max(len(pair.prompt_ids) + max(len(pair.chosen_ids), len(pair.rejected_ids)) for pair in pairs)
+    if not plain and (reason := why_plain(model, longest)):
+        warn_once(f"Training batches are padded, which takes longer and gives the same losses: {reason}.")
+        plain = True
+    automatic = ACCELERATOR_TOKENS if torch.cuda.is_available() else CPU_TOKENS
+    tokens = automatic if settings.token_budget == "auto" else settings.token_budget
+    return Layout(int(tokenizer.pad_token_id), model.config.get_text_config().hidden_size, plain, tokens)

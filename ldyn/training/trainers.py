@@ -3,23 +3,22 @@
 An update is the mean over its rows, divided over micro-batches and processes (``ldyn.training.batches``): each part
 gives its own mean, weighted such that the mean over all parts is the mean over all rows. Both trainers are TRL's
 ``SFTTrainer`` with rows that ldyn's encoder has tokenised, so training and probes see the same tokens.
-``PairwiseTrainer`` collates pairs as TRL's ``DPOTrainer`` does, but needs two numbers per pair instead of a reference
-model.
+``PairwiseTrainer`` needs two numbers per pair instead of a reference model.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import Dataset
 from torch import Tensor, nn
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl import SFTConfig, SFTTrainer
-from trl.trainer.dpo_trainer import DataCollatorForPreference
 from trl.trainer.utils import disable_dropout_in_model
 
 from ldyn.algorithms import Algorithm, Responses
@@ -27,6 +26,7 @@ from ldyn.algorithms.coefficients import residual_values
 from ldyn.errors import TrainingError
 from ldyn.processes.group import (
     any_process,
+    highest_of_all,
     in_main,
     process_count,
     process_rank,
@@ -35,9 +35,9 @@ from ldyn.processes.group import (
     wait_for_all,
 )
 from ldyn.training.adapters import has_adapters, merged
-from ldyn.training.batches import REFERENCE_COLUMNS, Batch, Collate, StageBatches, StageLoader
+from ldyn.training.batches import REFERENCE_COLUMNS, Batch, PartCollator, StageBatches, StageLoader
 from ldyn.training.checkpoints import checkpoint_written, final_directory, save_final
-from ldyn.training.logps import TokenLogps, response_token_logps, summaries
+from ldyn.training.logps import TokenLogps, summaries, token_logps
 from ldyn.training.settings import TrainerConfig
 
 OPTIMIZERS = {"adamw": "adamw_torch", "rmsprop": "rmsprop", "sgd": "sgd"}
@@ -84,8 +84,9 @@ def _parallel_arguments(config: TrainerConfig) -> dict[str, Any]:
 
 
 class AlgorithmTrainer(SFTTrainer):
-    """Rows in, updates out. A subclass says how rows are collated and what the loss of a batch is."""
+    """Rows in, updates out. A subclass says what the loss of a part of a batch is."""
 
+    responses_per_row = 1
     loss_is_scaled_for_ga = False  # type: ignore[assignment] # a mean: the Trainer divides it by the number of parts
 
     def __init__(
@@ -99,7 +100,7 @@ class AlgorithmTrainer(SFTTrainer):
         rows: Dataset,
         output_dir: Path,
         seed: int,
-        callbacks: Sequence[TrainerCallback],
+        collate: PartCollator,
     ) -> None:
         self.algorithm, self.parameters, self.policy = algorithm, parameters, model
         self._rows, self._directory = rows, output_dir
@@ -116,17 +117,8 @@ class AlgorithmTrainer(SFTTrainer):
             args=SFTConfig(**arguments, dataset_kwargs={"skip_prepare_dataset": True}),
             train_dataset=rows,
             processing_class=tokenizer,
-            data_collator=self._collator(tokenizer),
-            callbacks=list(callbacks),
+            data_collator=collate,
         )
-
-    def _collator(self, tokenizer: PreTrainedTokenizerBase) -> Collate | None:
-        """How rows become a batch; None for TRL's own for responses one by one."""
-        return None
-
-    def _response_mask(self, batch: Batch) -> Tensor:
-        """True on the response tokens of a batch."""
-        raise NotImplementedError
 
     # ---- one update, in parts ----
 
@@ -139,24 +131,41 @@ class AlgorithmTrainer(SFTTrainer):
 
     def _get_num_items_in_batch(self, batch_samples: list[Batch], device: torch.device) -> Tensor:
         """Response tokens of the update; its rows are counted by the way, fillers excepted. Called once an update."""
-        counted = [batch for batch in batch_samples if batch["n_rows"]]
-        own = [sum(batch["n_rows"] for batch in counted), sum(int(self._response_mask(b).sum()) for b in counted)]
+        counted = [part for batch in batch_samples if batch["n_rows"] for part in batch["parts"]]
+        own = [sum(part["n_rows"] for part in counted), sum(len(part["packed"].labels) for part in counted)]
         self._step_rows, tokens = sum_over_processes(own, device)
         return torch.tensor(tokens, device=device)
 
     def training_step(self, model: nn.Module, inputs: Batch, num_items_in_batch: Tensor | int | None = None) -> Tensor:
+        """Train on the parts of a micro-batch; processes exchange gradients after the last of them.
+
+        Under FSDP each forward pass gathers weights: all processes need as many parts, and some repeat one in vain.
+        """
+        parts, is_filler = list(inputs["parts"]), not inputs["n_rows"]
+        if self.is_fsdp_enabled:
+            missing = highest_of_all(len(parts), self.args.device) - len(parts)
+            parts += [{**parts[0], "n_rows": 0}] * missing
+        losses = []
+        for number, part in enumerate(parts, start=1):
+            is_last = number == len(parts) or self.is_fsdp_enabled
+            with nullcontext() if is_last else self.accelerator.no_sync(model):
+                losses.append(self.train_part(model, {**part, "n_rows": 0} if is_filler else part, num_items_in_batch))
+        return torch.stack(losses).sum()
+
+    def train_part(self, model: nn.Module, part: Batch, num_items_in_batch: Tensor | int | None = None) -> Tensor:
         """Weigh this part of the update by its rows: 1 where all parts have the same number, 0 for a filler."""
-        self._part_rows = inputs.pop("n_rows")
-        parts = self.current_gradient_accumulation_steps * process_count()
-        self._weight = self._part_rows * parts / self._step_rows
-        loss: Tensor = super().training_step(model, inputs, num_items_in_batch)
+        self._part_rows = part["n_rows"]
+        micro_batches = self.current_gradient_accumulation_steps * process_count()
+        self._weight = self._part_rows * micro_batches / self._step_rows
+        loss: Tensor = super().training_step(model, part, num_items_in_batch)
         return loss
 
     def _mean_length(self, lengths: Tensor, num_items_in_batch: Tensor | int | None) -> Tensor:
-        """Response tokens per row of the update."""
+        """Tokens per response of the update."""
         if num_items_in_batch is None:
             return lengths.float().mean()
-        return torch.as_tensor(num_items_in_batch, device=lengths.device) / self._step_rows
+        responses = self._step_rows * self.responses_per_row
+        return torch.as_tensor(num_items_in_batch, device=lengths.device) / responses
 
     def _finish(self, losses: Tensor, metrics: Mapping[str, Tensor], residuals: Mapping[str, Tensor]) -> Tensor:
         """What this part adds to the mean loss of the update.
@@ -234,11 +243,10 @@ START_TOLERANCE = {"fp32": 1e-4, "bf16": 3e-2}
 class ResponseTrainer(AlgorithmTrainer):
     """What both losses are functions of."""
 
-    def _token_logps(self, model: nn.Module, inputs: dict[str, Tensor]) -> TokenLogps:
+    def _token_logps(self, model: nn.Module, inputs: Batch) -> TokenLogps:
         """Token log-probs of the batch, with residual norms where the step being made ends with a row of the log."""
         is_logged = (self.state.global_step + 1) % self.args.logging_steps == 0
-        ids, attention, mask = inputs["input_ids"], inputs["attention_mask"], self._response_mask(inputs)
-        return response_token_logps(model, ids, attention, mask, with_residuals=is_logged)
+        return token_logps(model, inputs["packed"], with_residuals=is_logged)
 
     def _responses(self, tokens: TokenLogps, mean_length: Tensor, reference_logp: Tensor | None = None) -> Responses:
         """What the loss sees."""
@@ -255,12 +263,8 @@ class ResponseTrainer(AlgorithmTrainer):
 class PointwiseTrainer(ResponseTrainer):
     """Trains on responses one by one: rows of ``input_ids`` and ``labels`` (−100 on the prompt)."""
 
-    def _response_mask(self, batch: Batch) -> Tensor:
-        mask: Tensor = batch["labels"] != -100
-        return mask
-
     def compute_loss(
-        self, model: nn.Module, inputs: dict[str, Tensor], return_outputs: bool = False, num_items_in_batch: Any = None
+        self, model: nn.Module, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Tensor:
         tokens = self._token_logps(model, inputs)
         responses = self._responses(tokens, self._mean_length(tokens.lengths, num_items_in_batch))
@@ -275,21 +279,14 @@ class PairwiseTrainer(ResponseTrainer):
     The reference is the policy as it is when the stage begins (``ldyn.training.reference``).
     """
 
+    responses_per_row = 2
     _checked_start = False
 
-    def _collator(self, tokenizer: PreTrainedTokenizerBase) -> Collate:
-        collate: Collate = DataCollatorForPreference(pad_token_id=tokenizer.pad_token_id)
-        return collate
-
-    def _response_mask(self, batch: Batch) -> Tensor:
-        mask: Tensor = batch["completion_mask"]
-        return mask
-
     def compute_loss(
-        self, model: nn.Module, inputs: dict[str, Tensor], return_outputs: bool = False, num_items_in_batch: Any = None
+        self, model: nn.Module, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Tensor:
         tokens = self._token_logps(model, inputs)
-        mean_length, sides = tokens.lengths.float().mean(), tokens.halves()  # chosen first, as the collator stacks them
+        mean_length, sides = self._mean_length(tokens.lengths, num_items_in_batch), tokens.halves()
         chosen, rejected = (
             self._responses(side, mean_length, inputs[reference])
             for side, reference in zip(sides, REFERENCE_COLUMNS, strict=True)

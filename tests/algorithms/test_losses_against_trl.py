@@ -12,7 +12,9 @@ from trl import DPOConfig, DPOTrainer
 from trl.experimental.cpo import CPOTrainer
 
 from ldyn.algorithms import ALGORITHMS, Responses
-from ldyn.training.logps import TokenLogps, response_token_logps
+from ldyn.models.packing import pack
+from ldyn.training.batches import pairwise_documents
+from ldyn.training.logps import TokenLogps, token_logps
 
 BETA = 0.3
 # name: TRL's loss types with weights, its other settings, our parameters beside beta
@@ -76,12 +78,12 @@ def trl(tmp_path_factory):
     )
 
 
-def our_sides(trl: DPOTrainer, batch: dict[str, torch.Tensor]) -> list[Responses]:
-    """Chosen and rejected of the batch as our losses see them."""
+def our_sides(trl: DPOTrainer, rows: list[dict[str, list[int]]]) -> list[Responses]:
+    """Chosen and rejected of the rows as our losses see them."""
+    batch = pack([pairwise_documents(rows)], pad_id=1)
 
     def halves(model) -> tuple[TokenLogps, TokenLogps]:
-        ids, attention, mask = (batch[name] for name in ("input_ids", "attention_mask", "completion_mask"))
-        return response_token_logps(model, ids, attention, mask).halves()
+        return token_logps(model, batch).halves()
 
     sides = zip(halves(trl.model), halves(trl.ref_model), strict=True)
     return [
@@ -98,7 +100,7 @@ def test_our_loss_is_trls(name, trl):
     for batch in (PAIRS[:1], PAIRS[1:2], *([] if name == "cdpo" else [PAIRS])):
         collated = trl.data_collator(batch)
         theirs = trl._compute_loss(trl.model, dict(collated), False)
-        ours = ALGORITHMS[name].loss(*our_sides(trl, collated), beta=BETA, **parameters).mean()
+        ours = ALGORITHMS[name].loss(*our_sides(trl, batch), beta=BETA, **parameters).mean()
         # Log-probs of some ten nats are summed in another order: float32 rounds them by 1e-6, and a hinge near its
         # corner is the small difference of such sums.
         assert ours.item() == pytest.approx(theirs.item(), rel=2e-5, abs=2e-6)
@@ -107,13 +109,13 @@ def test_our_loss_is_trls(name, trl):
 
 
 def test_policy_and_reference_differ_in_these_tests(trl):
-    for side in our_sides(trl, trl.data_collator(PAIRS)):
+    for side in our_sides(trl, PAIRS):
         assert (side.log_ratio.abs() > 0.5).all()
 
 
 def test_simpo_is_trls(trl):
     """TRL's SimPO is a function of the mean log-probs; its margin is γ too, divided by β and multiplied again."""
-    chosen, rejected = our_sides(trl, trl.data_collator(PAIRS))
+    chosen, rejected = our_sides(trl, PAIRS)
     settings = {"alpha": 0.0, "loss_type": "simpo", "simpo_gamma": 0.5, "beta": 2.0, "label_smoothing": 0.0}
     stand_in = SimpleNamespace(**settings, accelerator=trl.accelerator)
     theirs, *_ = CPOTrainer.cpo_loss(stand_in, chosen.logp / chosen.lengths, rejected.logp / rejected.lengths)

@@ -9,6 +9,7 @@ import torch
 from transformers import PreTrainedModel
 
 from ldyn.errors import ModelError
+from ldyn.models import packed_forward
 from ldyn.models.evaluation import (
     PLAIN_HEADS,
     SOFTCAPPED_HEADS,
@@ -37,7 +38,7 @@ AssertClose = Callable[[Sequence[ProbeScore], Sequence[ProbeScore], float], None
 
 @pytest.fixture(autouse=True)
 def _nothing_said_yet() -> None:
-    scorer._say_once.cache_clear()
+    packed_forward.warn_once.cache_clear()
 
 
 def attention_of(kind: str, attention: str = "sdpa") -> str:
@@ -103,7 +104,9 @@ def test_plain_rows_equal_the_oracle(
     monkeypatch: pytest.MonkeyPatch,
     kind: str,
 ) -> None:
-    monkeypatch.setattr(scorer, "why_plain", lambda model, longest: forward.why_plain(model, longest) or "so be it")
+    monkeypatch.setattr(
+        scorer, "why_plain", lambda model, longest: packed_forward.why_plain(model, longest) or "so be it"
+    )
     with pytest.warns(UserWarning, match="one by one, which takes longer and gives the same scores"):
         found = score_probes(tiny_model(kind, attention_of(kind)), examples, token_budget=150, pad_id=0)
     assert_close(found, exact(kind, examples), 1e-4)
@@ -117,23 +120,23 @@ def test_responses_beyond_the_attention_window_are_scored_with_the_models_own_ma
     model.config.sliding_window = double.config.sliding_window = 12
     expected = oracle(double, examples)
     assert max(abs(a.logp - b.logp) for a, b in zip(whole, expected, strict=True)) > 0.1  # the window matters
-    with pytest.warns(UserWarning, match="sees 12 tokens back, and 57 are to be scored"):
+    with pytest.warns(UserWarning, match="sees 12 tokens back, and the longest text has 57"):
         found = score_probes(model, examples, token_budget=150, pad_id=0)
     assert_close(found, expected, 1e-4)
 
 
 def test_why_rows_must_be_plain(tiny_model: Models) -> None:
     model = tiny_model("llama")
-    assert forward.why_plain(model, 60) == ""
+    assert packed_forward.why_plain(model, 60) == ""
     model.config._attn_implementation = "flash_attention_2"
-    assert "'flash_attention_2', which takes no mask" in forward.why_plain(model, 60)
+    assert "'flash_attention_2', which takes no mask" in packed_forward.why_plain(model, 60)
     model.config._attn_implementation = "sdpa"
     model.config.layer_types = ["full_attention", "linear_attention"]
-    assert "layers that no attention mask reaches (linear_attention)" in forward.why_plain(model, 60)
+    assert "layers that no attention mask reaches (linear_attention)" in packed_forward.why_plain(model, 60)
     model.config.layer_types = ["full_attention"]
     model._is_stateful = True
-    assert "carries a state" in forward.why_plain(model, 60)
-    assert "takes no position ids" in forward.why_plain(tiny_model("bloom", "eager"), 60)
+    assert "carries a state" in packed_forward.why_plain(model, 60)
+    assert "takes no position ids" in packed_forward.why_plain(tiny_model("bloom", "eager"), 60)
 
 
 # --------------------------------------------------------------------------------------------------------------

@@ -10,10 +10,10 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from ldyn.errors import ModelError
+from ldyn.models.packing import PackedBatch
 from ldyn.probes import engine, forward
 from ldyn.probes.engine import CPU_TOKENS, TokenBudget, is_out_of_memory
 from ldyn.probes.forward import FEWEST_TOKENS
-from ldyn.probes.packing import PackedBatch
 from ldyn.probes.scorer import score_probes
 from ldyn.records import EncodedProbeExample, ProbeScore
 

@@ -10,11 +10,14 @@ import torch
 
 from ldyn.errors import ModelError
 from ldyn.training import reference
-from ldyn.training.reference import batches, check_vocabulary, reference_logps
+from ldyn.training.batches import Layout
+from ldyn.training.reference import check_vocabulary, reference_logps
+
+LAYOUT = Layout(pad_id=1, hidden_size=32, plain=False, token_budget=64)
 
 
 def computed(model, tokenizer, pairs, cache_dir, precision="fp32"):
-    return reference_logps(model, tokenizer, pairs, precision=precision, cache_dir=cache_dir)
+    return reference_logps(model, tokenizer, pairs, precision=precision, layout=LAYOUT, cache_dir=cache_dir)
 
 
 @pytest.fixture
@@ -56,13 +59,12 @@ def test_weights_rows_and_precision_decide_what_is_read(make_model, tokenizer, p
     assert len(counted) == len(list((tmp_path / "reference").iterdir())) == 4
 
 
-def test_batches_do_not_depend_on_the_run(pairs, monkeypatch):
-    assert list(batches(pairs)) == [range(13)]
-    monkeypatch.setattr(reference, "MAX_PAIRS", 4)
-    assert list(batches(pairs)) == [range(4), range(4, 8), range(8, 12), range(12, 13)]
-    monkeypatch.setattr(reference, "MAX_TOKENS", 1)
-    assert list(batches(pairs)) == [range(index, index + 1) for index in range(13)]
-    assert list(batches([])) == []
+def test_padded_ones_differ_by_rounding(make_model, tokenizer, pairs, tmp_path, monkeypatch, counted):
+    packed = computed(make_model(), tokenizer, pairs, tmp_path)
+    monkeypatch.setitem(globals(), "LAYOUT", dataclasses.replace(LAYOUT, plain=True))
+    padded = computed(make_model(), tokenizer, pairs, tmp_path)
+    assert len(counted) == 2  # neither is taken for the other
+    np.testing.assert_allclose(padded, packed, atol=2e-5)
 
 
 @pytest.mark.parametrize("content", [b"", b"nonsense", b"\x93NUMPY\x01\x00 torn"])

@@ -127,11 +127,7 @@ def test_a_step_on_pairs_of_ones_own_choice(finished, make_model, tokenizer, pai
     """The next batch of the stage is another one; the optimizer's state and the reference are those of the run."""
     snapshot = snapshot_directory(finished[0], 4)
     taken = step(plan(), make_model(), tokenizer, pairs[5:7], tmp_path, snapshot, in_order=False)
-    inputs = taken.micro_batches[0].inputs
-    trained = {
-        tuple(ids[mask.bool()].tolist())
-        for ids, mask in zip(inputs["input_ids"], inputs["completion_mask"], strict=True)
-    }
+    trained = {response for _, response in taken.micro_batches[0].sequences}
     assert trained == {ids for pair in pairs[5:7] for ids in (pair.chosen_ids, pair.rejected_ids)}
 
 

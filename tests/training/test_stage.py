@@ -191,7 +191,7 @@ def test_summed_sft_has_the_gradient_of_minus_logp(make_model, tokenizer, pairs,
     model = make_model()
     trainer = make_trainer(plan_for("sft"), model, tokenizer, pairs[:2], directory=tmp_path, seed=0)
     batch = trainer.data_collator([trainer.train_dataset[i] for i in range(2)])
-    loss = trainer.compute_loss(model, batch)
+    loss = trainer.compute_loss(model, batch["parts"][0])
     by_hand = []
     for pair in pairs[:2]:
         ids = torch.tensor([[*pair.prompt_ids, *pair.chosen_ids]])

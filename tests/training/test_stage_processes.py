@@ -42,9 +42,12 @@ def weights(result) -> torch.Tensor:
     return torch.cat([value.flatten() for _, value in sorted(model.state_dict().items())])
 
 
-@pytest.mark.parametrize("task", [*DDP, "fsdp sft"])
+@pytest.mark.parametrize("task", [*DDP, "parts dpo", "fsdp sft", "fsdp parts sft"])
 def test_two_processes_make_the_updates_of_one(task, alone, results):
-    """13 rows in batches of 4: the last update of each epoch has one row, and a process without any."""
+    """13 rows in batches of 4: the last update of each epoch has one row, and a process without any.
+
+    In parts the processes have different numbers of forward passes, under FSDP the same.
+    """
     one, two = alone[task.split()[-1]], results[0][task]
     torch.testing.assert_close(weights(two), weights(one), rtol=1e-5, atol=2e-5)
     for (step, alone_row), (same_step, row) in zip(one["rows"], two["rows"], strict=True):

@@ -116,6 +116,7 @@ def run(tasks: Tasks) -> dict[str, Any]:
         "sft": attempt(lambda: tasks.train("sft", "sft")),
         "sft_token_mean": attempt(lambda: tasks.train("sft_token_mean", "sft_token_mean", gradient_accumulation=2)),
         "dpo": attempt(lambda: tasks.train("dpo", "dpo")),
+        "parts dpo": attempt(lambda: tasks.train("dpo", "parts_dpo", token_budget=20)),
         "dpo stopped": attempt(lambda: tasks.train("dpo", "dpo_again", stop_at=5)),
         "dpo again": attempt(lambda: tasks.train("dpo", "dpo_again")),
         "one bad row": attempt(tasks.one_bad_row),
@@ -124,6 +125,7 @@ def run(tasks: Tasks) -> dict[str, Any]:
     shard_on_cpu()
     return results | {
         "fsdp sft": attempt(lambda: tasks.train("sft", "fsdp_sft", parallel="fsdp")),
+        "fsdp parts sft": attempt(lambda: tasks.train("sft", "fsdp_parts_sft", parallel="fsdp", token_budget=20)),
         "fsdp dpo stopped": attempt(lambda: tasks.train("dpo", "fsdp_dpo", parallel="fsdp", stop_at=5)),
         "fsdp dpo again": attempt(lambda: tasks.train("dpo", "fsdp_dpo", parallel="fsdp")),
     }

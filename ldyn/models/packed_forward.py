@@ -1,0 +1,89 @@
+"""One forward pass over packed rows, and which models take their mask."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+import warnings
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedConfig, PreTrainedModel
+
+from ldyn.models.evaluation import unwrapped
+from ldyn.models.packing import PADDING, PackedBatch, may_attend
+
+MASKED_ATTENTION = ("sdpa", "eager")
+MASKED_LAYERS = ("full_attention", "sliding_attention")
+
+
+def model_inputs(batch: PackedBatch, dtype: torch.dtype) -> dict[str, Tensor]:
+    """Of the model's forward pass, on the batch's device; ``dtype`` is the model's.
+
+    The mask is additive, which serves sdpa and eager attention alike, with the lowest finite value, not −inf, as
+    transformers does. With plain rows the model makes its causal mask and its positions itself.
+    """
+    if batch.position_ids is None:
+        return {"input_ids": batch.input_ids, "attention_mask": (batch.segments != PADDING).long()}
+    allowed = may_attend(batch)[:, None]  # [B, 1, S, S]
+    mask = torch.zeros(allowed.shape, dtype=dtype, device=allowed.device)
+    mask.masked_fill_(~allowed, torch.finfo(dtype).min)
+    return {"input_ids": batch.input_ids, "attention_mask": mask, "position_ids": batch.position_ids}
+
+
+def needed_logits(model: nn.Module, batch: PackedBatch) -> Tensor:
+    """Logits [U, V] of the needed tokens, from one pass of the model's own. The batch is on the model's device.
+
+    ``model`` may be wrapped (DDP, FSDP, PEFT), as the output embeddings are reached from inside the pass.
+    """
+    inner = unwrapped(model)
+
+    def select(_: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
+        return (inputs[0].flatten(0, 1)[batch.needed][None],)
+
+    hook = inner.get_output_embeddings().register_forward_pre_hook(select)
+    try:
+        logits: Tensor = model(**model_inputs(batch, inner.dtype), use_cache=False).logits[0]
+    finally:
+        hook.remove()
+    return logits
+
+
+def why_plain(model: PreTrainedModel, longest: int) -> str:
+    """Why a model gets plain rows; empty if its attention takes any mask and it takes any position ids.
+
+    ``model``: unwrapped. ``longest``: tokens of the longest prompt with one response. Wherever this is not certain rows
+    are plain: otherwise numbers would be wrong without an error.
+    """
+    config = model.config.get_text_config()
+    if config._attn_implementation not in MASKED_ATTENTION:
+        return f"the model's attention is {config._attn_implementation!r}, which takes no mask of its own for each row"
+    others = set(getattr(config, "layer_types", None) or ()) - set(MASKED_LAYERS)
+    if model._is_stateful:
+        return "the model carries a state from token to token, whatever the mask"
+    if others:
+        return f"the model has layers that no attention mask reaches ({', '.join(sorted(others))})"
+    if not takes(model, "position_ids") or getattr(config, "alibi", False):
+        return "the model takes no position ids"
+    if longest > attention_window(config):
+        return f"the model's attention sees {attention_window(config)} tokens back, and the longest text has {longest}"
+    return ""
+
+
+@functools.cache
+def warn_once(message: str) -> None:
+    """Warn the first time that this process has this message."""
+    warnings.warn(message, stacklevel=2)
+
+
+def attention_window(config: PreTrainedConfig) -> float:
+    """How far back every layer sees, in tokens; infinite where all of them see everything."""
+    if "sliding_attention" not in (getattr(config, "layer_types", None) or ("sliding_attention",)):
+        return math.inf
+    return getattr(config, "sliding_window", None) or math.inf
+
+
+def takes(model: nn.Module, argument: str) -> bool:
+    """Whether the forward pass of the unwrapped ``model`` has an argument of this name."""
+    return argument in inspect.signature(type(model).forward).parameters
