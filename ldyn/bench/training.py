@@ -14,6 +14,7 @@ from statistics import median
 from typing import Any
 
 from datasets import Dataset
+from torch import Tensor
 from transformers import PrinterCallback, Trainer, TrainerCallback
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
@@ -60,11 +61,17 @@ def ours(plan: StagePlan, base: BaseModel, pairs: Pairs, arguments: Arguments) -
     return make_trainer(plan, base.model, base.tokenizer, pairs, directory=directory, seed=seed)
 
 
+def padded(plan: StagePlan, base: BaseModel, pairs: Pairs, arguments: Arguments) -> Trainer:
+    """Ours under trainer.batching=padded."""
+    return ours(replace(plan, trainer=replace(plan.trainer, batching="padded")), base, pairs, arguments)
+
+
 TRAINING_METHODS: dict[str, dict[str, Callable[..., Trainer]]] = {
-    "sft_token_mean": {"trl": trl_sft, "ours": ours},
+    "sft_token_mean": {"trl": trl_sft, "padded": padded, "ours": ours},
     "dpo": {
         "trl": partial(trl_dpo, precompute=False),
         "trl_precomputed": partial(trl_dpo, precompute=True),
+        "padded": padded,
         "ours": ours,
     },
 }
@@ -94,21 +101,34 @@ class TrainingTask(TrainerCallback):
             "setup_seconds": time.perf_counter() - started,
             "parameters": base.model.num_parameters(),
             "pairs": len(pairs),
+            "tokens_needed": settings.batch_size * _tokens(pairs, view) / len(pairs),
             "machine": machine(self._trainer.args.device),
         }
         self._trainer.remove_callback(PrinterCallback)
         self._trainer.add_callback(self)
+        base.model.get_input_embeddings().register_forward_hook(self._count)
 
-    def __call__(self) -> tuple[list[float], float]:
-        """Seconds of each step, from the end of one to the end of the next, and the last loss."""
+    def _count(self, _: Any, inputs: tuple[Tensor], __: Any) -> None:
+        self._tokens += inputs[0].numel()
+
+    def __call__(self) -> tuple[list[float], float, float]:
+        """Seconds of each step, from the end of one to the end of the next, the last loss, and tokens of a step."""
         self._ends: list[float] = []
+        self._tokens = 0
         self._trainer.train()
         losses = [row["loss"] for row in self._trainer.state.log_history if "loss" in row]
-        return [after - before for before, after in pairwise(self._ends[self._warm_up :])], losses[-1]
+        seconds = [after - before for before, after in pairwise(self._ends[self._warm_up :])]
+        return seconds, losses[-1], self._tokens / len(self._ends)
 
     def on_step_end(self, args: Any, *_: Any, **kwargs: Any) -> None:
         synchronise(args.device)
         self._ends.append(time.perf_counter())
+
+
+def _tokens(pairs: Pairs, view: Sequence[str]) -> int:
+    """Prompts, once each, and responses of the view."""
+    sides = [[pair.chosen_ids for pair in pairs], [pair.rejected_ids for pair in pairs]][: len(view)]
+    return sum(len(pair.prompt_ids) for pair in pairs) + sum(len(response) for side in sides for response in side)
 
 
 def measure_training(config: BenchConfig) -> dict[str, Any]:
@@ -122,7 +142,7 @@ def measure_training(config: BenchConfig) -> dict[str, Any]:
 
 def summarise(setup_seconds: Mapping[str, float], turns: Mapping[str, list[Any]]) -> dict[str, Any]:
     """Medians over all steps of all turns, by method; ``time_vs_trl`` below 1 means that ours is faster."""
-    step = {name: median(second for seconds, _ in of for second in seconds) for name, of in turns.items()}
+    step = {name: median(second for seconds, *_ in of for second in seconds) for name, of in turns.items()}
     losses = {name: of[-1][1] for name, of in turns.items()}
     return {
         "time_vs_trl": step["ours"] / step["trl"],
@@ -132,7 +152,8 @@ def summarise(setup_seconds: Mapping[str, float], turns: Mapping[str, list[Any]]
                 "seconds_per_step": step[name],
                 "time_vs_trl": step[name] / step["trl"],
                 "setup_seconds": setup_seconds[name],
-                "seconds": [seconds for seconds, _ in of],
+                "seconds": [seconds for seconds, *_ in of],
+                "tokens_computed": median(tokens for *_, tokens in of),
                 "last_loss": losses[name],
             }
             for name, of in turns.items()

@@ -56,6 +56,7 @@ PROBES_COLUMNS = {
 TRAINING_COLUMNS = {
     "seconds_per_step": ("s/step", "{:.4f}"),
     "time_vs_trl": ("vs TRL", "{:.3f}"),
+    "tokens_computed": ("tokens/step", "{:,.0f}"),
     "setup_seconds": ("set-up s", "{:.2f}"),
     "last_loss": ("loss", "{:.5f}"),
 }
@@ -64,7 +65,9 @@ PROBES_LEGEND = (
     "peak: above the weights. Δ logp: largest difference of a response's log-probability to published."
 )
 TRAINING_LEGEND = (
-    "s/step: median over all steps of all turns. loss: at the last step; all methods make the same updates"
+    "s/step: median over all steps of all turns. tokens/step: computed by the policy, padding included; tokens_needed "
+    "counts each prompt once. loss: at the last step; all methods make the same updates. padded: ours with "
+    "trainer.batching=padded"
 )
 
 

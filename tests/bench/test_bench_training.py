@@ -33,20 +33,26 @@ def test_all_methods_make_the_same_updates(algorithm: str, tmp_path: Path) -> No
     tasks = {name: TrainingTask(settings, name) for name in TRAINING_METHODS[algorithm]}
     for _ in range(2):  # the second time each continues from where it was
         done = [task() for task in tasks.values()]
-        assert all(len(seconds) == 2 for seconds, _ in done)  # of four steps one warms up, and one begins
-        losses = [loss for _, loss in done]
+        assert all(len(seconds) == 2 for seconds, *_ in done)  # of four steps one warms up, and one begins
+        losses = [loss for _, loss, _ in done]
         assert losses == pytest.approx([losses[0]] * len(losses), rel=1e-4)
     assert {task.ready["parameters"] for task in tasks.values()} == {tasks["ours"].ready["parameters"]}
     assert tasks["ours"].ready["pairs"] == 20
+    computed = dict(zip(tasks, (tokens for *_, tokens in done), strict=True))
+    assert tasks["ours"].ready["tokens_needed"] * 0.8 < computed["ours"] <= computed["padded"] <= computed["trl"] * 1.01
 
 
 def test_figures_by_hand() -> None:
     """TRL takes 4, 4 and 10 s, ours 3, 1 and 3 s: medians 4 and 3."""
-    turns = {"trl": [([4.0, 10.0], 0.75), ([4.0], 0.5)], "ours": [([3.0, 1.0], 0.75), ([3.0], 0.4)]}
+    turns = {
+        "trl": [([4.0, 10.0], 0.75, 90.0), ([4.0], 0.5, 90.0)],
+        "ours": [([3.0, 1.0], 0.75, 40.0), ([3.0], 0.4, 40.0)],
+    }
     figures = json.loads(json.dumps(summarise({"trl": 1.0, "ours": 0.5}, turns)))
     assert figures["time_vs_trl"] == 3 / 4
     assert figures["max_relative_loss_difference"] == pytest.approx(0.2)
     assert figures["methods"]["trl"]["seconds_per_step"] == 4.0
+    assert figures["methods"]["ours"]["tokens_computed"] == 40.0
 
 
 @pytest.mark.parametrize(
