@@ -6,9 +6,11 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
@@ -28,12 +30,13 @@ def run_jobs(command: str, arguments: Sequence[str], job: Callable[[DictConfig],
     import hydra
     from hydra.errors import HydraException
 
-    # Hydra prints errors in its own way and exits; with this it lets them pass.
-    os.environ["HYDRA_FULL_ERROR"] = "1"
-    words = sys.argv = [_program(command, arguments), *hydra_words(arguments)]
+    words = [_program(command, arguments), *hydra_words(arguments)]
     stopped: list[LdynError] = []
+    composed_all = False
 
     def task(composed: DictConfig) -> None:
+        nonlocal composed_all
+        composed_all = True
         sys.argv = words  # a launcher may have started another process for this job
         if _is_sweep():
             _run_in_sweep(job, composed)
@@ -44,9 +47,14 @@ def run_jobs(command: str, arguments: Sequence[str], job: Callable[[DictConfig],
             stopped.append(error)  # raised below: Hydra would put a line of its own in front
 
     try:
-        hydra.main(version_base="1.3", config_path=str(config_directory()), config_name=command)(task)()
+        with _as_program(words):
+            hydra.main(version_base="1.3", config_path=str(config_directory()), config_name=command)(task)()
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError([described(error)]) from error
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError, OSError) as error:
+        if composed_all or (fault := _file_fault(error)) is None:
+            raise
+        raise ConfigError([fault]) from error
     if stopped:
         raise stopped[0]
     return 0
@@ -88,15 +96,26 @@ def hydra_words(arguments: Sequence[str]) -> list[str]:
 
 
 def _with_quotes(word: str) -> str:
-    """A value with an equals sign, as in a path, is a text."""
+    """A value with an equals sign, or with a tilde in front, as a path may have them, is a text."""
     key, equals, value = word.partition("=")
-    is_text = "=" in value and not value.startswith(("'", '"', "[", "{", "$"))
+    is_text = value.startswith("~") or ("=" in value and not value.startswith(("'", '"', "[", "{", "$")))
     return f"{key}={quoted(value)}" if equals and is_text else word
 
 
 def quoted(value: str) -> str:
     """Hydra's grammar: in single quotes everything stands for itself but the quote, which gets a backslash."""
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _file_fault(error: Exception) -> str | None:
+    """What is wrong with a YAML file of the user's own; None for an error of another kind."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        mark = error.problem_mark
+        return f"{mark.name}: invalid YAML in line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
+    if isinstance(error, UnicodeDecodeError):
+        return f"a YAML file is not UTF-8 text: {error.reason} at byte {error.start}"
+    texts = ("Invalid defaults list", "Invalid loaded object type", "Invalid input")
+    return str(error) if isinstance(error, yaml.YAMLError) or str(error).startswith(texts) else None
 
 
 def described(error: Exception) -> str:
@@ -144,6 +163,18 @@ def _placed(composed: DictConfig) -> DictConfig:
     OmegaConf.update(composed, "run", directory.name)
     OmegaConf.update(composed, "paths.run", str(directory))
     return composed
+
+
+@contextmanager
+def _as_program(words: list[str]) -> Iterator[None]:
+    """Hydra reads its words from sys.argv; it prints errors in its own way and exits unless HYDRA_FULL_ERROR is set."""
+    argv, full_error = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
+    sys.argv, os.environ["HYDRA_FULL_ERROR"] = words, "1"
+    try:
+        yield
+    finally:
+        sys.argv = argv
+        os.environ.pop("HYDRA_FULL_ERROR") if full_error is None else os.environ.update(HYDRA_FULL_ERROR=full_error)
 
 
 def _is_sweep() -> bool:

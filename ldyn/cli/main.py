@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 
@@ -73,7 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; a `LdynError` is printed without a traceback."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return _dispatch(words)
+        with _logging_put_back():
+            return _dispatch(words)
     except LdynError as error:
         print(visible("\n".join([f"ldyn: {error}", *getattr(error, "__notes__", ())])), file=sys.stderr)
         return error.exit_code
@@ -83,6 +86,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output (head, less) has left: not an error
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+@contextmanager
+def _logging_put_back() -> Iterator[None]:
+    """Whatever Hydra and the libraries configure in logging is as before: handlers, levels, what is disabled."""
+    named = [one for one in logging.root.manager.loggerDict.values() if isinstance(one, logging.Logger)]
+    before = [(one, one.level, list(one.handlers), one.disabled) for one in (logging.root, *named)]
+    disabled = logging.root.manager.disable
+    try:
+        yield
+    finally:
+        logging.disable(disabled)
+        for logger, level, handlers, is_disabled in before:
+            logger.setLevel(level)
+            logger.handlers[:] = handlers
+            logger.disabled = is_disabled
 
 
 def _dispatch(words: list[str]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -78,6 +79,9 @@ def _overrides() -> list[str]:
 
 def _run_here(config: RunConfig) -> Path | None:
     """Run in this process, and in those that a launcher has started beside it; None where another one is the main."""
+    if is_launched_main():
+        print(f"ldyn: {config.paths.run}: loading libraries and data", file=sys.stderr, flush=True)
+
     from ldyn.run.run import run
 
     directory = run(config)

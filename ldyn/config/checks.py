@@ -9,7 +9,7 @@ from typing import Any
 from ldyn.algorithms import ALGORITHMS, algorithm_faults
 from ldyn.answers.judges import judge_fault
 from ldyn.answers.settings import FACTS, JUDGES
-from ldyn.config.schema import RunConfig, StageConfig
+from ldyn.config.schema import RunConfig, StageConfig, fit_for_a_directory
 from ldyn.config.stages import as_mapping
 from ldyn.errors import expected_one_of
 from ldyn.models.settings import TinyConfig
@@ -17,7 +17,8 @@ from ldyn.models.settings import TinyConfig
 
 def experiment_faults(settings: Mapping[str, Any]) -> list[str]:
     """Faults of the stages and of the input files, in a configuration that may have others as well."""
-    return [*_stage_faults(as_mapping(settings.get("stages"))), *_path_faults(as_mapping(settings.get("dataset")))]
+    stages, dataset = as_mapping(settings.get("stages")), as_mapping(settings.get("dataset"))
+    return [*_stage_faults(stages), *_path_faults(dataset), *_home_faults(settings)]
 
 
 def fitting_faults(config: RunConfig) -> list[str]:
@@ -87,6 +88,10 @@ def _stage_faults(stages: Mapping[str, Any]) -> Iterator[str]:
     for name, stage in stages.items():
         if name == "base":
             yield "stages.base: found a stage called base, expected another name: base is the model before any stage"
+        try:
+            fit_for_a_directory(str(name))
+        except ValueError as error:
+            yield f"stages: found a stage called {name!r}, {error}"
         if isinstance(stage, Mapping):
             yield from (f"stages.{name}.{fault}" for fault in _one_stage_faults(stage, earlier))
         earlier.append(name)
@@ -104,7 +109,28 @@ def _one_stage_faults(stage: Mapping[str, Any], earlier: list[str]) -> Iterator[
         yield f"view: found {list(view)}, expected [chosen, rejected]: {known.name} compares the two"
 
 
+def _home_faults(value: Any, key: str = "") -> Iterator[str]:
+    """Paths that begin with the name of an unknown user, anywhere in the settings."""
+    if isinstance(value, Mapping):
+        for name, child in value.items():
+            yield from _home_faults(child, f"{key}.{name}".lstrip("."))
+    elif isinstance(value, str) and value.startswith("~"):
+        try:
+            Path(value).expanduser()
+        except RuntimeError:
+            yield f"{key}: found {value!r}, but this machine has no such user. Write ./~NAME for a directory"
+
+
 def _path_faults(dataset: Mapping[str, Any]) -> Iterator[str]:
     path = dataset.get("path")
-    if isinstance(path, str) and not Path(path).expanduser().exists():
+    if not isinstance(path, str):
+        return
+    try:
+        exists = Path(path).expanduser().exists()
+    except RuntimeError:  # see _home_faults
+        return
+    except (OSError, ValueError) as error:
+        yield f"dataset.path: found {path[:80]!r}, which is no path ({error})"
+        return
+    if not exists:
         yield f"dataset.path: found {path!r}, which does not exist from {Path.cwd()}, expected a file or directory"

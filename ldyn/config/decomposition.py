@@ -34,7 +34,7 @@ def decompose_config(composed: DictConfig, overrides: Sequence[str]) -> Decompos
 
 
 def _stored(path: Path, cache: str) -> RunConfig:
-    settings = yaml.safe_load((stored_run_directory(path) / "config.yaml").read_text(encoding="utf-8"))
+    settings = yaml.safe_load((stored_run_directory(path, "decompose.run") / "config.yaml").read_text(encoding="utf-8"))
     return load_config({**settings, "paths": {**settings["paths"], "cache": cache}})
 
 

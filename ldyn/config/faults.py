@@ -15,6 +15,7 @@ from ldyn.errors import expected_one_of
 _UNKNOWN_KEY = "unexpected_keyword_argument"
 _MISSING = ("missing", "missing_argument")
 _NO_SUCH_MEMBER = "union_tag_invalid"
+LONGEST_SHOWN = 120
 _EXPECTED = {"dict_type": "a mapping", "dataclass_type": "a mapping", "too_short": "at least one item"}
 
 
@@ -62,9 +63,14 @@ def _words(detail: ErrorDetails, root: type) -> str:
         tag = f"{context['discriminator']}={context['tag']!r}".replace("'", "")
         return f"found {tag}, expected one of {context['expected_tags']}"
     if kind in _EXPECTED:
-        return f"found {found!r}, expected {_EXPECTED[kind]}"
+        return f"found {_short(found)}, expected {_EXPECTED[kind]}"
     expected = detail["msg"].removeprefix("Value error, ").replace("Input should be ", "expected ")
-    return f"found {found!r}, {expected}" if not isinstance(found, dict) else expected
+    return f"found {_short(found)}, {expected}" if not isinstance(found, dict) else expected
+
+
+def _short(found: Any) -> str:
+    text = repr(found)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
 
 
 def _keys_at(location: tuple[int | str, ...], root: type) -> list[str]:

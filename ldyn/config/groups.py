@@ -47,7 +47,7 @@ def experiments(directories: list[Path]) -> dict[str, str]:
 
 def description(path: Path) -> str:
     """The first comment line of a YAML file that is not Hydra's `# @package`; empty if there is none."""
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         if not line.startswith("#"):
             return ""
         text = line.lstrip("# ").strip()

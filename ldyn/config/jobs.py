@@ -39,6 +39,9 @@ def job_config(composed: DictConfig, overrides: Sequence[str], experiments: Sequ
 def new_config(composed: DictConfig, overrides: Sequence[str], experiments: Sequence[str]) -> RunConfig:
     """The same for a new run, as far as it can be said on another machine than the one that will run it."""
     if not composed.get("name"):
+        chosen = [override for override in overrides if _key(override) == "exp"]
+        if chosen:
+            raise ConfigError([f"name: found none in {chosen[0].lstrip('+')}; add `name: NAME` to its YAML file"])
         expected = f"expected +exp=<name> with one of: {', '.join(experiments)}"
         raise ConfigError([f"exp: found no experiment, {expected}; `ldyn train --help` describes them"])
     if faults := list(_overrides_without_effect(composed, overrides)):
@@ -157,15 +160,18 @@ def _fill_in_pinned(given: dict[str, Any], stored: Mapping[str, Any]) -> None:
             given[split] = stored.get(split)
 
 
-def stored_run_directory(path: Path) -> Path:
-    """The directory of a stored run, given with or without the suffix of a run in progress, or as the link `latest`."""
+def stored_run_directory(path: Path, setting: str = "resume") -> Path:
+    """The directory of a stored run, given with or without the suffix of a run in progress, or as the link `latest`.
+
+    setting: the one that names it, for the error.
+    """
     final = final_path(path.expanduser().resolve())
     for directory in (final, partial_path(final)):
         if (directory / "config.yaml").is_file():
             return directory
     raise RunDirectoryError(
-        f"resume: found no config.yaml in {final} nor in {partial_path(final).name}, expected the directory of a run, "
-        "outputs/<experiment>/<run>; without resume a new run begins."
+        f"{setting}: found no config.yaml in {final} nor in {partial_path(final).name}, "
+        "expected the directory of a run, outputs/<experiment>/<run>."
     )
 
 

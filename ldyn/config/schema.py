@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from annotated_types import Ge, Gt, MinLen
+from annotated_types import Ge, Gt, Le, MinLen
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from ldyn.answers.settings import ResponsesConfig, WinsConfig
@@ -25,13 +25,17 @@ def _number_as_text(value: Any) -> Any:
     return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
 
 
-def _fit_for_a_directory(name: str) -> str:
+def fit_for_a_directory(name: str) -> str:
     if not re.fullmatch(r"\w[\w.+-]*", name):
         raise ValueError("expected a name for a directory: letters, digits, _ . + and -, and none of . + - in front")
+    if len(name.encode()) > LONGEST_NAME:
+        raise ValueError(f"expected a name for a directory, of at most {LONGEST_NAME} bytes")
     return name
 
 
-Name = Annotated[str, BeforeValidator(_number_as_text), AfterValidator(_fit_for_a_directory)]
+LONGEST_NAME = 200  # file systems take 255 bytes, and suffixes are added
+Seed = Annotated[int, Ge(0), Le(2**32 - 1)]  # what NumPy takes
+Name = Annotated[str, BeforeValidator(_number_as_text), AfterValidator(fit_for_a_directory)]
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ class StageConfig:
 class DataSet:
     """A data set alone, for commands that train nothing."""
 
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     dataset: Annotated[MicroworldConfig | FilesConfig | HubConfig, Field(discriminator="source")]
 
@@ -88,11 +92,11 @@ class DataSet:
 class StudyConfig:
     """What every study has; each adds settings of its own (``ldyn.run.studies`` says what a study is)."""
 
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}  # inherited by every dataclass below
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "allow_inf_nan": False}  # for all below
 
     name: Name
     run: Name
-    seed: Annotated[int, Ge(0)]
+    seed: Seed
     paths: DirectoryConfig
 
     @property
@@ -108,11 +112,11 @@ class RunConfig:
     report: whether a run ends with figures and a report; `ldyn report` draws them at any time.
     """
 
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}  # inherited by every dataclass below
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "allow_inf_nan": False}  # for all below
 
     name: Name
     run: Name
-    seed: Annotated[int, Ge(0)]
+    seed: Seed
     paths: PathsConfig
     model: Annotated[TinyConfig | PretrainedConfig, Field(discriminator="kind")]
     dataset: Annotated[MicroworldConfig | FilesConfig | HubConfig, Field(discriminator="source")]

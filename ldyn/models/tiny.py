@@ -55,7 +55,9 @@ def pretrain(
     console, in_terminal = Console(stderr=True), sys.stderr.isatty()
     if not in_terminal:
         console.print(f"base: pretraining for {config.steps} steps; later runs take it from the cache", soft_wrap=True)
-    for _ in track(range(config.steps), "Pretraining the tiny base", console=console, disable=not in_terminal):
+    for step in track(range(config.steps), "Pretraining the tiny base", console=console, disable=not in_terminal):
+        if not in_terminal and step and step % max(1, config.steps // 10) == 0:
+            console.print(f"base: pretraining {step}/{config.steps}", soft_wrap=True)
         losses.append(_update(model, next(batches), optimizer, config.max_grad_norm))
         schedule.step()
     model.eval()

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ldyn import __version__
-from ldyn.errors import Interrupted, RunDirectoryError
+from ldyn.errors import Interrupted, LdynError, RunDirectoryError
 from ldyn.processes.signals import signals_held_back
 from ldyn.store import RunDirectory
 from ldyn.store.directory import resume_note
@@ -62,6 +62,7 @@ def recorded(directory: RunDirectory, content: dict[str, Any], next_step: str) -
 
     next_step: what a user can do after an error, added to its message.
     """
+    is_new = not (directory.path / "manifest.json").exists()
     begun = {"status": "running", "started": now(), "counts": {}, "hashes": {}, "seconds": {}}
     manifest = Manifest(directory, {**begun, **content, **describe_environment()})
     manifest.update()
@@ -69,9 +70,13 @@ def recorded(directory: RunDirectory, content: dict[str, Any], next_step: str) -
         yield manifest
     except BaseException as error:
         stopped = isinstance(error, (Interrupted, KeyboardInterrupt))
+        if is_new and isinstance(error, LdynError) and not stopped and not directory.has_results():
+            directory.discard()  # a refused input: there is nothing to resume
+            raise
         with signals_held_back(), suppress(RunDirectoryError):  # the disk may be full: the first error counts
             manifest.update(status="interrupted" if stopped else "failed", error=f"{type(error).__name__}: {error}")
-        error.add_note(resume_note(directory.path, next_step))
+        measured = directory.has_results()
+        error.add_note(resume_note(directory.path, next_step) if measured else f"Nothing was measured yet; {next_step}")
         raise
 
 

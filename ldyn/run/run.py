@@ -41,6 +41,7 @@ def run(config: RunConfig) -> Path:
             hashes=prepared.hashes,
             counts=prepared.counts,
         )
+        session.observe(config)
         for plan in plans:
             pairs = training_pairs(plan, config, prepared, session)
             run_stage(plan, pairs, prepared, config, session, stop)

@@ -32,11 +32,22 @@ class Session:
     write do nothing there.
     """
 
-    def __init__(self, final: Path, directory: RunDirectory | None, manifest: Manifest, observer: Observer | None):
+    def __init__(self, final: Path, directory: RunDirectory | None, manifest: Manifest):
         self.final, self.manifest = final, manifest
         self.store = TrajectoryStore(self.path)
-        self._directory, self._observer = directory, observer
+        self._directory = directory
+        self._observer: Observer | None = None
         self._unwritten: list[Mapping[str, float]] = []
+
+    def observe(self, config: RunConfig) -> None:
+        """Start the console and the trackers, once the inputs are known to be valid: a refused run leaves no record."""
+        if self._directory:
+            self._observer = make_observer(config.logger, self.path, config)
+
+    def close_observer(self) -> None:
+        """Close what ``observe`` started."""
+        if self._observer:
+            self._observer.close()
 
     @property
     def path(self) -> Path:
@@ -119,16 +130,16 @@ def open_session(config: RunConfig, plans: Sequence[StagePlan]) -> Iterator[Sess
     """Make the run directory, or reopen the one to resume; on the way out write to the manifest how the run ended."""
     directory = in_main(lambda: _open_directory(config))
     if directory is None:
-        yield Session(config.paths.run, None, Manifest(None, {}), None)
+        yield Session(config.paths.run, None, Manifest(None, {}))
         return
     content = first_content(config, plans)
     content["hashes"] = {**_earlier_hashes(directory), **content["hashes"]}
     with recorded(directory, content, how_to_resume(directory.path)) as manifest:
-        observer = make_observer(config.logger, directory.path, config)
+        session = Session(directory.final, directory, manifest)
         try:
-            yield Session(directory.final, directory, manifest, observer)
+            yield session
         finally:
-            observer.close()
+            session.close_observer()
 
 
 def _open_directory(config: RunConfig) -> RunDirectory:

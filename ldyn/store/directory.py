@@ -12,6 +12,7 @@ import shutil
 import uuid
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -115,6 +116,17 @@ class RunDirectory:
         for weights in self.path.glob("checkpoints/*/final"):
             for checkpoint in weights.parent.glob("checkpoint-*"):
                 shutil.rmtree(checkpoint, ignore_errors=True)
+
+    def has_results(self) -> bool:
+        """Whether anything was measured or trained."""
+        return any(next(self.path.glob(files), None) for files in (f"{PARTS_DIR}/*", "checkpoints/*", "*.parquet"))
+
+    def discard(self) -> None:
+        """Delete the unfinished run, and the directory above it where it is empty then."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        with suppress(OSError):
+            self.final.parent.rmdir()
+        self.free()
 
     def _record_hashes(self) -> None:
         """Write the sha256 of every table into the manifest; ``changed_tables`` compares them."""

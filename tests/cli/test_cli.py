@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import subprocess
@@ -18,13 +19,6 @@ from ldyn.config.schema import RunConfig
 from ldyn.errors import Interrupted
 
 LDYN = Path(sys.executable).with_name("ldyn")
-
-
-@pytest.fixture(autouse=True)
-def _process_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`ldyn train` sets these for Hydra."""
-    monkeypatch.setattr(sys, "argv", sys.argv)
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
 
 
 def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
@@ -59,6 +53,22 @@ def test_the_flag_of_a_sweep_may_stand_anywhere(
     monkeypatch.chdir(tmp_path)
     assert main(words.split()) == 2
     assert "found -2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["train", "+exp=smoke", "seed=-1"], ["train", "-m", "+exp=smoke", "seed=-1,-2"]])
+def test_a_command_puts_back_what_it_configures(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Hydra's handler on a stream that is closed later, and its level INFO, would reach every later log line."""
+
+    def state() -> tuple[object, ...]:
+        root = logging.getLogger()
+        return root.level, list(root.handlers), logging.root.manager.disable, sys.argv, dict(os.environ)
+
+    monkeypatch.chdir(tmp_path)
+    before = state()
+    assert main(words) == 2
+    assert state() == before
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -157,6 +167,10 @@ def test_a_configuration_is_checked_without_loading_torch() -> None:
         (["+exp=dpo_squeeze", "seed=1,2"], "seed: found several values, 1,2. Add -m to run one job for each"),
         (["+exp=dpo_squeeze", "seed=["], "no viable alternative at input '['"),
         (["+exp=dpo_squeeze", "seed=one", "samples.examples=-1"], "The configuration has 2 faults"),
+        (
+            ["+exp=dpo_squeeze", "dataset=files", "dataset.path=~nobody-here/x=y"],
+            "dataset.path: found '~nobody-here/x=y'",
+        ),
         (["resume=nowhere/at_all"], "found no config.yaml in"),
     ],
 )
@@ -223,6 +237,25 @@ def test_the_users_own_yaml_files_stand_beside_ours(tmp_path: Path, capsys: pyte
     assert "mine" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (b"name: [a\n", "bad.yaml: invalid YAML in line 2, column 1: expected ',' or ']'"),
+        (b"name: x\nname: y\n", "bad.yaml: invalid YAML in line 2, column 1: found duplicate key name"),
+        (b"name: \xff\n", "a YAML file is not UTF-8 text: invalid start byte"),
+        (b"defaults: dpo_squeeze\n", "Invalid defaults list in 'exp/bad'"),
+        (b"- a\n", "name: found none in exp=bad; add `name: NAME` to its YAML file"),
+    ],
+)
+def test_a_fault_in_a_users_own_file_is_one_error(
+    content: bytes, fault: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "exp").mkdir()
+    (tmp_path / "exp" / "bad.yaml").write_bytes(content)
+    assert main(["train", f"--config-dir={tmp_path}", "+exp=bad"]) == 2
+    assert fault in capsys.readouterr().err
+
+
 @pytest.fixture(scope="module")
 def completion_script() -> str:
     """What `eval "$(ldyn train -sc install=bash)"` evaluates."""
@@ -236,7 +269,7 @@ def completion_script() -> str:
         ("ldyn ", set(COMMANDS)),
         ("ldyn tr", {"train"}),
         ("ldyn train +exp=dpo", {"+exp=dpo_squeeze"}),
-        ("ldyn train +exp=dpo_squeeze model=tin", {"model=tiny", "model=tiny_hh"}),
+        ("ldyn train +exp=dpo_squeeze model=tin", {"model=tiny", "model=tiny_hh", "model=tiny_smoke"}),
         ("ldyn train +exp=dpo_squeeze preference.max", {"preference.max_steps="}),
     ],
 )

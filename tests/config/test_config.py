@@ -127,6 +127,16 @@ def test_all_faults_are_told_together(settings: dict[str, Any]) -> None:
         ("seed", None, "seed: found None, expected a valid integer"),
         ("name", "a/b", "name: found 'a/b', expected a name for a directory"),
         ("run", "..", "run: found '..', expected a name for a directory"),
+        ("run", "a" * 300, f"run: found '{'a' * 119}…, expected a name for a directory, of at most 200 bytes"),
+        ("seed", 2**32, "seed: found 4294967296, expected less than or equal to 4294967295"),
+        ("sft.learning_rate", float("inf"), "sft.learning_rate: found inf, expected a finite number"),
+        ("trainer.epochs", float("nan"), "trainer.epochs: found nan, expected a finite number"),
+        (
+            "stages.a/b",
+            {"algorithm": {"name": "sft"}, "view": ["chosen"]},
+            "stages: found a stage called 'a/b', expect",
+        ),
+        ("probes.path", "~nobody-here/x", "probes.path: found '~nobody-here/x', but this machine has no such user"),
         ("model.kind", "tinny", "model: found kind=tinny, expected one of 'tiny', 'pretrained'"),
         ("model.hidden_size", 1.5, "model.hidden_size: found 1.5, expected a valid integer"),
         ("dataset.source", "hug", "dataset: found source=hug, expected one of"),
@@ -177,9 +187,9 @@ def test_probe_families_are_known_before_anything_is_loaded(settings: dict[str, 
 
 def test_a_tiny_model_has_room_for_what_it_reads_and_writes(settings: dict[str, Any]) -> None:
     settings["model"] |= {"max_positions": 79, "sequence_length": 64}
-    read, written = faults_of(settings)
-    assert read == "model.max_positions: found 79, expected at least 80, which is dataset.encoding.max_tokens"
-    assert written.endswith("which is dataset.encoding.max_prompt_tokens and samples.max_new_tokens together")
+    settings["samples"]["max_new_tokens"] = 50
+    [fault] = faults_of(settings)
+    assert fault.startswith("model.max_positions: found 79, expected at least 82 (dataset.encoding.max_prompt_tokens +")
 
 
 def test_a_stage_called_base_is_refused(settings: dict[str, Any]) -> None:

@@ -25,7 +25,9 @@ def test_rows_without_rejected_are_told_before_a_base_is_made(extra, message, tm
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     places = [f"dataset.path={tmp_path}/rows.jsonl", f"paths.outputs={tmp_path}", f"paths.cache={tmp_path}/cache"]
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        config = load_config(compose("train", ["+exp=hh_tiny", "algorithm=simpo", "logger=none", *places]))
-    with pytest.raises(DataError, match=message):
+        config = load_config(compose("train", ["+exp=hh_tiny", "algorithm=simpo", "logger=wandb", *places]))
+    with pytest.raises(DataError, match=message) as refused:
         run(config)
+    assert not getattr(refused.value, "__notes__", [])  # nothing to resume
     assert not (tmp_path / "cache").exists()
+    assert {path.name for path in tmp_path.iterdir()} == {"rows.jsonl"}  # no run directory, no record of a tracker

@@ -126,7 +126,7 @@ def test_without_a_run_it_is_the_first_update_of_what_is_composed(outputs: Path,
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (["decompose.run=nowhere"], "found no config.yaml in"),
+        (["decompose.run=nowhere"], "decompose.run: found no config.yaml in"),
         (["decompose.step_sizes=[0.1]"], "lacks 1, the optimizer's own step"),
         (["decompose.examples=0"], "decompose.examples: found 0, expected"),
         (["decompose.exmples=3"], "decompose.exmples: unknown key; did you mean examples"),
