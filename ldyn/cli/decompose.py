@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from ldyn.cli.study import study_command
-from ldyn.config.groups import config_directory
+from ldyn.cli.settings_command import Page, settings_listed, study_command
 
 if TYPE_CHECKING:
     from ldyn.store import Run
@@ -25,20 +24,25 @@ EXAMPLES = """\
   ldyn train +exp=decompose                                    train with snapshots, then decompose: all in one run
   ldyn decompose decompose.run=outputs/dpo_squeeze/latest      the first update of each stage of a run
   ldyn decompose decompose.run=RUN decompose.stages=[dpo] decompose.pairs=[train-0003]
-  ldyn decompose model=pythia_410m dataset=hh algorithm=dpo trainer=paper decompose.influence_examples=0"""
+  ldyn decompose model=pythia_410m dataset=hh algorithm=dpo trainer=paper decompose.influence_examples=0
+
+    Findings
+      A1  holds          ...
+    Report: outputs/decomposition/<run>/report.html"""
 
 
 def main(arguments: Sequence[str]) -> int:
     """Decompose, and print the findings."""
-    settings = (config_directory() / "decompose" / "default.yaml").read_text(encoding="utf-8").splitlines()[1:]
-    about = "\n".join([ABOUT, "", "what is measured (decompose.<key>=...):", *(f"  {line}" for line in settings)])
-    return study_command("decompose", about, EXAMPLES, arguments, _study)
+    measured = f"what is measured (decompose.<key>=...):\n{settings_listed('decompose/default')}"
+    about = f"{ABOUT}\n\nWrites outputs/decomposition/<run>/: tables, findings, figures, report.html.\n\n{measured}"
+    page = Page("decompose", "decompose", "ldyn decompose [key=value ...] [flags]", about, EXAMPLES)
+    return study_command(page, arguments, _study)
 
 
 def _study(composed: DictConfig) -> Run:
     from hydra.core.hydra_config import HydraConfig
 
-    from ldyn.config.decomposition import decompose_config
+    from ldyn.config.studies import decompose_config
 
     config = decompose_config(composed, list(HydraConfig.get().overrides.task))
 

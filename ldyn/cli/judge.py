@@ -6,8 +6,7 @@ import json
 import sys
 from collections.abc import Sequence
 
-from ldyn.cli.progress import ProgressLines
-from ldyn.cli.settings_command import Page, as_list, settings_of, validated_as
+from ldyn.cli.settings_command import Page, ProgressLines, as_list, settings_of, validated_as
 
 PAGE = Page(
     "judge",

@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 
 from ldyn import __version__
-from ldyn.cli.completion import completion
 from ldyn.data.text import visible
 from ldyn.errors import LdynError, expected_one_of
 
@@ -49,6 +48,7 @@ COMMANDS: dict[str, Command] = {
     "bench": Command("measure what scoring probes and training cost on this machine", "bench"),
 }
 
+HYDRA_COMMANDS = ("train", "toy", "images", "decompose")
 MULTIRUN = ("-m", "--multirun")
 
 USAGE = f"""\
@@ -115,7 +115,7 @@ def _dispatch(words: list[str]) -> int:
         print(f"ldyn {__version__}")
         return 0
     if words[0] == "-sc":
-        return completion(words, {name: command.main for name, command in COMMANDS.items()})
+        return _completion(words, {name: command.main for name, command in COMMANDS.items()})
     flags = [word for word in words[:1] if word in MULTIRUN]  # `ldyn -m train ...`
     command, arguments = words[len(flags)], [*flags, *words[len(flags) + 1 :]]
     if command not in COMMANDS:
@@ -125,3 +125,20 @@ def _dispatch(words: list[str]) -> int:
         )
         return 2
     return COMMANDS[command].main(arguments)
+
+
+def _completion(words: Sequence[str], commands: Mapping[str, Callable[[Sequence[str]], int]]) -> int:
+    """Tab completion: Hydra's script calls `ldyn -sc query=bash` with the line that was typed in COMP_LINE."""
+    typed = os.environ.get("COMP_LINE", "").split()
+    querying = words[1:2] != [] and words[1].startswith("query=")
+    if querying and (len(typed) < 2 or typed[1] not in commands):
+        start = typed[1] if len(typed) > 1 else ""
+        print(" ".join(name for name in commands if name.startswith(start)))
+        return 0
+    if querying and typed[1] not in HYDRA_COMMANDS:
+        return 0  # its arguments are paths; bash completes them by itself
+    if querying:
+        # Hydra knows nothing of subcommands: it is given the line as if `ldyn train` were the program.
+        os.environ["COMP_LINE"] = os.environ["COMP_LINE"].replace(f"{typed[1]} ", "", 1)
+        return commands[typed[1]](words)
+    return commands["train"](words)

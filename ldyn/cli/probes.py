@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from annotated_types import Gt, Interval
 
-from ldyn.cli.progress import ProgressLines
-from ldyn.cli.settings_command import Page, as_list, settings_of, validated_as
+from ldyn.cli.settings_command import Page, ProgressLines, as_list, settings_of, validated_as
 from ldyn.errors import ConfigError, RunDirectoryError
 
 if TYPE_CHECKING:

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from ldyn.cli.hydra_jobs import composed_settings, hydra_words, quoted
+from ldyn.cli.hydra_jobs import composed_settings, hydra_words, quoted, run_jobs
 from ldyn.config.groups import config_directory
 from ldyn.errors import ConfigError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from ldyn.store import Run
 
 Config = TypeVar("Config")
 FLAGS = {"--json": "json=true", "--dry-run": "dry_run=true", "--overwrite": "overwrite=true"}
 """Switches that may be written as flags."""
 
+SWEEP_FLAG = "  -m, --multirun         a sweep: one run for each combination of comma-separated values, seed=0,1,2\n"
 TEMPLATE = """\
 usage: {usage}
 
@@ -87,6 +96,22 @@ def settings_of(page: Page, arguments: Sequence[str]) -> dict[str, Any] | None:
     return plain_settings(composed)
 
 
+def study_command(page: Page, arguments: Sequence[str], study: Callable[[DictConfig], Run]) -> int:
+    """Print the help page of a study, or compose its YAML file, run ``study`` on it and print the results."""
+    if {"-h", "--help"} & set(arguments):
+        print(page.text(), end=SWEEP_FLAG)
+        return 0
+
+    def job(composed: DictConfig) -> None:
+        run = study(composed)
+
+        from ldyn.run.conclusion import print_results
+
+        print_results(run)
+
+    return run_jobs(page.config, arguments, job)
+
+
 def validated_as(kind: type[Config], settings: dict[str, Any]) -> Config:
     """The settings as ``kind``; every fault found is in the one ConfigError."""
     from ldyn.config.loading import validated
@@ -132,3 +157,20 @@ def _former_flag(page: Page, word: str, following: Sequence[str]) -> str:
     name = dict(page.renamed).get(flag, flag.lstrip("-").replace("-", "_"))
     given = value if equals else following[0] if following and not following[0].startswith("-") else "true"
     return f"{word}: settings have no dashes; write {name}={given} (`ldyn {page.command} --help` lists them)"
+
+
+class ProgressLines:
+    """Called with (done, all), from any thread."""
+
+    def __init__(self, what: str, seconds: float = 5.0):
+        self._what, self._seconds = what, seconds
+        self._said = float("-inf")
+        self._lock = threading.Lock()
+
+    def __call__(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        with self._lock:
+            if done < total and now - self._said < self._seconds:
+                return
+            self._said = now
+            print(f"{self._what}: {done:,} of {total:,}", file=sys.stderr, flush=True)

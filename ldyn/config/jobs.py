@@ -10,8 +10,7 @@ from typing import Any
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from ldyn.config.hashes import deciding_settings, settings_hash
-from ldyn.config.loading import config_to_plain, load_config
+from ldyn.config.loading import config_to_plain, deciding_settings, load_config, settings_hash
 from ldyn.config.schema import RunConfig
 from ldyn.config.stages import as_mapping
 from ldyn.data.hub_sets import is_commit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -16,6 +17,9 @@ from ldyn.config.faults import fault_lines
 from ldyn.config.schema import RunConfig, StudyConfig
 from ldyn.config.stages import expand, setting_typed
 from ldyn.errors import ConfigError
+
+OF_THE_JOB = ("run", "resume", "paths", "logger", "report")
+"""What may differ between the jobs of one run; everything else decides the trajectory."""
 
 Config = TypeVar("Config")
 Study = TypeVar("Study", bound=StudyConfig)
@@ -68,6 +72,17 @@ def config_to_plain(config: RunConfig | StudyConfig) -> dict[str, Any]:
     """The configuration as `yaml.safe_load` reads it from `config_to_yaml`, without the text in between."""
     plain: dict[str, Any] = _adapter(type(config)).dump_python(config, mode="json")
     return plain
+
+
+def deciding_settings(config: RunConfig | StudyConfig) -> dict[str, Any]:
+    """The settings, as YAML has them, without those of the job."""
+    settings = config_to_plain(config)
+    return {key: value for key, value in settings.items() if key not in OF_THE_JOB}
+
+
+def settings_hash(config: RunConfig | StudyConfig) -> str:
+    """sha256 of the deciding settings; a run keeps it in its manifest, ``hashes.settings``."""
+    return hashlib.sha256(json.dumps(deciding_settings(config), sort_keys=True).encode()).hexdigest()
 
 
 def plain_settings(composed: DictConfig | Mapping[str, Any]) -> dict[str, Any]:

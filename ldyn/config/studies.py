@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
+import yaml
 from annotated_types import Ge
+from omegaconf import DictConfig, OmegaConf
 
-from ldyn.config.schema import StudyConfig
+from ldyn.config.jobs import stored_run_directory
+from ldyn.config.loading import config_to_plain, load_config, load_study_config, plain_settings
+from ldyn.config.schema import DecomposeStudyConfig, RunConfig, StudyConfig
+from ldyn.errors import ConfigError
 from ldyn.theory.settings import ImagesConfig, ToyConfig
 
 
@@ -36,3 +42,34 @@ class ImagesStudy(RepeatedStudy):
     """Everything that `ldyn images` needs."""
 
     images: ImagesConfig
+
+
+OF_THE_STUDY = ("name", "run", "paths", "decompose")
+"""What may be set beside a stored run; everything else is the run's."""
+
+
+def decompose_config(composed: DictConfig, overrides: Sequence[str]) -> DecomposeStudyConfig:
+    """Validate what was composed; with `decompose.run=<run>` the experiment is that run's stored configuration."""
+    path = OmegaConf.select(composed, "decompose.run")
+    if path is None:
+        experiment = load_config(OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "decompose"]))
+    elif faults := list(_without_effect(overrides)):
+        raise ConfigError(faults)
+    else:
+        experiment = _stored(Path(str(path)), str(composed.paths.cache))
+    directories = {"outputs": str(composed.paths.outputs), "run": str(composed.paths.run)}
+    own = {"name": composed.name, "run": composed.run, "seed": experiment.seed, "paths": directories}
+    decompose = plain_settings(composed)["decompose"]
+    stored = config_to_plain(experiment)
+    return load_study_config(DecomposeStudyConfig, {**own, "decompose": decompose, "experiment": stored})
+
+
+def _stored(path: Path, cache: str) -> RunConfig:
+    settings = yaml.safe_load((stored_run_directory(path, "decompose.run") / "config.yaml").read_text(encoding="utf-8"))
+    return load_config({**settings, "paths": {**settings["paths"], "cache": cache}})
+
+
+def _without_effect(overrides: Sequence[str]) -> Iterator[str]:
+    for key in (override.lstrip("+~").split("=")[0] for override in overrides):
+        if key.split(".")[0].split("@")[0] not in OF_THE_STUDY:
+            yield f"{key}: reaches nothing, as decompose.run brings its own settings; leave out this one, or the run"

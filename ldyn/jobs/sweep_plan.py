@@ -8,12 +8,24 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from omegaconf import DictConfig, OmegaConf
+
 from ldyn.config.jobs import fingerprint, stored_config
 from ldyn.config.schema import RunConfig
 from ldyn.errors import ConfigError, LdynError
 from ldyn.store.directory import partial_path
 from ldyn.store.files import PARTIAL_SUFFIX
-from ldyn.store.sweeps import FINISHED, RUNNING, Sweep, SweepJob, job_states, read_sweep, run_directories
+from ldyn.store.sweeps import (
+    FINISHED,
+    RUNNING,
+    Sweep,
+    SweepJob,
+    job_states,
+    read_sweep,
+    run_directories,
+    settings_of,
+    swept_keys,
+)
 
 
 @dataclass(frozen=True)
@@ -68,6 +80,19 @@ def plan_sweep(
     to_run = tuple((job, _stored_part(directory / job.run)) for job in jobs if states.get(job.run) != FINISHED)
     kept = [job for job in before.jobs if job.run not in {new.run for new in jobs}]
     return Plan(jobs, to_run, Sweep(tuple(arguments), tuple(sorted([*kept, *jobs], key=_by_number))))
+
+
+def name_after_sweep(composed: DictConfig, overrides: Sequence[str]) -> None:
+    """Fill in ``logger.group`` and ``logger.run_name`` of a sweep's job where they are left open.
+
+    ``overrides``: those of this job, as Hydra gives them. What differs is known from the plan of the sweep.
+    """
+    directory = Path(str(composed.paths.run)).parent
+    own, jobs = settings_of(overrides), [settings_of(job.overrides) for job in read_sweep(directory).jobs]
+    name = ", ".join(f"{key}={own[key]}" for key in swept_keys(jobs) if key in own)
+    for key, value in (("logger.group", directory.name), ("logger.run_name", name or None)):
+        if OmegaConf.select(composed, key) is None:
+            OmegaConf.update(composed, key, value, force_add=True)
 
 
 def _refuse_doubles(wanted: Sequence[tuple[Sequence[str], RunConfig]], marks: Sequence[str]) -> None:

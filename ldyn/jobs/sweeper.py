@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
-from hydra.core.utils import JobReturn
+from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
@@ -19,11 +19,10 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from ldyn.config.groups import experiments
 from ldyn.config.jobs import AUTO, new_config
 from ldyn.config.schema import RunConfig
-from ldyn.errors import ConfigError
+from ldyn.errors import ConfigError, SweepError
 from ldyn.jobs.launching import launcher_faults, launching_explained
-from ldyn.jobs.sweep_plan import plan_sweep
-from ldyn.jobs.sweep_summary import conclude_sweep
-from ldyn.store.sweeps import key_of, write_sweep
+from ldyn.jobs.sweep_plan import Plan, plan_sweep
+from ldyn.store.sweeps import FAILED, FINISHED, MISSING, JobState, job_states, key_of, unfinished_lines, write_sweep
 
 STAGES = "stages"
 HYDRA_NAME = "hydra_plugins.ldyn"  # Hydra takes plugins from modules of this form only, and looks the module up
@@ -136,3 +135,23 @@ class PlannedSweeper(Sweeper):
 
 def _counted(jobs: Sequence[str]) -> str:
     return f"the job {jobs[0]}" if len(jobs) == 1 else f"{len(jobs)} jobs, the first: {jobs[0]}"
+
+
+def conclude_sweep(directory: Path, plan: Plan, returns: Sequence[JobReturn]) -> None:
+    """Say where the results are; raises SweepError that lists the jobs which did not finish."""
+    asked = {job.run for job in plan.jobs}
+    answers = {job.run: answer for (job, _), answer in zip(plan.to_run, returns, strict=False)}
+    states = [_completed(state, answers.get(state.run)) for state in job_states(directory) if state.run in asked]
+    unfinished = sum(state.state != FINISHED for state in states)
+    if unfinished:
+        counted = f"{unfinished} of the {len(states)} jobs in {directory} have not finished:"
+        raise SweepError("\n".join([counted, *unfinished_lines(directory, states)]))
+    print(f"ldyn: all {len(states)} jobs have finished; compare them: ldyn report {directory}", file=sys.stderr)
+
+
+def _completed(state: JobState, answer: JobReturn | None) -> JobState:
+    """A job that failed before it had a directory has said why to its launcher only."""
+    if state.error or answer is None or answer.status != JobStatus.FAILED:
+        return state
+    error = answer._return_value
+    return replace(state, state=FAILED if state.state == MISSING else state.state, error=str(error))

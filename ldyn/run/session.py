@@ -11,8 +11,7 @@ from typing import Any
 
 import torch
 
-from ldyn.config.hashes import settings_hash
-from ldyn.config.loading import config_to_yaml
+from ldyn.config.loading import config_to_yaml, settings_hash
 from ldyn.config.schema import RunConfig
 from ldyn.errors import RunDirectoryError
 from ldyn.processes.group import in_main, process_count

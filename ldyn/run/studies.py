@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from ldyn.config.hashes import settings_hash
-from ldyn.config.loading import config_to_yaml
+from ldyn.config.loading import config_to_yaml, settings_hash
 from ldyn.config.schema import StudyConfig
 from ldyn.run.conclusion import conclude
 from ldyn.run.manifest import Manifest, recorded
