@@ -56,10 +56,7 @@ def more_sft_squeezes_more(evidence: Evidence) -> Measurement | None:
 
 
 @claim(
-    "E1",
-    "Extend: SFT on y⁺ and y⁻ raises y⁻ before DPO",
-    "nats, y⁻ before DPO minus the baseline's",
-    "Fig. 5: raised",
+    "E1", "Extend: SFT on y⁺ and y⁻ raises y⁻ before DPO", "nats, y⁻ before DPO minus the baseline's", "Fig. 5: raised"
 )
 def extension_raises_rejected(evidence: Evidence) -> Measurement | None:
     """E1: SFT on chosen and rejected raises y⁻ before DPO.

@@ -33,12 +33,7 @@ def chosen_rises(evidence: Evidence) -> Measurement | None:
     return _throughout(evidence, "chosen")
 
 
-@claim(
-    "S2",
-    "SFT: the rephrase of y⁺ rises at first, then falls (a bell)",
-    "nats, rise to the peak",
-    "Fig. 3: a bell",
-)
+@claim("S2", "SFT: the rephrase of y⁺ rises at first, then falls (a bell)", "nats, rise to the peak", "Fig. 3: a bell")
 def rephrases_are_bells(evidence: Evidence) -> Measurement | None:
     """S2: over SFT, the semantic rephrase of y⁺ (chosen_gptsemantic) rises at first, then falls.
 
@@ -98,12 +93,7 @@ def unseen_answers_fall(evidence: Evidence) -> Measurement | None:
     return _all_fall(evidence, ("irr_test", "irr_hum"))
 
 
-@claim(
-    "S6",
-    "SFT: shuffled and random words fall",
-    "nats, change of shuffled y⁺",
-    "Fig. 3: fall",
-)
+@claim("S6", "SFT: shuffled and random words fall", "nats, change of shuffled y⁺", "Fig. 3: fall")
 def random_words_fall(evidence: Evidence) -> Measurement | None:
     """S6: over SFT, shuffled words (random_permute, random_nonhum) end lower than they began.
 

@@ -14,7 +14,8 @@ The highest of several means, M = max_j θ_j (the peak of a curve, the deepest f
 largest of the measured means is biased upward, as noise helps to choose it. Here
 
 - the estimate is cross-fitted: j is chosen on one half of the examples, its mean measured on the other, and the other
-  way round, averaged over many random halvings;
+  way round, averaged over many random halvings. It is too low where the choice is uncertain; where it falls to the
+  edge of the interval, the middle between it and the largest measured mean (too high) is the estimate;
 - the lower end is max_j (θ̂_j − c s_j), c the 97.5 % quantile of max_j t*_j: a simultaneous band, so that it makes no
   difference how many means there were to choose from;
 - the upper end is max_j (upper end of j's own interval): M is the mean of some fixed j, and that one's upper end is at
@@ -71,6 +72,7 @@ class Interval:
     """An estimate with its 95 % interval from ``n`` examples; ``missing`` says why there is none (the ends are NaN).
 
     p_above, p_below: one-sided p-values of the estimated quantity lying above, or below, the bound.
+    cross_fitted: of a highest mean, before the estimate is moved off the edge of the interval; NaN for other means.
     """
 
     estimate: float
@@ -80,6 +82,7 @@ class Interval:
     missing: str = ""
     p_above: float = np.nan
     p_below: float = np.nan
+    cross_fitted: float = np.nan
 
     def __str__(self) -> str:
         if self.missing:
@@ -106,9 +109,10 @@ def interval_of_highest(columns: Array, bound: float = 0.0) -> tuple[Interval, i
     if fewest < MIN_EXAMPLES:
         missing = f"only {fewest} probe example{'s' * (fewest > 1)}, at least {MIN_EXAMPLES} are needed"
         return Interval(float(means[highest]), np.nan, np.nan, n, missing), highest
-    estimate = _cross_fitted_highest(values, present, means)
+    fitted = _cross_fitted_highest(values, present, means)
     low, high, p_above, p_below = _ends(values, present, means, bound)
-    return Interval(estimate, min(low, estimate), max(high, estimate), n, "", p_above, p_below), highest
+    estimate = fitted if low < fitted < high else (fitted + float(means[highest])) / 2
+    return Interval(estimate, min(low, fitted), max(high, fitted), n, "", p_above, p_below, fitted), highest
 
 
 def _ends(values: Array, present: NDArray[np.bool_], means: Array, bound: float) -> tuple[float, float, float, float]:

@@ -110,6 +110,7 @@ def lowest_part(quantity: str, claimed: Side, columns: pd.DataFrame, unit: str =
     interval = replace(
         mirrored,
         estimate=-mirrored.estimate,
+        cross_fitted=-mirrored.cross_fitted,
         low=-mirrored.high,
         high=-mirrored.low,
         p_above=mirrored.p_below,

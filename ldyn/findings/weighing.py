@@ -112,7 +112,9 @@ def parts_over_seeds(of_each: Sequence[Sequence[Part]]) -> list[Part]:
 
 def _over_seeds(parts: Sequence[Part]) -> Part:
     first = parts[0]
-    fitted = np.array([part.interval.estimate for part in parts])
+    estimates = [part.interval.estimate for part in parts]
+    crossed = [part.interval.cross_fitted for part in parts]
+    fitted = np.where(np.isfinite(crossed), crossed, estimates)
     measured = np.array([part.interval.estimate if part.measured is None else part.measured for part in parts])
     interval = interval_of_chosen_over_seeds(fitted, measured, first.bound)
     return replace(first, interval=interval, where="", measured=None)

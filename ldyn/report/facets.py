@@ -53,14 +53,14 @@ def _check_world(path: Path, runs: Sequence[Run]) -> None:
             raise RunDirectoryError(f"{path} holds runs of different worlds: {key} is {found}; {advice}.")
     data: dict[Any, Run] = {}
     for run in runs:
-        other = data.setdefault(run.manifest["seed"], run)
+        other = data.setdefault(run.manifest.get("seed"), run)
         if _data_hash(other) != _data_hash(run):
             found = f"{other.path.name} and {run.path.name} have one seed and dataset, but not the same data"
             raise RunDirectoryError(f"{path} holds runs of different worlds: {found}; {advice}.")
 
 
 def _check_seeds(path: Path, facet: Facet) -> None:
-    seeds = Counter(f"seed {run.manifest['seed']}" for run in facet.runs)
+    seeds = Counter(f"seed {run.manifest.get('seed')}" for run in facet.runs)
     if twice := [seed for seed, count in seeds.items() if count > 1]:
         of_facet = f" with {facet.name}" if facet.name else ""
         raise RunDirectoryError(

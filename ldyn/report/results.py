@@ -30,6 +30,7 @@ from ldyn.report.sweep import comparison_lines
 from ldyn.report.text import markdown_table
 from ldyn.store import PARTIAL_SUFFIX, Run, read_run
 from ldyn.store.files import write_atomically
+from ldyn.store.sweeps import FINISHED, job_states
 
 MARKDOWN_FILE, HTML_FILE = "RESULTS.md", "results.html"
 FIGURES_DIR = Path("figures", "results")
@@ -89,11 +90,13 @@ def read_results(directory: Path) -> Results:
     if not ours:
         raise RunDirectoryError(f"{directory} holds no finished run. Make some with `ldyn reproduce`.")
     experiments: dict[str, list[Run]] = {}
-    for run in sorted(ours, key=lambda run: (_place(str(run.manifest["name"])), _seed(run))):
-        experiments.setdefault(str(run.manifest["name"]), []).append(run)
+    for run in sorted(ours, key=lambda run: (_place(str(run.manifest.get("name"))), _seed(run))):
+        experiments.setdefault(str(run.manifest.get("name")), []).append(run)
     logs = {run.path.name: run for run in runs if run.manifest.get("name") == IMPORTED}
-    unfinished = [str(path.relative_to(directory)) for path in paths if path.name.endswith(PARTIAL_SUFFIX)]
-    return Results(directory, experiments, logs, unfinished)
+    jobs = [job.run for job in job_states(directory) if job.state != FINISHED]
+    partial = [str(path.relative_to(directory)) for path in paths if path.name.endswith(PARTIAL_SUFFIX)]
+    unfinished = dict.fromkeys([*jobs, *(name.removesuffix(PARTIAL_SUFFIX) for name in partial)])
+    return Results(directory, experiments, logs, list(unfinished))
 
 
 def _place(name: str) -> tuple[int, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ldyn.errors import LdynError, RunDirectoryError
@@ -17,6 +17,7 @@ from ldyn.report.wins import win_tables
 from ldyn.store import Run, read_run
 from ldyn.store.directory import changed_tables
 from ldyn.store.files import write_atomically
+from ldyn.store.reader import find_run
 
 REPORT_FILE = "report.html"
 FIGURES_DIR = "figures"
@@ -34,8 +35,9 @@ def build_report(run_path: Path, reference_path: Path | None = None) -> Path:
     reference = material_of(read_run(reference_path)) if reference_path else None
     try:
         material = material_of(run, reference)
-        figures, notes = draw_figures(material, run.path / FIGURES_DIR)
-        page = _page(run, material, figures, notes)
+        figures, notes = draw_figures(material)
+        # A lone surrogate, which JSON can put into a sample, has no UTF-8: it becomes a question mark.
+        page = _page(run, material, figures, notes).encode("utf-8", errors="replace")
     except LdynError:
         raise
     except Exception as error:
@@ -43,10 +45,21 @@ def build_report(run_path: Path, reference_path: Path | None = None) -> Path:
             damage = f"and no report can be drawn of it ({type(error).__name__}: {error})"
             raise RunDirectoryError(f"{'; '.join(changed)}, {damage}. Copy the run again.") from error
         raise
-    report = run.path / REPORT_FILE
-    # A lone surrogate, which JSON can put into a sample, has no UTF-8: it becomes a question mark.
-    write_atomically(report, page.encode("utf-8", errors="replace"))
-    return report
+    return _write(run_path, {f"{FIGURES_DIR}/{one.name}": one.picture for one in figures} | {REPORT_FILE: page})
+
+
+def _write(run_path: Path, files: Mapping[str, bytes]) -> Path:
+    """Write into the run's directory, which may be renamed meanwhile: a run that ends is published."""
+    for attempts_left in (2, 1, 0):
+        directory = find_run(run_path)
+        try:
+            for name, content in files.items():
+                write_atomically(directory / name, content)
+            break
+        except RunDirectoryError:
+            if directory.is_dir() or not attempts_left:
+                raise
+    return directory / REPORT_FILE
 
 
 def material_of(run: Run, reference: Material | None = None) -> Material:
@@ -70,7 +83,7 @@ def _page(run: Run, material: Material, figures: Sequence[Figure], notes: Sequen
         verdicts=verdict_counts(run.findings),
         chart=chart_data(material.curves, material.stages),
         numbers=change_tables(material.curves, material.stages),
-        figures=[{"figure": figure, "source": data_url(figure.path)} for figure in figures],
+        figures=[{"figure": figure, "source": data_url(figure.picture)} for figure in figures],
         wins=win_tables(run),
         samples=sample_section(run),
         settings=settings_tables(run.manifest),

@@ -5,7 +5,6 @@ Writes ``comparison.md``, ``comparison.html`` and the figures beside the runs.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,11 +14,11 @@ from ldyn.errors import RunDirectoryError
 from ldyn.findings.over_seeds import findings_over_seeds
 from ldyn.findings.stages import arms_of
 from ldyn.findings.tables import MARKS, OVER_SEEDS_NOTE, finding_row, number
-from ldyn.records import Finding
+from ldyn.records import Finding, FindingOverSeeds
 from ldyn.report.arms import QUANTITIES, arm_changes, summarise_arms
 from ldyn.report.curves import summarise
 from ldyn.report.facets import Facet, facets_of
-from ldyn.report.figures import Drawing, Material, figure_settings, write_drawing
+from ldyn.report.figures import Drawing, Material, figure_settings, png
 from ldyn.report.figures.arms import draw_arms, draw_wins
 from ldyn.report.figures.comparison import facet_curves
 from ldyn.report.html import markdown_page
@@ -49,11 +48,11 @@ def compare_sweep(path: Path) -> Path:
     if len(runs) < 2:
         few = f"{path} holds {len(runs)} finished runs, expected at least 2 to compare."
         raise RunDirectoryError("\n".join([few, *unfinished]))
-    if len({run.manifest["name"] for run in runs}) > 1:
+    if len({run.manifest.get("name") for run in runs}) > 1:
         from ldyn.report.results import write_results  # which needs this module
 
         return write_results(path)[1]
-    title = f"{runs[0].manifest['name']}: {len(runs)} runs"
+    title = f"{runs[0].manifest.get('name')}: {len(runs)} runs"
     lines = [f"# {title}", "", *comparison_lines(facets_of(path, runs), path)]
     if unfinished:
         lines += ["", "## Not finished, and not in the tables above", "", *unfinished]
@@ -68,7 +67,7 @@ def comparison_lines(facets: Sequence[Facet], directory: Path, prefix: str = "")
     """The sections of the page in Markdown; figures are written to ``directory`` with ``prefix`` before their names."""
     figures = _Figures(directory, prefix)
     lines = [*_curves(facets, figures), "## Findings", "", *_findings(facets), ""]
-    lines += [*_over_seeds(facets), *_arms(facets, figures)]
+    lines += _arms(facets, figures)
     return [*lines, *(_wins(facets[0].runs, figures) if len(facets) == 1 else [])]
 
 
@@ -81,7 +80,7 @@ class _Figures:
     def lines(self, drawing: Drawing | str, name: str) -> list[str]:
         if isinstance(drawing, str):
             return [f"*{name} is not drawn: {drawing}.*", ""]
-        write_drawing(drawing, self._directory / f"{self._prefix}{name}.png")
+        write_atomically(self._directory / f"{self._prefix}{name}.png", png(drawing))
         return [f"![{name}]({self._prefix}{name}.png)", ""]
 
 
@@ -110,98 +109,80 @@ def _material(facet: Facet) -> Material:
 
 
 def _findings(facets: Sequence[Facet]) -> list[str]:
-    """The findings of each facet over its seeds; of several facets, first all of them side by side."""
-    if len(facets) == 1:
-        return _findings_by_seed(facets[0].runs)
-    lines = _findings_by_facet(facets)
-    for facet in facets:
-        if len(facet.runs) > 1:
-            lines += ["", f"### {facet.name}", "", *_findings_by_seed(facet.runs)]
-    return lines
+    return _by_seed(facets[0]) if len(facets) == 1 else _by_facet(facets)
 
 
-def _findings_by_seed(runs: Sequence[Run]) -> list[str]:
-    found = [{finding.id: finding for finding in run.findings} for run in runs]
+def _by_seed(facet: Facet) -> list[str]:
+    """Estimate and verdict of each seed, and of all of them together."""
+    found = [{finding.id: finding for finding in run.findings} for run in facet.runs]
+    over = {one.id: one for one in _over_seeds(facet)}
     rows = []
-    for name in dict.fromkeys(name for one in found for name in one):
-        findings = [one[name] for one in found if name in one]
-        cells = [_cell([one[name]] if name in one else [], 1) for one in found]
-        counts = Counter(finding.verdict for finding in findings).most_common()
-        verdicts = ", ".join(f"{verdict} in {count} of {len(runs)}" for verdict, count in counts)
-        rows.append([_title(findings[0]), *cells, verdicts])
-    head = ["claim", *(f"seed {run.manifest['seed']}" for run in runs), "verdicts"]
-    seconds = [sum(s for part, s in run.manifest["seconds"].items() if part != "probing") for run in runs]
-    memory = max(run.manifest["peak_memory_mib"] for run in runs)
-    cost = f"Wall time {', '.join(f'{s:.0f} s' for s in seconds)}, peak memory at most {memory} MiB"
-    return [*markdown_table(head, rows), "", f"{_marks()}; intervals over probe examples. {cost}."]
+    for name in dict.fromkeys([name for one in found for name in one] + list(over)):
+        cells = [_cell(one[name]) if name in one else "–" for one in found]
+        title = _title(over[name] if name in over else next(one[name] for one in found if name in one))
+        row = finding_row(over[name]) if name in over else {}
+        together = [f"{row['estimate']} {row['interval']}", row["p"], f"{row['mark']} {row['verdict']}"] if row else []
+        rows.append([title, *cells, *(together or ["–"] * 3)])
+    head = [
+        "claim",
+        *(f"seed {run.manifest.get('seed')}" for run in facet.runs),
+        "over seeds",
+        "p, corrected",
+        "verdict",
+    ]
+    return [*markdown_table(head, rows), "", f"{_marks()}. {OVER_SEEDS_NOTE}. {_cost(facet.runs)}."]
 
 
-def _findings_by_facet(facets: Sequence[Facet]) -> list[str]:
-    """Of one run a cell has estimate and interval; of several, how many gave which verdict, and the mean estimate.
+def _by_facet(facets: Sequence[Facet]) -> list[str]:
+    """One row a claim, one column a facet; claims with the same numbers in all facets are listed once.
 
-    Claims with the same numbers in all facets, as those on a stage that all share, are listed once.
+    Those are the claims on a stage that all facets share, as the SFT before several kinds of DPO.
     """
-    found = [[{finding.id: finding for finding in run.findings} for run in facet.runs] for facet in facets]
+    found = [
+        {one.id: one for one in (facet.runs[0].findings if len(facet.runs) == 1 else _over_seeds(facet))}
+        for facet in facets
+    ]
     shared, rows = [], []
-    for name in dict.fromkeys(name for runs in found for findings in runs for name in findings):
-        of_facets = [[findings[name] for findings in runs if name in findings] for runs in found]
-        title = _title(next(one for findings in of_facets for one in findings))
-        cells = [_cell(findings, len(facet.runs)) for findings, facet in zip(of_facets, facets, strict=True)]
-        numbers = {tuple(sorted((one.estimate, one.ci_low, one.ci_high) for one in own)) for own in of_facets}
-        if len(numbers) == 1:
+    for name in dict.fromkeys(name for findings in found for name in findings):
+        own = [findings.get(name) for findings in found]
+        title = _title(next(one for one in own if one))
+        cells = ["–" if one is None else _cell(one) for one in own]
+        if len(set(cells)) == 1:
             shared.append([title, cells[0]])
         else:
             rows.append([title, *cells])
     lines = markdown_table(["claim", *(facet.name for facet in facets)], rows) if rows else []
     if shared:
         lines += ["", "The same in all of them:", "", *markdown_table(["claim", "all"], shared)]
-    single = all(len(facet.runs) == 1 for facet in facets)
-    meaning = (
-        "the estimate of each run and its interval over probe examples" if single else "verdicts and mean estimate"
-    )
-    return [*lines, "", f"{_marks()}. In each cell: {meaning}."]
+    several = any(len(facet.runs) > 1 for facet in facets)
+    meaning = OVER_SEEDS_NOTE if several else "Intervals over the probe examples of each run"
+    costs = [f"{facet.name}: {_cost(facet.runs)}" for facet in facets]
+    return [*lines, "", f"{_marks()}. {meaning}. The reasons: `ldyn verify`. {'; '.join(costs)}."]
 
 
-def _title(finding: Finding) -> str:
+def _over_seeds(facet: Facet) -> list[FindingOverSeeds]:
+    return findings_over_seeds({str(facet.runs[0].manifest.get("name")): facet.runs})
+
+
+def _title(finding: Finding | FindingOverSeeds) -> str:
     return f"**{finding.id}** {finding.claim} ({finding.unit})"
 
 
-def _cell(findings: Sequence[Finding], runs: int) -> str:
-    if not findings:
-        return "–"
-    if runs == 1:
-        row = finding_row(findings[0])
-        return f"{row['mark']} {row['estimate']} {row['interval']}".rstrip()
-    counts = Counter(finding.verdict for finding in findings)
-    verdicts = ", ".join(f"{MARKS[verdict]} {counts[verdict]} of {runs}" for verdict in MARKS if counts[verdict])
-    return f"{verdicts}; {number(sum(finding.estimate for finding in findings) / len(findings), sign=True)}"
+def _cell(finding: Finding | FindingOverSeeds) -> str:
+    """Verdict, estimate and interval; over seeds also the verdicts of single seeds."""
+    row = finding_row(finding)
+    alone = f"({row['alone']})" if "alone" in row else ""
+    return " ".join(filter(None, (row["mark"], row["estimate"], row["interval"], alone)))
 
 
 def _marks() -> str:
     return ", ".join(f"{mark} {verdict}" for verdict, mark in MARKS.items())
 
 
-def _over_seeds(facets: Sequence[Facet]) -> list[str]:
-    """A table for each facet that has several seeds."""
-    several = [facet for facet in facets if len(facet.runs) > 1]
-    if not several:
-        return []
-    lines = ["## Findings over seeds"]
-    for facet in several:
-        rows = map(finding_row, findings_over_seeds({str(facet.runs[0].manifest["name"]): facet.runs}))
-        cells = [
-            [
-                f"**{row['id']}** {row['claim']} ({row['unit']})",
-                f"{row['estimate']} {row['interval']} ({row['n']})",
-                row["alone"],
-                row["p"],
-                f"{row['mark']} {row['verdict']}",
-            ]
-            for row in rows
-        ]
-        head = ["claim", "over seeds", "single seeds", "p, corrected", "verdict"]
-        lines += ["", *([f"### {facet.name}", ""] if facet.name else []), *markdown_table(head, cells)]
-    return [*lines, "", f"{OVER_SEEDS_NOTE}. The reasons: `ldyn verify` of this directory."]
+def _cost(runs: Sequence[Run]) -> str:
+    seconds = [sum(s for part, s in run.manifest.get("seconds", {}).items() if part != "probing") for run in runs]
+    memory = max(run.manifest.get("peak_memory_mib", 0) for run in runs)
+    return f"wall time {', '.join(f'{s:.0f} s' for s in seconds)}, peak memory at most {memory} MiB"
 
 
 # ----------------------------------------------------------------------------------------------------
@@ -224,7 +205,7 @@ def _arms(facets: Sequence[Facet], figures: _Figures) -> list[str]:
 
 def _summary(facet: Facet, *, over_seeds: bool) -> pd.DataFrame:
     """``summarise_arms`` of the facet's runs, with the swept values in the name of each arm."""
-    changes = {str(run.manifest["seed"]): arm_changes(run.trajectories, run.stages) for run in facet.runs}
+    changes = {str(run.manifest.get("seed")): arm_changes(run.trajectories, run.stages) for run in facet.runs}
     if not all(len(frame) for frame in changes.values()):
         return pd.DataFrame()
     summary = summarise_arms(changes, over_runs=over_seeds)
@@ -244,17 +225,17 @@ def _by_arm(summaries: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return whole.sort_values("of", key=lambda arms: arms.map(order), kind="stable", ignore_index=True)
 
 
+def _change(row: pd.Series) -> str:
+    return number(row["mean"], sign=True) + (f" ± {number(row['half'])}" if pd.notna(row["half"]) else "")
+
+
 def _arms_table(summary: pd.DataFrame, answers: pd.DataFrame) -> list[str]:
     """Changes of each arm, and what its last weights answer greedily to the prompts of samples.jsonl."""
     words = [name for name in ("repeated 4-grams", "right facts", "stops") if name in answers]
     by_arm = summary.set_index(["arm", "quantity"])
     rows = []
     for arm in dict.fromkeys(summary["arm"]):
-        changes = [by_arm.loc[(arm, quantity)] for quantity in QUANTITIES]
-        cells = [
-            number(row["mean"], sign=True) + (f" ± {number(row['half'])}" if pd.notna(row["half"]) else "")
-            for row in changes
-        ]
+        cells = [_change(by_arm.loc[(arm, name)]) if (arm, name) in by_arm.index else "–" for name in QUANTITIES]
         rows.append([arm, *cells, *(f"{answers.loc[arm, name]:.1%}" for name in words)])
     return markdown_table(["arm", *_ARM_HEADINGS, *words], rows)
 

@@ -187,3 +187,12 @@ def test_choosing_the_peak_and_trusting_its_own_interval_would_have_been_wrong()
         columns = rng.normal(size=(30, 12))
         naive += interval_of_mean(columns[:, columns.mean(axis=0).argmax()]).low > 0
     assert naive / 200 > 0.1
+
+
+def test_the_estimate_of_a_highest_mean_is_inside_its_interval() -> None:
+    """Noisy columns beside one that is known well: the cross-fitted estimate is below the lower end, and was shown."""
+    rng = np.random.default_rng(1)
+    columns = np.hstack([rng.normal(0, 0.01, (30, 1)), rng.normal(-0.3, 1, (30, 12))])
+    interval, _ = interval_of_highest(columns)
+    assert interval.cross_fitted == interval.low
+    assert interval.low < interval.estimate < interval.high

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from ldyn.report import build_report
+from ldyn.report.figures import draw_figures
 
 HOSTILE = (
     '<script>document.title="owned"</script></script><!--<img src=http://127.0.0.1:9/x onerror=alert(1)>'
@@ -168,3 +169,21 @@ def test_the_same_files_give_the_same_page(synthetic: Any, tmp_path: Path) -> No
 
 def test_the_page_stays_light(extend_report: Path) -> None:
     assert extend_report.stat().st_size < 5_000_000
+
+
+def test_a_run_that_is_published_meanwhile_gets_its_report_and_no_second_directory(
+    synthetic: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The report brought RUN.partial back, with a page in it and nothing else."""
+    partial = synthetic.write(
+        tmp_path / "run.partial", trajectories=synthetic.trajectories(synthetic.squeeze, n_examples=3)
+    )
+
+    def publish_and_draw(material: Any) -> Any:
+        partial.rename(tmp_path / "run")
+        return draw_figures(material)
+
+    monkeypatch.setattr("ldyn.report.run_page.draw_figures", publish_and_draw)
+    assert build_report(partial) == tmp_path / "run" / "report.html"
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    assert (tmp_path / "run" / "figures" / "overview.png").is_file()

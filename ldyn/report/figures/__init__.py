@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
-from pathlib import Path
 
 import matplotlib
 
@@ -15,16 +14,15 @@ from ldyn.report.figures.arms import arms_side_by_side, wins_by_epoch
 from ldyn.report.figures.comparison import extend_comparison, greedy_mass_entropy
 from ldyn.report.figures.curves import overview, stage_panel
 from ldyn.report.figures.images import images_influence, images_prediction
-from ldyn.report.figures.kernel import kernel_norms, kernel_shares, token_influence, who_moves_whom
+from ldyn.report.figures.kernel import kernel_norms, token_influence, who_moves_whom
 from ldyn.report.figures.material import Drawing, Figure, Material
-from ldyn.report.figures.prediction import displacement_scores, prediction_agreement, prediction_error
+from ldyn.report.figures.prediction import kernel_shares, prediction_agreement, prediction_error
 from ldyn.report.figures.reference import reference_overlay
 from ldyn.report.figures.toy import toy_distributions, toy_strength
 from ldyn.report.stages import main_stage
 from ldyn.report.style import FIGURE_RC
-from ldyn.store.files import make_directories, write_atomically
 
-__all__ = ["Drawing", "Figure", "Material", "draw_figures", "figure_settings", "write_drawing"]
+__all__ = ["Drawing", "Figure", "Material", "draw_figures", "figure_settings", "png"]
 
 Draw = Callable[[Material], Drawing | str]
 
@@ -39,15 +37,13 @@ OF_TABLES: dict[str, tuple[str, Draw]] = {
     "kernel_shares.png": ("change_parts", kernel_shares),
     "who_moves_whom.png": ("change_sources", who_moves_whom),
     "kernel_norms.png": ("kernel_norms", kernel_norms),
-    "displacement.png": ("displacement", displacement_scores),
     "token_influence.png": ("influence", token_influence),
 }
 """Figures of a table of the run: file name -> the table, without which there is no such figure, and the function."""
 
 
-def draw_figures(material: Material, directory: Path) -> tuple[list[Figure], list[str]]:
-    """Write every figure of the run as PNG; returns them, and what was not drawn with the reason."""
-    make_directories(directory)
+def draw_figures(material: Material) -> tuple[list[Figure], list[str]]:
+    """Every figure of the run, and what was not drawn with the reason."""
     figures, notes = [], []
     with figure_settings():
         for name, draw in _plan(material):
@@ -55,7 +51,7 @@ def draw_figures(material: Material, directory: Path) -> tuple[list[Figure], lis
             if isinstance(drawing, str):
                 notes.append(f"{name} is not drawn: {drawing}.")
             else:
-                figures.append(write_drawing(drawing, directory / name))
+                figures.append(Figure(name, png(drawing), drawing.title, drawing.caption))
     return figures, notes
 
 
@@ -106,9 +102,8 @@ def _safe(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "_", name)[:60] or "stage"
 
 
-def write_drawing(drawing: Drawing, path: Path) -> Figure:
-    """Write one figure as PNG."""
+def png(drawing: Drawing) -> bytes:
+    """The figure as a PNG file."""
     picture = BytesIO()
     drawing.canvas.savefig(picture, format="png", metadata={"Software": None})
-    write_atomically(path, picture.getvalue())
-    return Figure(path, drawing.title, drawing.caption)
+    return picture.getvalue()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 
 from ldyn.records import StageInfo
@@ -22,6 +24,8 @@ from ldyn.report.style import GREEDY, GROUPS, KEY_PROBES, family_of, order_probe
 
 VISIBLE = 0.05
 """A change smaller than this share of the whole range cannot be seen on a linear axis."""
+UNEVEN = 1 / 4
+"""A stage with a smaller share of the whole range is flattened by a common linear axis."""
 LINEAR_BELOW = 1.0
 """Nats: on the symmetric log scale, changes up to this are drawn linearly."""
 _OVERVIEW_SIZE = PanelSize(width=3.3, height=3.1, label_room=1.75)
@@ -49,12 +53,14 @@ def overview(material: Material) -> Drawing | str:
 
 
 def _needs_log_scale(material: Material, chain: tuple[StageInfo, ...]) -> bool:
-    """Whether the greedy mass moves too little, beside the responses, to be seen on a linear axis."""
-    changes = [material.curve(stage, probe)["change"].dropna() for stage in chain for probe in KEY_PROBES]
-    whole = max((float(change.max()) for change in changes if len(change)), default=0.0)
-    whole -= min((float(change.min()) for change in changes if len(change)), default=0.0)
+    """Whether a linear axis would hide a curve: the greedy mass beside the responses, or all of one stage."""
+    spans = []
+    for stage in chain:
+        changes = pd.concat([material.curve(stage, probe)["change"] for probe in KEY_PROBES]).dropna()
+        spans.append(float(changes.max() - changes.min()) if len(changes) > 1 else np.nan)
     greedy = [material.curve(stage, GREEDY)["change"].dropna().abs() for stage in chain]
-    return any(len(change) > 1 and change.max() < VISIBLE * whole for change in greedy)
+    hidden = any(len(change) > 1 and change.max() < VISIBLE * np.nanmax(spans) for change in greedy)
+    return hidden or (len(spans) > 1 and np.nanmin(spans) < UNEVEN * np.nanmax(spans))
 
 
 def _common_scale(panels: list[Axes], logarithmic: bool) -> None:

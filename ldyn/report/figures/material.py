@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,9 +16,10 @@ from ldyn.report.curves import main_split
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A drawn figure: its file, and for the page its title and caption (what is measured, n)."""
+    """A drawn figure: file name and PNG, and for the page its title and caption (what is measured, n)."""
 
-    path: Path
+    name: str
+    picture: bytes
     title: str
     caption: str
 

@@ -27,9 +27,9 @@ function pointsOf(numbers, mode, stage) {
     .filter((point) => point.value !== null);
 }
 
-function layoutOf(width, panels) {
+function layoutOf(width, panels, own) {
   const wide = width >= 760;
-  const box = { left: 60, right: wide ? 190 : 12, top: 30, bottom: 44, gap: 26, wide };
+  const box = { left: 60, right: wide ? 190 : 12, top: 30, bottom: 44, gap: own ? 58 : 26, wide };
   const height = Math.round(Math.max(300, Math.min(470, width * 0.46)));
   const panelWidth = (width - box.left - box.right - box.gap * (panels - 1)) / Math.max(1, panels);
   return { ...box, width, height, panelWidth, innerHeight: height - box.top - box.bottom };
@@ -48,32 +48,50 @@ function valueRange(all, state) {
 function drawChart(svg, data, state, width) {
   svg.replaceChildren();
   const stages = state.chain.stages.map((name) => data.stages.find((stage) => stage.name === name)).filter(Boolean);
-  const layout = layoutOf(width, stages.length);
-  svg.setAttribute("viewBox", `0 0 ${layout.width} ${layout.height}`);
   const perStage = stages.map((stage) => seriesOf(data, state, stage));
-  const [low, high] = valueRange(perStage.flat(), state);
-  const y = (value) => layout.top + (1 - (value - low) / (high - low)) * layout.innerHeight;
-  drawValueAxis(svg, layout, low, high, y, data.quantities.find((q) => q.key === state.quantity), state);
-  const placed = stages.flatMap((stage, i) => drawPanel(svg, layout, i, stage, perStage[i], y, state));
+  const ranges = perStage.map((all) => valueRange(all, state));
+  const own = areUneven(ranges);
+  const layout = layoutOf(width, stages.length, own);
+  svg.setAttribute("viewBox", `0 0 ${layout.width} ${layout.height}`);
+  const quantity = data.quantities.find((q) => q.key === state.quantity);
+  const placed = stages.flatMap((stage, i) => {
+    const [low, high] = own ? ranges[i] : valueRange(perStage.flat(), state);
+    const y = (value) => layout.top + (1 - (value - low) / (high - low)) * layout.innerHeight;
+    const left = panelLeft(layout, i);
+    const right = own ? left + layout.panelWidth : layout.width - layout.right;
+    if (own || i === 0) drawValueAxis(svg, layout, [left, right], [low, high], y, quantity, state);
+    return drawPanel(svg, layout, i, stage, perStage[i], y, state);
+  });
   if (layout.wide) labelEnds(svg, layout, placed, stages.at(-1));
   return placed;
 }
 
-function drawValueAxis(svg, layout, low, high, y, quantity, state) {
+/* Whether one scale for all panels would flatten the curves of one of them. */
+function areUneven(ranges) {
+  const spans = ranges.map(([low, high]) => high - low);
+  return Math.max(...spans) > 3 * Math.min(...spans);
+}
+
+function panelLeft(layout, place) {
+  return layout.left + place * (layout.panelWidth + layout.gap);
+}
+
+function drawValueAxis(svg, layout, [left, right], [low, high], y, quantity, state) {
   const ticks = niceTicks(low, high, 6);
   const step = ticks.length > 1 ? ticks[1] - ticks[0] : 1;
   for (const tick of ticks) {
     const zero = state.mode === "change" && Math.abs(tick) < step / 1e6;
-    draw("line", { class: zero ? "zero" : "grid", x1: layout.left, x2: layout.width - layout.right, y1: y(tick), y2: y(tick) }, svg);
-    draw("text", { x: layout.left - 7, y: y(tick) + 4, "text-anchor": "end" }, svg, formatTick(tick, step));
+    draw("line", { class: zero ? "zero" : "grid", x1: left, x2: right, y1: y(tick), y2: y(tick) }, svg);
+    draw("text", { x: left - 7, y: y(tick) + 4, "text-anchor": "end" }, svg, formatTick(tick, step));
   }
   const middle = layout.top + layout.innerHeight / 2;
   const label = (state.mode === "change" ? "change of " : "") + `${quantity.label} (${quantity.unit})`;
+  if (left > layout.left) return;
   draw("text", { x: 13, y: middle, "text-anchor": "middle", transform: `rotate(-90 13 ${middle})` }, svg, label);
 }
 
 function drawPanel(svg, layout, place, stage, all, y, state) {
-  const left = layout.left + place * (layout.panelWidth + layout.gap);
+  const left = panelLeft(layout, place);
   const bottom = layout.top + layout.innerHeight;
   const end = Math.max(1, ...stage.seen);
   const x = (seen) => left + (seen / end) * layout.panelWidth;

@@ -1,16 +1,8 @@
-"""A minimal DevTools client: Chromium started with --remote-debugging-pipe speaks JSON over two pipes, so that the
-standard library suffices to load a page, press keys, read its requests and console, and take a picture of it."""
+"""One page of a headless system Chromium, driven by Playwright."""
 
 from __future__ import annotations
 
-import base64
-import fcntl
-import json
-import os
-import select
 import shutil
-import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,144 +10,61 @@ from typing import Any
 import pytest
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-SECONDS = 30
 FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-    "--disable-sync", "--no-first-run", "--hide-scrollbars", "--remote-debugging-pipe",
+    "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
+TOO_WIDE = """[...document.querySelectorAll("body *")]
+  .filter((e) => e.getBoundingClientRect().right > innerWidth + 1 && !e.closest(".scroll, nav, svg"))
+  .map((e) => e.outerHTML.slice(0, 120))"""
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "browser: needs a Chromium on the path")
-
-
-def _high_pipe() -> tuple[int, int]:
-    """A pipe whose ends are clear of 3 and 4, onto which the child's will be copied."""
-    ends = os.pipe()
-    high = fcntl.fcntl(ends[0], fcntl.F_DUPFD_CLOEXEC, 10), fcntl.fcntl(ends[1], fcntl.F_DUPFD_CLOEXEC, 10)
-    for end in ends:
-        os.close(end)
-    return high
+    config.addinivalue_line("markers", "browser: needs Chromium on PATH and playwright")
 
 
 class Browser:
-    """One page of a headless Chromium. ``events`` holds everything it reported, in order."""
+    """``requests``: addresses that the page asked for besides itself; ``complaints``: its console and its errors."""
 
-    def __init__(self, profile: Path):
-        assert CHROMIUM is not None
-        read_here, write_there = _high_pipe()
-        read_there, write_here = _high_pipe()
+    def __init__(self, page: Any):
+        self.page = page
+        self.requests: list[str] = []
+        self.complaints: list[str] = []
+        page.on("request", lambda request: self._requested(request.url, request.is_navigation_request()))
+        page.on("console", lambda message: self.complaints.append(message.text))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
 
-        def plug_in() -> None:  # in the child: Chromium reads commands from 3 and writes answers to 4
-            os.dup2(read_there, 3)
-            os.dup2(write_there, 4)
-
-        command = [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", "about:blank"]
-        self._process = subprocess.Popen(command, preexec_fn=plug_in, pass_fds=(3, 4), stderr=subprocess.DEVNULL)  # noqa: PLW1509
-        os.close(read_there)
-        os.close(write_there)
-        self._in, self._out = read_here, write_here
-        self._buffer, self._last, self._session = b"", 0, ""
-        self.events: list[dict[str, Any]] = []
-        self._attach()
-
-    def _attach(self) -> None:
-        targets = self.call("Target.getTargets")["targetInfos"]
-        page = next(target["targetId"] for target in targets if target["type"] == "page")
-        self._session = self.call("Target.attachToTarget", targetId=page, flatten=True)["sessionId"]
-        for domain in ("Page", "Network", "Runtime", "Log"):
-            self.call(f"{domain}.enable")
-        self.call("Emulation.setFocusEmulationEnabled", enabled=True)
-
-    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """Sends one command and waits for its answer; events that come before are kept."""
-        self._last += 1
-        message = {"id": self._last, "method": method, "params": parameters}
-        if self._session:
-            message["sessionId"] = self._session
-        os.write(self._out, json.dumps(message).encode() + b"\0")
-        while (answer := self._receive()).get("id") != self._last:
-            self.events.append(answer)
-        assert "error" not in answer, (method, answer["error"])
-        return answer["result"]
-
-    def _receive(self) -> dict[str, Any]:
-        deadline = time.monotonic() + SECONDS
-        while b"\0" not in self._buffer:
-            ready, _, _ = select.select([self._in], [], [], max(0, deadline - time.monotonic()))
-            assert ready, f"Chromium said nothing for {SECONDS} s"
-            received = os.read(self._in, 1 << 20)
-            assert received, f"Chromium stopped with status {self._process.wait()}"
-            self._buffer += received
-        message, self._buffer = self._buffer.split(b"\0", 1)
-        return json.loads(message)
+    def _requested(self, url: str, is_page: bool) -> None:
+        if not is_page and not url.startswith("data:"):
+            self.requests.append(url)
 
     def open(self, path: Path, width: int = 1280, height: int = 900) -> None:
-        """Loads a local page in a window of the given size (CSS pixels) and waits until it has loaded."""
-        self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
-        )
-        self.events.clear()
-        self.call("Page.navigate", url=path.as_uri())
-        deadline = time.monotonic() + SECONDS
-        while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
-            assert time.monotonic() < deadline, f"{path} did not load"
-            self.events.append(self._receive())
+        """Load a local page in a window of the given size (CSS pixels)."""
+        self.page.set_viewport_size({"width": width, "height": height})
+        self.requests.clear()
+        self.complaints.clear()
+        self.page.goto(path.as_uri())
         self.run("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))")
 
     def run(self, expression: str) -> Any:
-        """The value of a JavaScript expression in the page (promises are awaited)."""
-        result = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
-        assert "exceptionDetails" not in result, result["exceptionDetails"]
-        return result["result"].get("value")
+        """The value of a JavaScript expression in the page."""
+        return self.page.evaluate(expression)
 
-    def press(self, key: str) -> None:
-        """Presses and releases a named key ("ArrowLeft", "Tab" …)."""
-        codes = {"ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40, "Escape": 27, "Tab": 9, "End": 35}
-        for kind in ("keyDown", "keyUp"):
-            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=codes[key])
-
-    def point_at(self, x: float, y: float) -> None:
-        self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
-
-    def picture(self, path: Path) -> None:
-        """The whole page as PNG."""
-        size = self.call("Page.getLayoutMetrics")["cssContentSize"]
-        clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
-        shot = self.call("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)
-        path.write_bytes(base64.b64decode(shot["data"]))
-
-    def pdf(self, path: Path) -> None:
-        path.write_bytes(base64.b64decode(self.call("Page.printToPDF", preferCSSPageSize=True)["data"]))
-
-    @property
-    def requests(self) -> list[str]:
-        """Addresses that the page asked for, itself and what it holds inside (data:) left out."""
-        sent = [event["params"] for event in self.events if event.get("method") == "Network.requestWillBeSent"]
-        addresses = [entry["request"]["url"] for entry in sent if entry.get("type") != "Document"]
-        return [address for address in addresses if not address.startswith("data:")]
-
-    @property
-    def complaints(self) -> list[str]:
-        """Console messages, uncaught errors and entries of the browser's log (refused requests are among these)."""
-        kinds = ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded")
-        return [json.dumps(event["params"]) for event in self.events if event.get("method") in kinds]
-
-    def close(self) -> None:
-        os.close(self._out)
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        os.close(self._in)
+    def check_page(self) -> None:
+        """Nothing is wider than the window, and the page was silent and asked for nothing."""
+        assert self.run(TOO_WIDE) == []
+        assert self.run("document.documentElement.scrollWidth <= innerWidth")
+        assert self.complaints == []
+        assert self.requests == []
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """A headless Chromium; the test is skipped where there is none."""
+def browser() -> Iterator[Browser]:
+    """Tests are skipped where there is no Chromium or no playwright."""
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     if CHROMIUM is None:
-        pytest.skip("found no Chromium on the path; install it to check the page in a browser")
-    page = Browser(tmp_path_factory.mktemp("chromium"))
-    yield page
-    page.close()
+        pytest.skip("found no Chromium on PATH; install it to test the pages in a browser")
+    with api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield Browser(chromium.new_page())
+        chromium.close()
