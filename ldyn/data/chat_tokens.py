@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import re
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, chain, pairwise
 from typing import TYPE_CHECKING, Literal
 
 from ldyn.errors import ModelError
@@ -21,6 +23,7 @@ Message = tuple[str, str]
 """(role, content); roles are "system", "user" and "assistant"."""
 
 
+_LINE_BREAK = "\n"
 _BYTE = re.compile(r"<0x[0-9A-F]{2}>")  # what a character without a token falls back to; some mark these as special
 
 
@@ -29,21 +32,56 @@ class PlainText:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase):
         self._tokenizer = tokenizer
-        self._control_ids, self.unknown_id = _control_and_unknown_ids(tokenizer)
+        self.control_ids, self.unknown_id = _control_and_unknown_ids(tokenizer)
+        markers = template_markers(tokenizer)
+        self._marker = re.compile("|".join(map(re.escape, markers))) if markers else None
+        self._puts_space = bool(markers) and self.is_doubled_alone("")
 
     def ids(self, text: str) -> tuple[int, ...]:
         """Token ids of the text alone, without BOS and EOS."""
+        return self.continued(text, puts_space=False)
+
+    def continued(self, text: str, puts_space: bool) -> tuple[int, ...]:
+        """Token ids of text that stands behind other text, by a tokenizer that ``puts_space`` before text alone."""
+        cuts = [match.start() + 1 for match in self._marker.finditer(text)] if self._marker else []
+        first, *others = (text[start:end] for start, end in pairwise([0, *cuts, len(text)]))  # no marker is whole
+        return tuple(chain(self._behind(first, puts_space), *(self._behind(o, self._puts_space) for o in others)))
+
+    def _behind(self, text: str, puts_space: bool) -> tuple[int, ...]:
+        if not puts_space:
+            return self._ids(text)
+        head, ids = self._ids(_LINE_BREAK), self._ids(_LINE_BREAK + text)
+        return ids[len(head) :] if ids[: len(head)] == head else self._ids(text)
+
+    def is_doubled_alone(self, separator: str) -> bool:
+        """Whether tokenising separator + text alone puts a space too many, and doing it behind a line break none."""
+        sample = f"{separator}a"
+        before = self._ids("a")
+
+        def fits(ids: tuple[int, ...]) -> bool:
+            return self._decoded(before + ids) == self._decoded(before) + sample
+
+        return not fits(self._ids(sample)) and fits(self._behind(sample, puts_space=True))
+
+    def _decoded(self, ids: tuple[int, ...]) -> str:
+        return str(self._tokenizer.decode(list(ids), clean_up_tokenization_spaces=False))
+
+    def _ids(self, text: str) -> tuple[int, ...]:
         ids: Sequence[int] = self._tokenizer(
             text, add_special_tokens=False, split_special_tokens=True, return_attention_mask=False, verbose=False
         )["input_ids"]
-        return self._without_control_ids(ids)
-
-    def _without_control_ids(self, ids: Sequence[int]) -> tuple[int, ...]:
         # Word-level and unigram tokenizers find "</s>" in their vocabulary even when special tokens are not parsed.
-        if self._control_ids.isdisjoint(ids):
+        if self.control_ids.isdisjoint(ids):
             return tuple(ids)
-        plain = (self.unknown_id if token in self._control_ids else token for token in ids)
+        plain = (self.unknown_id if token in self.control_ids else token for token in ids)
         return tuple(token for token in plain if token >= 0)
+
+
+def template_markers(tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:
+    """Added tokens that are not special, but that the chat template writes: they mark turns all the same."""
+    template = str(tokenizer.chat_template or "")
+    added = ((token.content, number) for number, token in tokenizer.added_tokens_decoder.items() if not token.special)
+    return {content: number for content, number in added if len(content.strip()) > 1 and content in template}
 
 
 def _control_and_unknown_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[frozenset[int], int]:
@@ -72,11 +110,13 @@ class AnswerFrame:
     """What a template puts around an answer: ``before_ids`` and a ``gap`` of whitespace behind the cue, then an end.
 
     end_ids: up to the template's first end-of-text token; where it has none, EOS follows what it puts there.
+    puts_space: whether the tokenizer, given gap and answer alone, puts a space too many before them.
     """
 
     before_ids: tuple[int, ...]
     gap: str
     end_ids: tuple[int, ...]
+    puts_space: bool
 
 
 def chat_ids(
@@ -101,10 +141,35 @@ def chat_parts(
     lost = set(marks).difference(parts)
     if lost:
         raise ModelError(f"The chat template of {tokenizer.name_or_path} drops {len(lost)} of the messages.")
-    return [
-        ChatPart(plain.ids(texts[part]) if part in texts else _own_ids(tokenizer, part), part in texts)
-        for part in parts
+    contents = [texts.get(part, part) for part in parts]
+    is_text = [part in texts for part in parts]
+    return _tokenised_whole(tokenizer, contents, is_text, plain) or [
+        ChatPart(plain.ids(content) if of_text else _own_ids(tokenizer, content), of_text)
+        for content, of_text in zip(contents, is_text, strict=True)
     ]
+
+
+def _tokenised_whole(
+    tokenizer: PreTrainedTokenizerBase, contents: Sequence[str], is_text: Sequence[bool], plain: PlainText
+) -> list[ChatPart]:
+    """The parts of the conversation tokenised as a whole, as its model was tuned on it.
+
+    Empty where that cannot be done: a text holds a marker, or the tokenizer does not tell where a token stands.
+    """
+    if not tokenizer.is_fast:
+        return []
+    encoding = tokenizer(
+        "".join(contents), add_special_tokens=False, split_special_tokens=False, return_offsets_mapping=True
+    )
+    starts = [0, *accumulate(map(len, contents))][:-1]
+    markers = plain.control_ids | set(template_markers(tokenizer).values())
+    ids: list[list[int]] = [[] for _ in contents]
+    for token, (start, end) in zip(encoding["input_ids"], encoding["offset_mapping"], strict=True):
+        first, last = bisect_right(starts, start) - 1, bisect_right(starts, max(start, end - 1)) - 1
+        if token in markers and any(is_text[first : last + 1]):
+            return []
+        ids[first].append(token)
+    return [ChatPart(tuple(of_part), of_text) for of_part, of_text in zip(ids, is_text, strict=True)]
 
 
 def cut_parts(parts: Sequence[ChatPart], limit: int, keep: Literal["start", "end"]) -> tuple[int, ...]:
@@ -128,8 +193,13 @@ def answer_frame(tokenizer: PreTrainedTokenizerBase) -> AnswerFrame:
     lead = before.removeprefix(cue) if before.startswith(cue) else ""
     head, end_of_text = behind.partition(str(tokenizer.eos_token))[:2]
     end = head + end_of_text if end_of_text else head.rstrip() + str(tokenizer.eos_token)
-    text = lead.rstrip()
-    return AnswerFrame(_own_ids(tokenizer, text), lead[len(text) :], _own_ids(tokenizer, end))
+    text, plain = lead.rstrip(), PlainText(tokenizer)
+    gap = lead[len(text) :]
+    whole = chat_ids(tokenizer, messages, add_generation_prompt=False)
+    alone = plain.continued(f"{gap}answer", puts_space=False)
+    is_right_alone = any(whole[start : start + len(alone)] == alone for start in range(len(whole)))
+    puts_space = not is_right_alone and plain.is_doubled_alone(gap)
+    return AnswerFrame(_own_ids(tokenizer, text), gap, _own_ids(tokenizer, end), puts_space)
 
 
 def turn_end(tokenizer: PreTrainedTokenizerBase) -> int | None:

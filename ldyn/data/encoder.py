@@ -36,8 +36,6 @@ from ldyn.records import EncodedPair, EncodedProbeExample, PreferencePair, Probe
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-_LINE_BREAK = "\n"
-
 
 @dataclass(frozen=True)
 class EncodingConfig:
@@ -92,8 +90,7 @@ class Encoder:
         self._plain = PlainText(tokenizer)
         self._begin = self._default_begin()
         self._frame = answer_frame(tokenizer) if self._uses_template() else None
-        self._behind_line_break = self._doubles(config.separator)
-        self._chat_behind_line_break = self._frame is not None and self._doubles(self._frame.gap)
+        self._puts_space = self._plain.is_doubled_alone(config.separator)
 
     # ---------------------------------------------------------------------------------------------- one text
 
@@ -180,13 +177,10 @@ class Encoder:
         if not text:
             return ()
         if self._chat_turns("", turns) and self._frame is not None:
-            ids = self._joined(self._frame.gap + text, self._chat_behind_line_break)
+            ids = self._plain.continued(self._frame.gap + text, self._frame.puts_space)
             return self._frame.before_ids + ids + self._frame.end_ids if ids else ()
-        ids = self._joined(self._config.separator + text, self._behind_line_break)
+        ids = self._plain.continued(self._config.separator + text, self._puts_space)
         return ids + self._end if ids else ()
-
-    def _joined(self, text: str, behind_line_break: bool) -> tuple[int, ...]:
-        return self._ids_behind_line_break(text) if behind_line_break else self._plain.ids(text)
 
     def _cut_prompt(self, parts: Sequence[ChatPart]) -> tuple[int, ...]:
         return cut_parts(parts, self._config.max_prompt_tokens, self._config.keep_prompt)
@@ -207,26 +201,8 @@ class Encoder:
         counts["unknown_tokens"] += ids.count(self._plain.unknown_id)
         return ids[: self._config.max_response_tokens]
 
-    def _ids_behind_line_break(self, text: str) -> tuple[int, ...]:
-        head = self._plain.ids(_LINE_BREAK)
-        ids = self._plain.ids(_LINE_BREAK + text)
-        return ids[len(head) :] if ids[: len(head)] == head else self._plain.ids(text)
-
     def _default_begin(self) -> tuple[int, ...]:
         bos = self._tokenizer.bos_token_id
         first = list(self._tokenizer("a")["input_ids"])[:1]
         plain = self._plain.ids("a")[:1]
         return (bos,) if isinstance(bos, int) and first == [bos] and plain != (bos,) else ()
-
-    def _doubles(self, separator: str) -> bool:
-        """Whether tokenising separator + text by itself is wrong, and doing it behind a line break is right."""
-        sample = f"{separator}a"
-        before = self._plain.ids("a")
-
-        def fits(ids: tuple[int, ...]) -> bool:
-            return self._decoded(before + ids) == self._decoded(before) + sample
-
-        return not fits(self._plain.ids(sample)) and fits(self._ids_behind_line_break(sample))
-
-    def _decoded(self, ids: tuple[int, ...]) -> str:
-        return str(self._tokenizer.decode(list(ids), clean_up_tokenization_spaces=False))

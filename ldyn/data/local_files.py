@@ -124,17 +124,21 @@ def _sha256(path: Path) -> str:
 def read_probe_examples(path: Path) -> dict[str, list[ProbeExample]]:
     """Split -> the probe examples of its file, to be scored and not trained on: a row needs a prompt and any response.
 
-    ``path`` is a directory as above, or one file, whose split is its name without "probe_". Blank responses and rows
-    without a response are skipped. Raises DataError if a file is missing or malformed, or if no example is left.
+    ``path`` is a directory as above, or one file, whose split is its name without "probe_". Rows without a response are
+    skipped; blank prompts and responses are kept, so that the encoder drops and counts them. Raises DataError if a file
+    is missing or malformed, or if nothing is left to score.
     """
     read = read_row_files(probe_files(path))
-    examples = {part.split: list(_probe_examples(part.rows)) for part in read}
-    if not any(examples.values()):
+    examples: dict[str, list[ProbeExample]] = {
+        part.split: [ProbeExample(one.row_id, one.prompt, one.responses, one.turns) for one in part.rows]
+        for part in read
+    }
+    if not any(text.strip() for members in examples.values() for one in members for text in one.responses.values()):
         raise DataError(
             f"{path} has no response to score; expected rows with a prompt and some of the keys "
             f"{', '.join(PROBE_FAMILIES)}."
         )
-    return examples
+    return {split: [one for one in members if one.responses] for split, members in examples.items()}
 
 
 def probe_files(path: Path) -> list[RowFile]:
@@ -143,13 +147,6 @@ def probe_files(path: Path) -> list[RowFile]:
     files = [(train_file.name.partition(".")[0].removeprefix("probe_"), train_file)]
     files += [("test", test_file)] if test_file else []
     return [RowFile(file, split, ("prompt",)) for split, file in files]
-
-
-def _probe_examples(rows: Iterable[Row]) -> Iterator[ProbeExample]:
-    for row in rows:
-        responses = {probe: text for probe, text in row.responses.items() if text.strip()}
-        if responses and row.prompt.strip():
-            yield ProbeExample(row.row_id, row.prompt, responses, row.turns)
 
 
 def find_files(path: Path) -> tuple[Path, Path | None]:

@@ -65,6 +65,8 @@ class ProbesConfig:
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
 
     def __post_init__(self) -> None:
+        if not self.families:
+            raise ValueError("families: found an empty list, expected all or some probes")
         unknown = [] if self.families == "all" else [name for name in self.families if name not in PROBE_FAMILIES]
         if unknown:
             raise ValueError(f"unknown probes {', '.join(unknown)}; the probes are {', '.join(PROBE_FAMILIES)}")

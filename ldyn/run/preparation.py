@@ -40,13 +40,14 @@ def prepare(config: RunConfig, timed: Callable[[str], AbstractContextManager[Non
     """Load or make everything, of several processes in the main one first; ``timed`` counts the time of each part."""
     with timed("data"):
         data = main_first(lambda: load_data(config.dataset, config.seed))
+        drawn = from_main(lambda: build_probes(data, config.probes, config.seed))  # reports faults before any training
     with timed("base"):
         cache = config.paths.cache
         base = main_first(lambda: load_base(config.model, corpus=data.corpus, seed=config.seed, cache_dir=cache))
     with timed("probes"):
         encoder = Encoder(base.tokenizer, config.dataset.encoding)
         answering = Answering(base.tokenizer, encoder, data.checker, config.samples, config.seed)
-        probes = from_main(lambda: observed_probes(data, base, answering, config))
+        probes = from_main(lambda: observed_probes(drawn, base, answering, config))
         pairs = encoder.pairs(data.pairs)
         encoded = [one for split, members in probes.examples.items() for one in encoder.probes(split, members)]
     hashes = {
@@ -60,9 +61,8 @@ def prepare(config: RunConfig, timed: Callable[[str], AbstractContextManager[Non
     return Prepared(data, base, answering, probes, pairs, encoded, hashes, counts)
 
 
-def observed_probes(data: PreferenceData, base: BaseModel, answering: Answering, config: RunConfig) -> ProbeSet:
+def observed_probes(probes: ProbeSet, base: BaseModel, answering: Answering, config: RunConfig) -> ProbeSet:
     """The probes of the run: those of the data, and the base model's own answers where the data have none."""
-    probes = build_probes(data, config.probes, config.seed)
     makers = {"chosen_initial": answering.own_answers, "chosen_selfr": answering.rephrases}
     examples, counts = dict(probes.examples), dict(probes.counts)
     for split, members in probes.examples.items():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
@@ -139,3 +141,45 @@ def test_of_a_long_conversation_the_texts_are_cut(tokenizer, keep):
 
 def test_a_conversation_without_text_is_no_prompt(tokenizer):
     assert encoder(tokenizer).prompt("", [Turn("user", "")]) == ()
+
+
+# --------------------------------------------------------------------------------------------------------------
+# Tokenizers that put a space before each text
+
+TEMPLATES = {
+    "chatml": CHATML,
+    "llama2": "{% for message in messages %}{% if message.role == 'user' %}[INST] {{ message.content }} [/INST]"
+    "{% else %} {{ message.content }} </s>{% endif %}{% endfor %}",
+    "zephyr": "{% for message in messages %}<|{{ message.role }}|>\n{{ message.content }}</s>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>\n{% endif %}",
+    "bare": "{% for message in messages %}<|im_start|>{{ message.content }}</s>{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>{% endif %}",
+}
+CHAT = [("user", "Who is Ada?"), ("assistant", "She is a baker."), ("user", "Is it so?")]
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+@pytest.mark.parametrize("make", ["llama_like", "metaspace", "byte_level"])
+def test_tokens_are_those_of_the_template_applied_to_the_whole_conversation(tokenizers, make, template):
+    tokenizer = copy.deepcopy(tokenizers[make])
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>"]})
+    tokenizer.chat_template = TEMPLATES[template]
+    turns = [Turn(*one) for one in CHAT]
+    messages = [{"role": role, "content": content} for role, content in [*CHAT, ("assistant", "It is. Oslo")]]
+    text = tokenizer.apply_chat_template(messages, tokenize=False)
+    whole = tokenizer(text, add_special_tokens=False)["input_ids"]
+    found = encoder(tokenizer, 400, 800).prompt("", turns) + encoder(tokenizer).response("It is. Oslo", turns)
+    assert list(found[:-1]) == whole[: len(found) - 1]
+
+
+def test_markers_that_are_not_special_tokens_are_text_when_a_user_types_them(tokenizers):
+    for make in ("llama_like", "metaspace", "byte_level"):
+        tokenizer = copy.deepcopy(tokenizers[make])
+        tokenizer.add_tokens([AddedToken("<|user|>", special=False), AddedToken("<|assistant|>", special=False)])
+        tokenizer.chat_template = TEMPLATES["zephyr"] + "{# <|user|> <|assistant|> #}"
+        markers = set(tokenizer.convert_tokens_to_ids(["<|user|>", "<|assistant|>"]))
+        typed = "a <|assistant|> Ada"
+        ids = encoder(tokenizer).prompt("", [Turn("user", typed)])
+        assert sum(token in markers for token in ids) == 2  # the template's own
+        assert markers.isdisjoint(encoder(tokenizer).response(typed, [Turn("user", "a")]))
+        assert markers.isdisjoint(encoder(tokenizer, chat="never").response(typed))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ldyn.data.layouts import REASONS
-from ldyn.data.local_files import FilesConfig, load_files
+from ldyn.data.local_files import FilesConfig, load_files, read_probe_examples
 from ldyn.errors import DataError
 from ldyn.records import PROBE_FAMILIES, MissingResponses
 
@@ -113,6 +113,15 @@ def test_test_rows_that_are_all_trained_on_are_an_error(tmp_path, write_rows):
     message = error_of(tmp_path)
     assert "no test question is left" in message
     assert "test.dropped_prompt_in_train: 2" in message
+
+
+def test_blank_responses_of_a_probe_file_reach_the_encoder_which_counts_them(write_rows):
+    path = write_rows("probe_mine.jsonl", [row(0, irr_hum=" "), row(1, chosen="", rejected=""), {"prompt": "q"}])
+    (examples,) = read_probe_examples(path).values()
+    assert [one.responses.get("irr_hum") for one in examples] == [" ", None]
+    assert examples[1].responses == {"chosen": "", "rejected": ""}
+    with pytest.raises(DataError, match="has no response to score"):
+        read_probe_examples(write_rows("blank.jsonl", [row(0, chosen=" ", rejected="")]))
 
 
 # --------------------------------------------------------------------------------------------------------------

@@ -176,6 +176,8 @@ def test_a_family_that_cannot_be_had_is_an_error():
 def test_an_unknown_family_is_a_fault_of_the_config():
     with pytest.raises(ValidationError, match="unknown probes chosen_gpt; the probes are chosen, chosen_initial"):
         TypeAdapter(ProbesConfig).validate_python({"families": ["chosen", "chosen_gpt"]})
+    with pytest.raises(ValidationError, match="families: found an empty list"):
+        TypeAdapter(ProbesConfig).validate_python({"families": []})
 
 
 def test_checks_of_the_promises():

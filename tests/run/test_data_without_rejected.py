@@ -1,4 +1,4 @@
-"""Rows without a rejected answer stop a run with a pairwise loss at once, before any weight is made or loaded."""
+"""Data that a run cannot use stop it before any weight is made or loaded."""
 
 import json
 from pathlib import Path
@@ -14,18 +14,19 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 
 
 @pytest.mark.parametrize(
-    ("extra", "message"),
+    ("extra", "message", "words"),
     [
-        ({}, "without rejected: found the columns prompt, chosen; expected prompt, chosen and rejected"),
-        ({"rejected": " "}, r"no training pair is left .*dropped_empty_rejected: 5"),
+        ({}, "without rejected: found the columns prompt, chosen; expected prompt, chosen and rejected", []),
+        ({"rejected": " "}, r"no training pair is left .*dropped_empty_rejected: 5", []),
+        ({"rejected": "No."}, "'irr_hum' is in no training row", ["probes.families=[chosen,irr_hum]"]),
     ],
 )
-def test_rows_without_rejected_are_told_before_a_base_is_made(extra, message, tmp_path):
+def test_unusable_data_are_refused_before_a_base_is_made(extra, message, words, tmp_path):
     rows = [{"prompt": f"What is {n}?", "chosen": f"It is {n}.", **extra} for n in range(5)]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     places = [f"dataset.path={tmp_path}/rows.jsonl", f"paths.outputs={tmp_path}", f"paths.cache={tmp_path}/cache"]
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        config = load_config(compose("train", ["+exp=hh_tiny", "algorithm=simpo", "logger=wandb", *places]))
+        config = load_config(compose("train", ["+exp=hh_tiny", "algorithm=simpo", "logger=wandb", *places, *words]))
     with pytest.raises(DataError, match=message) as refused:
         run(config)
     assert not getattr(refused.value, "__notes__", [])  # nothing to resume
