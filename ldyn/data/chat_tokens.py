@@ -28,12 +28,13 @@ _BYTE = re.compile(r"<0x[0-9A-F]{2}>")  # what a character without a token falls
 
 
 class PlainText:
-    """Tokenises text with one tokenizer. ``unknown_id``: the id of an unknown word, -1 where there is none."""
+    """Tokenises text with one tokenizer. ``unknown_id``: of an unknown word, -1 if there is none."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase):
         self._tokenizer = tokenizer
-        self.control_ids, self.unknown_id = _control_and_unknown_ids(tokenizer)
+        self._control_ids, self.unknown_id = _control_and_unknown_ids(tokenizer)
         markers = template_markers(tokenizer)
+        self.marker_ids = self._control_ids | set(markers.values())
         self._marker = re.compile("|".join(map(re.escape, markers))) if markers else None
         self._puts_space = bool(markers) and self.is_doubled_alone("")
 
@@ -71,9 +72,9 @@ class PlainText:
             text, add_special_tokens=False, split_special_tokens=True, return_attention_mask=False, verbose=False
         )["input_ids"]
         # Word-level and unigram tokenizers find "</s>" in their vocabulary even when special tokens are not parsed.
-        if self.control_ids.isdisjoint(ids):
+        if self._control_ids.isdisjoint(ids):
             return tuple(ids)
-        plain = (self.unknown_id if token in self.control_ids else token for token in ids)
+        plain = (self.unknown_id if token in self._control_ids else token for token in ids)
         return tuple(token for token in plain if token >= 0)
 
 
@@ -162,11 +163,10 @@ def _tokenised_whole(
         "".join(contents), add_special_tokens=False, split_special_tokens=False, return_offsets_mapping=True
     )
     starts = [0, *accumulate(map(len, contents))][:-1]
-    markers = plain.control_ids | set(template_markers(tokenizer).values())
     ids: list[list[int]] = [[] for _ in contents]
     for token, (start, end) in zip(encoding["input_ids"], encoding["offset_mapping"], strict=True):
         first, last = bisect_right(starts, start) - 1, bisect_right(starts, max(start, end - 1)) - 1
-        if token in markers and any(is_text[first : last + 1]):
+        if token in plain.marker_ids and any(is_text[first : last + 1]):
             return []
         ids[first].append(token)
     return [ChatPart(tuple(of_part), of_text) for of_part, of_text in zip(ids, is_text, strict=True)]

@@ -260,12 +260,12 @@ def _text(path: Path, faults: RowFaults) -> str:
 
 
 def _bytes(path: Path) -> bytes:
-    if path.suffix.lower() != ".gz":
-        return path.read_bytes()
+    is_gzipped = path.suffix.lower() == ".gz"
     try:
-        return gzip.decompress(path.read_bytes())
+        return gzip.decompress(path.read_bytes()) if is_gzipped else path.read_bytes()
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path} cannot be read as gzip: {_reason(error)}; compress it again.") from error
+        kind = " as gzip" if is_gzipped else ""
+        raise DataError(f"{path} cannot be read{kind}: {_reason(error)}; write it again.") from error
 
 
 def _add_lines_that_are_not_utf8(data: bytes, path: Path, faults: RowFaults) -> None:
