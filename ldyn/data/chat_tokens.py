@@ -191,15 +191,21 @@ def answer_frame(tokenizer: PreTrainedTokenizerBase) -> AnswerFrame:
     cue = _filled(tokenizer, messages[:1], marks[:1], add_generation_prompt=True)
     before, _, behind = _filled(tokenizer, messages, marks, add_generation_prompt=False).partition(marks[1])
     lead = before.removeprefix(cue) if before.startswith(cue) else ""
-    head, end_of_text = behind.partition(str(tokenizer.eos_token))[:2]
-    end = head + end_of_text if end_of_text else head.rstrip() + str(tokenizer.eos_token)
     text, plain = lead.rstrip(), PlainText(tokenizer)
     gap = lead[len(text) :]
-    whole = chat_ids(tokenizer, messages, add_generation_prompt=False)
-    alone = plain.continued(f"{gap}answer", puts_space=False)
+    parts = chat_parts(tokenizer, messages, add_generation_prompt=False)
+    whole, alone = tuple(chain(*(part.ids for part in parts))), plain.ids(f"{gap}answer")
     is_right_alone = any(whole[start : start + len(alone)] == alone for start in range(len(whole)))
     puts_space = not is_right_alone and plain.is_doubled_alone(gap)
-    return AnswerFrame(_own_ids(tokenizer, text), gap, _own_ids(tokenizer, end), puts_space)
+    return AnswerFrame(_own_ids(tokenizer, text), gap, _end_ids(tokenizer, behind, parts[-1]), puts_space)
+
+
+def _end_ids(tokenizer: PreTrainedTokenizerBase, behind: str, last: ChatPart) -> tuple[int, ...]:
+    """The tokens of what stands ``behind`` an answer, the last part of its conversation, up to an end of text."""
+    end = tokenizer.eos_token_id
+    if not last.is_text and end in last.ids:
+        return last.ids[: last.ids.index(end) + 1]
+    return _own_ids(tokenizer, behind.rstrip() + str(tokenizer.eos_token))
 
 
 def turn_end(tokenizer: PreTrainedTokenizerBase) -> int | None:

@@ -175,7 +175,7 @@ def test_tokens_are_those_of_the_template_applied_to_the_whole_conversation(toke
 def test_markers_that_are_not_special_tokens_are_text_when_a_user_types_them(tokenizers):
     for make in ("llama_like", "metaspace", "byte_level"):
         tokenizer = copy.deepcopy(tokenizers[make])
-        tokenizer.add_tokens([AddedToken("<|user|>", special=False), AddedToken("<|assistant|>", special=False)])
+        tokenizer.add_tokens([AddedToken("<|user|>", normalized=False), AddedToken("<|assistant|>", normalized=False)])
         tokenizer.chat_template = TEMPLATES["zephyr"] + "{# <|user|> <|assistant|> #}"
         markers = set(tokenizer.convert_tokens_to_ids(["<|user|>", "<|assistant|>"]))
         typed = "a <|assistant|> Ada"
