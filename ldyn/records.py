@@ -30,6 +30,7 @@ class PreferencePair:
     """One training question with the answer that was preferred and the one that was not.
 
     ``turns``: the prompt as a conversation, where the source says who spoke; ``prompt`` is then the same as plain text.
+    ``sampled``: side -> the token ids of an answer that a model sampled; its text is not encoded again.
     """
 
     pair_id: str
@@ -37,19 +38,21 @@ class PreferencePair:
     chosen: str
     rejected: str
     turns: tuple[Turn, ...] = ()
+    sampled: Mapping[str, tuple[int, ...]] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeExample:
     """One question and the responses to observe on it: probe key -> text. A response may be absent, never empty.
 
-    ``turns``: as in PreferencePair.
+    ``turns``, ``sampled`` (by probe): as in PreferencePair.
     """
 
     example_id: str
     prompt: str
     responses: Mapping[str, str]
     turns: tuple[Turn, ...] = ()
+    sampled: Mapping[str, tuple[int, ...]] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +117,10 @@ class PreferenceData:
 
 @dataclass(frozen=True, slots=True)
 class EncodedPair:
-    """Token ids of a training pair after separator and truncation; each response ends with EOS unless it was cut."""
+    """Token ids of a training pair after separator and truncation; each response ends with EOS unless it was cut.
+
+    A sampled answer has the tokens that were sampled, an end only where one was.
+    """
 
     pair_id: str
     prompt_ids: tuple[int, ...]

@@ -31,6 +31,7 @@ class GivenAnswer:
 
     stopped: whether it ended by itself. is_right: it states the fact asked for and no other value of it.
     borrows: it states the fact of another training question. n_tokens: EOS counts.
+    token_ids: as sampled, where the answer was sampled in this process.
     """
 
     text: str
@@ -38,6 +39,7 @@ class GivenAnswer:
     is_right: bool | None = None
     borrows: bool | None = None
     n_tokens: int | None = None
+    token_ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

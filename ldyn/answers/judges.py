@@ -16,6 +16,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ldyn.algorithms.registry import import_user_module
 from ldyn.answers.answer_cache import AnswerCache
@@ -25,6 +26,9 @@ from ldyn.answers.settings import API, FACTS, JUDGES, LOCAL, REWARD_MODEL, ApiCo
 from ldyn.answers.text_metrics import repeated_ngrams
 from ldyn.errors import DataError
 from ldyn.records import AnswerChecker
+
+if TYPE_CHECKING:
+    from ldyn.answers.generation import Answer  # which loads torch
 
 Scorer = Callable[[str, Sequence[GivenAnswer], str], Sequence[float]]
 """(example id, answers, prompt) -> a score for each answer, the higher the better."""
@@ -109,12 +113,12 @@ def facts_score(answer: GivenAnswer) -> int:
     return 4 * (answer.is_right and not answer.borrows) + 2 * (answer.stopped is not False) + (not repeats)
 
 
-def checked_answer(checker: AnswerChecker | None, example_id: str, text: str, *, stopped: bool) -> GivenAnswer:
-    """An answer with what the ``checker`` knows of it; without one, nothing."""
-    if checker is None:
-        return GivenAnswer(text, stopped)
-    check = checker(example_id, text)
-    return GivenAnswer(text, stopped, check.is_right, check.borrowed_from is not None)
+def checked_answer(checker: AnswerChecker | None, example_id: str, answer: Answer) -> GivenAnswer:
+    """A sampled answer with what the ``checker`` knows of it; without one, nothing."""
+    check = None if checker is None else checker(example_id, answer.text)
+    right = None if check is None else check.is_right
+    borrows = None if check is None else check.borrowed_from is not None
+    return GivenAnswer(answer.text, answer.stopped, right, borrows, answer.n_tokens, answer.token_ids)
 
 
 def _user_function(name: str) -> UserJudge:

@@ -27,7 +27,8 @@ def on_policy_pairs(
 
     Between equally good answers a coin decides ("judged_equal" counts the pairs whose best is no better than their
     worst). A pair of equal texts stays, without effect ("equal_answers"); a side whose answer is empty keeps the data's
-    response ("empty_answers"), so that a round always has as many pairs as the data.
+    response ("empty_answers"), so that a round always has as many pairs as the data. An answer cut at the limit has no
+    end token ("cut_answers"); with cut_answers=drop it is no candidate, and a pair without candidates stays the data's.
     """
     counts: Counter[str] = Counter()
     drawn = [_drawn(pair, own, config, judge, random, counts) for pair, own in zip(pairs, answers, strict=True)]
@@ -43,13 +44,21 @@ def _drawn(
     random: Random,
     counts: Counter[str],
 ) -> PreferencePair:
-    ranked = _ranked(pair, answers, judge, random, counts)
-    sides = {"chosen": pair.chosen, "rejected": pair.rejected}
-    for side, text in (("chosen", ranked[0].text), ("rejected", ranked[-1].text)):
+    counts["cut_answers"] += sum(answer.stopped is False for answer in answers)
+    usable = [answer for answer in answers if config.cut_answers == "keep" or answer.stopped is not False]
+    if not usable:
+        return pair
+    ranked = _ranked(pair, usable, judge, random, counts)
+    sides: dict[str, GivenAnswer] = {}
+    of_data = {"chosen": pair.chosen, "rejected": pair.rejected}
+    for side, answer in (("chosen", ranked[0]), ("rejected", ranked[-1])):
         if side in config.sampled:
-            counts["empty_answers"] += not text.strip()
-            sides[side] = text if text.strip() else sides[side]
-    return replace(pair, chosen=sides["chosen"], rejected=sides["rejected"])
+            counts["empty_answers"] += not answer.text.strip()
+            if answer.text.strip():
+                sides[side] = answer
+    chosen, rejected = (sides[side].text if side in sides else data for side, data in of_data.items())
+    ids = {side: answer.token_ids for side, answer in sides.items()}
+    return replace(pair, chosen=chosen, rejected=rejected, sampled=ids)
 
 
 def _ranked(

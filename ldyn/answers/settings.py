@@ -111,7 +111,7 @@ class ResponsesConfig:
     sampled: the sides that are sampled; the others are the data's. [rejected] is SPIN, [chosen, rejected] on-policy
     DPO. candidates: answers sampled for each prompt; the judge's best becomes chosen, its worst rejected.
     judge: one that scores single answers (``ldyn.answers.judges``); not needed where only rejected is sampled, once.
-    max_new_tokens, temperature: how answers are sampled.
+    max_new_tokens, temperature: how answers are sampled. cut_answers: "drop" ignores those cut at the limit.
     """
 
     sampled: tuple[Side, ...] = ()
@@ -119,6 +119,7 @@ class ResponsesConfig:
     judge: str | None = None
     max_new_tokens: Annotated[int, Gt(0)] = 48
     temperature: Annotated[float, Gt(0)] = 1.0
+    cut_answers: Literal["keep", "drop"] = "keep"
 
     def __post_init__(self) -> None:
         if self.judge is None and ("chosen" in self.sampled or self.candidates > 1):

@@ -116,8 +116,8 @@ class Encoder:
         encoded: list[EncodedPair] = []
         for pair in pairs:
             prompt_ids = self._counted_prompt(pair, counts)
-            chosen_ids = self._counted_response("chosen", pair.chosen, pair.turns, counts)
-            rejected_ids = self._counted_response("rejected", pair.rejected, pair.turns, counts)
+            chosen_ids = self._counted_response("chosen", pair.chosen, pair, counts)
+            rejected_ids = self._counted_response("rejected", pair.rejected, pair, counts)
             if prompt_ids and chosen_ids and rejected_ids:
                 encoded.append(EncodedPair(pair.pair_id, prompt_ids, chosen_ids, rejected_ids))
             else:
@@ -131,8 +131,7 @@ class Encoder:
         for example in examples:
             prompt_ids = self._counted_prompt(example, counts)
             ids = {
-                probe: self._counted_response(probe, text, example.turns, counts)
-                for probe, text in example.responses.items()
+                probe: self._counted_response(probe, text, example, counts) for probe, text in example.responses.items()
             }
             responses = {probe: response_ids for probe, response_ids in ids.items() if response_ids}
             if prompt_ids and responses:
@@ -193,8 +192,11 @@ class Encoder:
         counts["unknown_tokens"] += sum(part.ids.count(self._plain.unknown_id) for part in parts)
         return self._cut_prompt(parts)
 
-    def _counted_response(self, probe: str, text: str, turns: Sequence[Turn], counts: Counter[str]) -> tuple[int, ...]:
-        ids = self._response_ids(text, turns)
+    def _counted_response(
+        self, probe: str, text: str, asked: PreferencePair | ProbeExample, counts: Counter[str]
+    ) -> tuple[int, ...]:
+        """The sampled tokens where the response is a model's answer: encoded again, text may get other tokens."""
+        ids = tuple(asked.sampled.get(probe) or self._response_ids(text, asked.turns))
         counts["responses"] += 1
         counts[f"truncated_response.{probe}"] += len(ids) > self._config.max_response_tokens
         counts[f"empty_response.{probe}"] += not ids

@@ -200,24 +200,32 @@ def _doubled_faults(examples: Mapping[str, Sequence[ProbeExample]]) -> Iterator[
 
 
 def with_model_answers(
-    examples: Sequence[ProbeExample], probe: str, answers: Mapping[str, str]
+    examples: Sequence[ProbeExample],
+    probe: str,
+    answers: Mapping[str, str],
+    token_ids: Mapping[str, tuple[int, ...]] | None = None,
 ) -> tuple[ProbeExample, ...]:
     """Adds a model's own answers (``probe`` is "chosen_initial" or "chosen_selfr") where the data gives none.
 
-    ``answers`` maps example ids to texts; a blank one adds nothing, since a response is never empty.
+    ``answers`` maps example ids to texts, ``token_ids`` to the tokens that were sampled, where they are known; a blank
+    text adds nothing, since a response is never empty.
     """
-    return tuple(
-        example
-        if probe in example.responses or not answers.get(example.example_id, "").strip()
-        else replace(example, responses={**example.responses, probe: answers[example.example_id]})
-        for example in examples
-    )
+
+    def added(example: ProbeExample) -> ProbeExample:
+        text, ids = answers.get(example.example_id, ""), (token_ids or {}).get(example.example_id)
+        if probe in example.responses or not text.strip():
+            return example
+        sampled = {**example.sampled, probe: ids} if ids else example.sampled
+        return replace(example, responses={**example.responses, probe: text}, sampled=sampled)
+
+    return tuple(added(example) for example in examples)
 
 
 def probe_fingerprint(examples: Mapping[str, Sequence[ProbeExample]]) -> str:
     """sha256 over every split, id, prompt and response; the order of examples counts, that of responses does not."""
     records = [
         [split, example.example_id, example.prompt, sorted(example.responses.items()), *example.turns]
+        + ([sorted(example.sampled.items())] if example.sampled else [])
         for split in sorted(examples)
         for example in examples[split]
     ]

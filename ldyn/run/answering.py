@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -60,26 +60,26 @@ class Answering:
         limit = max_new_tokens or self.settings.max_new_tokens
         return answer_prompts(model, self.tokenizer, prompts, Decoding(limit, sampling))
 
-    def own_answers(self, model: PreTrainedModel, examples: Sequence[ProbeExample]) -> dict[str, str]:
+    def own_answers(self, model: PreTrainedModel, examples: Sequence[ProbeExample]) -> dict[str, Answer]:
         """Example id -> an answer sampled from the model, y_π ~ π(·|x)."""
         answers = self.answers(model, examples, self.sampling("own answer"))
-        return {example.example_id: answer.text for example, answer in zip(examples, answers, strict=True)}
+        return {example.example_id: answer for example, answer in zip(examples, answers, strict=True)}
 
-    def rephrases(self, model: PreTrainedModel, examples: Sequence[ProbeExample]) -> dict[str, str]:
+    def rephrases(self, model: PreTrainedModel, examples: Sequence[ProbeExample]) -> dict[str, Answer]:
         """Example id -> the first sampled answer that states the true fact in words other than the chosen ones.
 
         Only where the facts are known; an example without such an answer is not in the result.
         """
         if self.checker is None:
             return {}
-        found: dict[str, str] = {}
+        found: dict[str, Answer] = {}
         for attempt in range(REPHRASE_TRIES):
             open_ones = [example for example in examples if example.example_id not in found]
             answers = self.answers(model, open_ones, self.sampling("rephrase", str(attempt)))
             for example, answer in zip(open_ones, answers, strict=True):
                 other_words = answer.text != example.responses["chosen"].strip()
                 if answer.stopped and other_words and self.checker(example.example_id, answer.text).is_right:
-                    found[example.example_id] = answer.text
+                    found[example.example_id] = answer
         return found
 
 
@@ -114,7 +114,13 @@ def sampled_pairs(stage_directory: Path) -> list[PreferencePair]:
     if not path.exists():
         raise RunDirectoryError(f"There is no {path}, the pairs that this on-policy stage trains on. Train it first.")
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
-    return [PreferencePair(**{**row, "turns": tuple(Turn(*turn) for turn in row.get("turns", ()))}) for row in rows]
+    return [_pair(row) for row in rows]
+
+
+def _pair(row: Mapping[str, Any]) -> PreferencePair:
+    turns = tuple(Turn(*turn) for turn in row.get("turns", ()))
+    sampled = {side: tuple(ids) for side, ids in row.get("sampled", {}).items()}
+    return PreferencePair(**{**row, "turns": turns, "sampled": sampled})
 
 
 def _sample_pairs(
@@ -127,12 +133,8 @@ def _sample_pairs(
         sampling = answering.sampling("on policy", plan.info.name, str(number))
         sampling = replace(sampling, temperature=responses.temperature)
         answers = answering.answers(model, pairs, sampling, responses.max_new_tokens)
-        candidates.append(
-            [
-                checked_answer(answering.checker, pair.pair_id, answer.text, stopped=answer.stopped)
-                for pair, answer in zip(pairs, answers, strict=True)
-            ]
-        )
+        both = zip(pairs, answers, strict=True)
+        candidates.append([checked_answer(answering.checker, pair.pair_id, answer) for pair, answer in both])
     judge = find_scorer(responses.judge) if responses.judge else None
     coin = seeded_random(answering.seed, "judged equal", plan.info.name)
     sampled, counts = on_policy_pairs(pairs, list(zip(*candidates, strict=True)), responses, judge, coin)

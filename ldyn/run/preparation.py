@@ -71,6 +71,9 @@ def observed_probes(probes: ProbeSet, base: BaseModel, answering: Answering, con
             if probe in given or (config.probes.families != "all" and probe not in config.probes.families):
                 continue
             answers = make(base.model, members)
-            examples[split] = with_model_answers(examples[split], probe, answers)
+            texts = {name: answer.text for name, answer in answers.items()}
+            ids = {name: answer.token_ids for name, answer in answers.items()}
+            examples[split] = with_model_answers(examples[split], probe, texts, ids)
             counts[f"{split}.answered_by_base.{probe}"] = len(answers)
+            counts[f"{split}.cut_by_limit.{probe}"] = sum(not answer.stopped for answer in answers.values())
     return ProbeSet(examples, counts)

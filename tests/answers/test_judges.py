@@ -14,6 +14,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrai
 from ldyn.answers.answer_cache import AnswerCache
 from ldyn.answers.chats import ChatRequest
 from ldyn.answers.comparison import Comparison, GivenAnswer, judge_comparisons
+from ldyn.answers.generation import Answer
 from ldyn.answers.judges import ScoringJudge, checked_answer, facts_score, find_judge, find_scorer
 from ldyn.answers.local_models import LocalChatModel
 from ldyn.data.chat_tokens import chat_ids
@@ -55,9 +56,9 @@ def test_answers_are_checked_where_the_facts_are_known() -> None:
         return AnswerCheck(True, answer.startswith("right"), "q9" if "borrowed" in answer else None)
 
     texts = ["right", "wrong", "right but borrowed", "right a b c d a b c d"]
-    answers = [checked_answer(checker, "q", text, stopped=True) for text in texts]
+    answers = [checked_answer(checker, "q", Answer(text, (5, 0), stopped=True)) for text in texts]
     assert find_scorer("facts")("q", answers, "?") == [7, 3, 3, 6]
-    assert checked_answer(None, "q", "right", stopped=False) == GivenAnswer("right", False)
+    assert checked_answer(None, "q", Answer("right", (5,), False)) == GivenAnswer("right", False, None, None, 1, (5,))
 
 
 def test_scores_become_verdicts_and_each_text_is_scored_once() -> None:

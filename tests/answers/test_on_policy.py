@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -9,7 +10,8 @@ import pytest
 from ldyn.answers.comparison import GivenAnswer
 from ldyn.answers.on_policy import on_policy_pairs
 from ldyn.answers.settings import ResponsesConfig
-from ldyn.records import PreferencePair
+from ldyn.data.encoder import Encoder, EncodingConfig
+from ldyn.records import PreferencePair, ProbeExample
 
 PAIRS = [PreferencePair("a", "Where?", "In Rome.", "Rome it is."), PreferencePair("b", "Who?", "Ann.", "It was Ann.")]
 BOTH = ResponsesConfig(sampled=("chosen", "rejected"), candidates=3, judge="facts")
@@ -44,6 +46,28 @@ def test_a_coin_decides_between_equally_good_answers_and_is_counted():
         assert counts["judged_equal"] == 2
         outcomes |= {(pair.chosen, pair.rejected) for pair in drawn}
     assert len(outcomes) == 6  # every ordered pair of three
+
+
+def test_the_sampled_tokens_are_kept_and_cut_answers_are_counted_or_dropped():
+    ended, cut = GivenAnswer("own", True, token_ids=(7, 0)), GivenAnswer("own and", False, token_ids=(7, 8))
+    (pair,), counts = on_policy_pairs(PAIRS[:1], [[cut]], SPIN, None, Random(0))
+    assert (pair.rejected, pair.sampled, counts["cut_answers"]) == ("own and", {"rejected": (7, 8)}, 1)
+    drop = replace(BOTH, candidates=2, cut_answers="drop")
+    both, counts = on_policy_pairs(PAIRS, [[cut, ended], [cut, cut]], drop, by_length, Random(0))
+    assert counts["cut_answers"] == 3
+    assert [(pair.chosen, pair.rejected) for pair in both] == [("own", "own"), (PAIRS[1].chosen, PAIRS[1].rejected)]
+    assert both[1].sampled == {}
+
+
+def test_the_sampled_tokens_are_trained_and_scored(tokenizer):
+    """Encoded again, "w9 w10" would be two tokens and an EOS that was never sampled."""
+    encoder = Encoder(tokenizer, EncodingConfig(max_prompt_tokens=8, max_tokens=14))
+    pair = PreferencePair("a", "w3 w4", "w5", "w9 w10", sampled={"rejected": (9, 8, 10)})
+    (encoded,) = encoder.pairs([pair])
+    assert (encoded.chosen_ids, encoded.rejected_ids) == ((5, 0), (9, 8, 10))
+    example = ProbeExample("a", "w3", {"chosen": "w5", "chosen_initial": "w9 w10"}, sampled={"chosen_initial": (9, 0)})
+    (probe,) = encoder.probes("train", [example])
+    assert probe.responses == {"chosen": (5, 0), "chosen_initial": (9, 0)}
 
 
 def test_equal_texts_stay_and_empty_ones_give_way_to_the_data():
