@@ -31,47 +31,29 @@ def on_policy_pairs(
     end token ("cut_answers"); with cut_answers=drop it is no candidate, and a pair without candidates stays the data's.
     """
     counts: Counter[str] = Counter()
-    drawn = [_drawn(pair, own, config, judge, random, counts) for pair, own in zip(pairs, answers, strict=True)]
+    drawn = []
+    for pair, own in zip(pairs, answers, strict=True):
+        cut = [answer for answer in own if answer.stopped is False]
+        counts["cut_answers"] += len(cut)
+        candidates = [answer for answer in own if config.cut_answers == "keep" or answer not in cut]
+        if judge is not None and candidates:
+            scores = judge(pair.pair_id, candidates, pair.prompt)
+            order = sorted(range(len(candidates)), key=lambda number: (-scores[number], random.random()))
+            counts["judged_equal"] += scores[order[0]] == scores[order[-1]]
+            candidates = [candidates[number] for number in order]
+        drawn.append(_with_sides(pair, candidates, config, counts))
     counts["equal_answers"] = sum(pair.chosen.strip() == pair.rejected.strip() for pair in drawn)
     return drawn, counts
 
 
-def _drawn(
-    pair: PreferencePair,
-    answers: Sequence[GivenAnswer],
-    config: ResponsesConfig,
-    judge: Scorer | None,
-    random: Random,
-    counts: Counter[str],
+def _with_sides(
+    pair: PreferencePair, ranked: Sequence[GivenAnswer], config: ResponsesConfig, counts: Counter[str]
 ) -> PreferencePair:
-    counts["cut_answers"] += sum(answer.stopped is False for answer in answers)
-    usable = [answer for answer in answers if config.cut_answers == "keep" or answer.stopped is not False]
-    if not usable:
-        return pair
-    ranked = _ranked(pair, usable, judge, random, counts)
-    sides: dict[str, GivenAnswer] = {}
-    of_data = {"chosen": pair.chosen, "rejected": pair.rejected}
-    for side, answer in (("chosen", ranked[0]), ("rejected", ranked[-1])):
-        if side in config.sampled:
-            counts["empty_answers"] += not answer.text.strip()
-            if answer.text.strip():
-                sides[side] = answer
-    chosen, rejected = (sides[side].text if side in sides else data for side, data in of_data.items())
+    """The best candidate as chosen and the worst as rejected, on the sides that are sampled."""
+    sides = {"chosen": ranked[0], "rejected": ranked[-1]} if ranked else {}
+    sides = {side: answer for side, answer in sides.items() if side in config.sampled}
+    counts["empty_answers"] += sum(not answer.text.strip() for answer in sides.values())
+    sides = {side: answer for side, answer in sides.items() if answer.text.strip()}
+    texts = {"chosen": pair.chosen, "rejected": pair.rejected, **{side: one.text for side, one in sides.items()}}
     ids = {side: answer.token_ids for side, answer in sides.items()}
-    return replace(pair, chosen=chosen, rejected=rejected, sampled=ids)
-
-
-def _ranked(
-    pair: PreferencePair,
-    answers: Sequence[GivenAnswer],
-    judge: Scorer | None,
-    random: Random,
-    counts: Counter[str],
-) -> list[GivenAnswer]:
-    """The candidates, best first."""
-    if judge is None:
-        return list(answers)
-    scores = judge(pair.pair_id, answers, pair.prompt)
-    order = sorted(range(len(answers)), key=lambda number: (-scores[number], random.random()))
-    counts["judged_equal"] += scores[order[0]] == scores[order[-1]]
-    return [answers[number] for number in order]
+    return replace(pair, chosen=texts["chosen"], rejected=texts["rejected"], sampled=ids)
