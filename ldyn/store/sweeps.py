@@ -62,7 +62,7 @@ def read_sweep(directory: Path) -> Sweep:
         content = json.loads(path.read_text(encoding="utf-8"))
         jobs = tuple(SweepJob(job["run"], tuple(job["overrides"]), job["fingerprint"]) for job in content["jobs"])
         return Sweep(tuple(content["arguments"]), jobs)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         advice = "Move it away: each run has its own config.yaml"
         raise RunDirectoryError(f"{path} cannot be read ({type(error).__name__}: {error}). {advice}.") from error
 
@@ -148,7 +148,7 @@ def _state_of(final: Path) -> tuple[str, str]:
 def _manifest(directory: Path) -> dict[str, Any]:
     """The content of the manifest; empty where the run was killed before it wrote one."""
     try:
-        content: dict[str, Any] = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
+        content = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return content
+    return content if isinstance(content, dict) else {}

@@ -17,6 +17,7 @@ from ldyn.errors import RunDirectoryError
 from ldyn.records import TRAJECTORY_COLUMNS, Finding, ProbeScore, ProbeStep, StageInfo
 from ldyn.store import RunDirectory, TrajectoryStore, read_run, reader
 from ldyn.store.schema import imported_table, to_bytes
+from ldyn.store.sweeps import ENDED, job_states
 
 ProbeSteps = Callable[[str, int], ProbeStep]
 Scores = Callable[..., list[ProbeScore]]
@@ -234,6 +235,16 @@ def test_latest_leads_to_a_run_that_was_killed_before_its_last_rename(
     run_directory.free()
     RunDirectory.reopen(run_directory.final).publish()
     assert read_run(latest).path == run_directory.final.resolve()
+
+
+def test_a_sweep_with_a_damaged_run_is_listed(run_directory: RunDirectory) -> None:
+    run_directory.write_text("manifest.json", "[]")
+    run_directory.free()
+    sweep = run_directory.final.parent
+    assert [(job.run, job.state) for job in job_states(sweep)] == [("first", ENDED)]
+    (sweep / "sweep.json").write_text('{"jobs": [1], "arguments": []}')
+    with pytest.raises(RunDirectoryError, match=r"sweep.json cannot be read"):
+        job_states(sweep)
 
 
 def test_reading_needs_no_torch(published: Path) -> None:
