@@ -47,18 +47,16 @@ def published_statistics(
     logp = log_softmax.gather(-1, labels).squeeze(-1)
     logp_argmax = log_softmax.gather(-1, logits.argmax(-1, keepdim=True)).squeeze(-1)
     softmax = logits.softmax(-1)
-    mass_rest = (1 - logp_argmax.exp()) * mask
     prob_norm = torch.linalg.vector_norm(softmax, dim=-1)
     one_hot_labels = one_hot(labels.squeeze(-1), vocabulary_size)
     residual_norm = torch.linalg.vector_norm(softmax - one_hot_labels, dim=-1)
-    p_label = softmax.gather(-1, labels).squeeze(-1)
     return {
         "logp": (logp * mask).sum(-1),
         "logp_argmax": (logp_argmax * mask).sum(-1),
-        "log_mass_rest": ((mass_rest + _EPSILON).log() * mask).sum(-1),
+        "log_mass_rest": ((((1 - logp_argmax.exp()) * mask) + _EPSILON).log() * mask).sum(-1),
         "a_norm": (vocabulary_size * ((prob_norm * mask).sum(-1) / n_labels).square() + vocabulary_size - 2).sqrt(),
         "residual_norm": (residual_norm * mask).sum(-1) / n_labels,
-        "energy": ((1 - p_label) * mask).sum(-1) / n_labels,
+        "energy": ((1 - softmax.gather(-1, labels).squeeze(-1)) * mask).sum(-1) / n_labels,
     }
 
 

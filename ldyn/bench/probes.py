@@ -58,14 +58,11 @@ def measure_probes(config: BenchConfig) -> dict[str, Any]:
 
 
 def load(config: BenchConfig) -> tuple[BaseModel, list[EncodedProbeExample]]:
-    """The base model, on a GPU if there is one, and the drawn examples. Raises DataError where nothing is to score.
-
-    For random weights the tokenizer is made from the probes' own words, for realistic lengths.
-    """
+    """The base model, on a GPU if there is one, and the drawn examples. Raises DataError where nothing is to score."""
     data = load_data(config.dataset, config.seed)
     members = [example for examples in data.probes.values() for example in examples]
     words = [text for example in members for text in (example.prompt, *example.responses.values())]
-    corpus = data.corpus if isinstance(config.model, TinyConfig) else words
+    corpus = data.corpus if isinstance(config.model, TinyConfig) else words  # for a tokenizer beside random weights
     base = load_base(config.model, corpus=corpus, seed=config.seed, cache_dir=config.cache)
     encoder = Encoder(base.tokenizer, config.dataset.encoding)
     scored = [

@@ -75,10 +75,7 @@ def synchronise(device: torch.device) -> None:
 
 
 def machine(device: torch.device) -> dict[str, Any]:
-    """The device, the threads and the libraries of this process."""
-    return {
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-    }
+    """The device, the cores, the threads and the version of torch."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    libraries = {"threads": torch.get_num_threads(), "torch": torch.__version__}
+    return {"device": name, "cores": os.cpu_count(), **libraries}

@@ -19,11 +19,9 @@ Count = Annotated[int, Gt(0)]
 
 @dataclass(frozen=True)
 class TurnsConfig:
-    """What a method does in one turn. threads: of each process (None: torch's default).
+    """probes: in one turn a method scores ``examples``, drawn by the seed, but for the probes of ``without``.
 
-    probes: it scores ``examples``, drawn by the seed, but for the probes of ``without``. ``token_budget`` tokens at
-    most in one forward pass of a padded batch and of ours ("auto": the rule of a run).
-    train: it makes ``steps`` steps, after ``warm_up`` steps that do not count.
+    ``token_budget``: of one forward pass ("auto": the rule of a run). train: ``steps`` steps after ``warm_up`` ones.
     """
 
     repetitions: Count = 3

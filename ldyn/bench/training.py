@@ -48,9 +48,9 @@ def trl_sft(plan: StagePlan, base: BaseModel, pairs: Pairs, arguments: Arguments
     return SFTTrainer(base.model, settings, train_dataset=rows, processing_class=base.tokenizer)
 
 
-def trl_dpo(plan: StagePlan, base: BaseModel, pairs: Pairs, arguments: Arguments, *, precompute: bool) -> Trainer:
+def trl_dpo(plan: StagePlan, base: BaseModel, pairs: Pairs, arguments: Arguments, *, upfront: bool = False) -> Trainer:
     """TRL's DPOTrainer; the reference scores each batch again, or all rows once before the first step."""
-    settings = DPOConfig(**arguments, beta=plan.parameters["beta"], precompute_ref_log_probs=precompute)
+    settings = DPOConfig(**arguments, beta=plan.parameters["beta"], precompute_ref_log_probs=upfront)
     rows, reference = pairwise_rows(pairs), copy.deepcopy(base.model)
     return TokenisedDPOTrainer(base.model, reference, settings, train_dataset=rows, processing_class=base.tokenizer)
 
@@ -68,12 +68,7 @@ def padded(plan: StagePlan, base: BaseModel, pairs: Pairs, arguments: Arguments)
 
 TRAINING_METHODS: dict[str, dict[str, Callable[..., Trainer]]] = {
     "sft_token_mean": {"trl": trl_sft, "padded": padded, "ours": ours},
-    "dpo": {
-        "trl": partial(trl_dpo, precompute=False),
-        "trl_precomputed": partial(trl_dpo, precompute=True),
-        "padded": padded,
-        "ours": ours,
-    },
+    "dpo": {"trl": trl_dpo, "trl_precomputed": partial(trl_dpo, upfront=True), "padded": padded, "ours": ours},
 }
 """By algorithm: those whose loss TRL has as well, so that the same updates are timed."""
 
@@ -95,13 +90,14 @@ class TrainingTask(TrainerCallback):
         directory = Path(self._directory.name)
         plan = StagePlan(info, algorithm, algorithm_parameters(config.algorithm), settings, directory / "cache")
         arguments = {**common_arguments(settings, directory, config.seed), "save_strategy": "no"}
+        rows = [(pair.prompt_ids, pair.chosen_ids, pair.rejected_ids)[: 1 + len(view)] for pair in pairs]
         started = time.perf_counter()
         self._trainer = TRAINING_METHODS[algorithm.name][name](plan, base, pairs, arguments)
         self.ready = {
             "setup_seconds": time.perf_counter() - started,
             "parameters": base.model.num_parameters(),
             "pairs": len(pairs),
-            "tokens_needed": settings.batch_size * _tokens(pairs, view) / len(pairs),
+            "tokens_needed": settings.batch_size * sum(len(ids) for row in rows for ids in row) / len(pairs),
             "machine": machine(self._trainer.args.device),
         }
         self._trainer.remove_callback(PrinterCallback)
@@ -125,19 +121,13 @@ class TrainingTask(TrainerCallback):
         self._ends.append(time.perf_counter())
 
 
-def _tokens(pairs: Pairs, view: Sequence[str]) -> int:
-    """Prompts, once each, and responses of the view."""
-    sides = [[pair.chosen_ids for pair in pairs], [pair.rejected_ids for pair in pairs]][: len(view)]
-    return sum(len(pair.prompt_ids) for pair in pairs) + sum(len(response) for side in sides for response in side)
-
-
 def measure_training(config: BenchConfig) -> dict[str, Any]:
     """Make every method's trainer, then let the methods take turns; the figures of all."""
     methods = TRAINING_METHODS[str(config.algorithm["name"])]
     ready, turns = in_turns({name: (TrainingTask, config, name) for name in methods}, config.bench)
     setup_seconds = {name: of.pop("setup_seconds") for name, of in ready.items()}
     about = {"algorithm": dict(config.algorithm), "model": getattr(config.model, "name_or_path", "tiny")}
-    return {**summarise(setup_seconds, turns), **about, **ready["ours"]}
+    return summarise(setup_seconds, turns) | about | dict(ready["ours"])
 
 
 def summarise(setup_seconds: Mapping[str, float], turns: Mapping[str, list[Any]]) -> dict[str, Any]:
