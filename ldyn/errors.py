@@ -23,7 +23,7 @@ class ConfigError(LdynError):
         super().__init__("\n".join([f"The configuration has {head}:", *(f"  - {fault}" for fault in faults)]))
 
     def __reduce__(self) -> tuple[type[ConfigError], tuple[list[str]]]:
-        return type(self), (self.faults,)  # the jobs of a sweep hand their errors on pickled
+        return type(self), (self.faults,)  # jobs of a sweep return their errors pickled
 
 
 class DataError(LdynError):
@@ -47,7 +47,7 @@ class BudgetReached(ApiError):
 
 
 class TrainingError(LdynError):
-    """Training that cannot go on, for instance a loss that is not finite."""
+    """Training that cannot continue, for instance a loss that is not finite."""
 
 
 class LostProcess(LdynError):

@@ -1,4 +1,4 @@
-"""Gate-DPO (arXiv 2605.02626): do not push further down what lies in a valley already, whatever the loss.
+"""Gate-DPO (arXiv 2605.02626): reduce the push on rejected responses that are already unlikely, under any loss.
 
 The rejected log-prob s₋ is replaced by sg(s₋) + g (s₋ − sg(s₋)), with sg the stop-gradient. The loss keeps its value
 and the chosen side its gradient; the residual coefficient at y⁻ is multiplied by the gate
@@ -11,6 +11,7 @@ quantile, which closes the gate for a response that has a few very unlikely toke
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -70,6 +71,7 @@ GATES: Mapping[str, Gate] = {
 def gated(algorithm: Algorithm, gate: Gate) -> Algorithm:
     """The pairwise ``algorithm`` behind ``gate``; its parameters and, with "gate_" in front, the gate's."""
 
+    @functools.wraps(algorithm.loss)
     def loss(
         chosen: Responses, rejected: Responses, *, gate_threshold: float, gate_sharpness: float, **parameters: float
     ) -> Tensor:

@@ -6,11 +6,12 @@ A block has ``name``, the loss's parameters and optionally ``gate`` (any pairwis
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import inspect
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any
@@ -30,7 +31,7 @@ ALGORITHMS: Mapping[str, Algorithm] = MappingProxyType(_registered)
 def register(algorithm: Algorithm) -> Algorithm:
     """Make an algorithm known by its name, and return it.
 
-    Raises ValueError if another module has that name already; a module may define its own algorithm anew.
+    Raises ValueError if another module has that name already; a module may redefine its own algorithm.
     """
     other = _registered.get(algorithm.name)
     if other is not None and other.loss.__module__ != algorithm.loss.__module__:
@@ -40,6 +41,14 @@ def register(algorithm: Algorithm) -> Algorithm:
         )
     _registered[algorithm.name] = algorithm
     return algorithm
+
+
+def source_hash(loss: Callable[..., object]) -> str:
+    """sha256 of the file that defines the loss, under its gate if it has one; "" where the file cannot be found."""
+    try:
+        return hashlib.sha256(Path(inspect.getfile(inspect.unwrap(loss))).read_bytes()).hexdigest()
+    except (TypeError, OSError):
+        return ""
 
 
 def import_losses(module: str) -> str | None:
@@ -126,7 +135,7 @@ def _fits(parameter: Parameter, value: Any) -> bool:
 def algorithm_of(settings: Mapping[str, Any]) -> Algorithm:
     """The algorithm that a valid block asks for, behind its gate if it has one."""
     if settings.get("module"):
-        import_losses(settings["module"])  # a process that was handed the configuration has not validated it
+        import_losses(settings["module"])  # a launched process has not validated the configuration
     algorithm, gate = ALGORITHMS[settings["name"]], settings.get("gate")
     return gated(algorithm, GATES[gate["name"]]) if gate else algorithm
 

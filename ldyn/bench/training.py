@@ -26,9 +26,9 @@ from ldyn.data.sources import load_data
 from ldyn.models.base import BaseModel
 from ldyn.models.loading import load_base
 from ldyn.records import EncodedPair, StageInfo
+from ldyn.training.arguments import common_arguments
 from ldyn.training.batches import pairwise_rows, pointwise_rows
 from ldyn.training.stage import StagePlan, make_trainer
-from ldyn.training.trainers import common_arguments
 
 Pairs = Sequence[EncodedPair]
 Arguments = dict[str, Any]

@@ -12,7 +12,7 @@ from ldyn.answers.settings import FACTS, JUDGES
 from ldyn.config.schema import RunConfig, StageConfig, fit_for_a_directory
 from ldyn.config.stages import as_mapping
 from ldyn.errors import expected_one_of
-from ldyn.models.settings import TinyConfig
+from ldyn.models.settings import PretrainedConfig, TinyConfig
 
 
 def experiment_faults(settings: Mapping[str, Any]) -> list[str]:
@@ -25,7 +25,14 @@ def fitting_faults(config: RunConfig) -> list[str]:
     """Faults between settings that have the right types each."""
     stages = config.stages.items()
     trainers = [f"stages.{name}.trainer.{fault}" for name, stage in stages for fault in stage.trainer.faults()]
-    return [*trainers, *_process_faults(config), *_room_faults(config), *_wins_faults(config), *_judge_faults(config)]
+    parts = (
+        _process_faults(config),
+        _room_faults(config),
+        _dtype_faults(config),
+        _wins_faults(config),
+        _judge_faults(config),
+    )
+    return [*trainers, *(fault for faults in parts for fault in faults)]
 
 
 def _process_faults(config: RunConfig) -> Iterator[str]:
@@ -51,6 +58,13 @@ def _room_faults(config: RunConfig) -> Iterator[str]:
     if most > room:
         advice = f"expected at least {most} ({setting}). Add model=tiny_hh, made for real text, or shorten the texts"
         yield f"model.max_positions: found {room}, {advice}"
+
+
+def _dtype_faults(config: RunConfig) -> Iterator[str]:
+    """Whether the weights are trained in float32: small updates round to nothing in 16 bits."""
+    if isinstance(config.model, PretrainedConfig) and config.model.dtype != "float32":
+        expected = "expected float32, as updates are lost in 16-bit weights; for 16-bit arithmetic set"
+        yield f"model.dtype: found {config.model.dtype}, {expected} trainer.precision=bf16"
 
 
 def _wins_faults(config: RunConfig) -> Iterator[str]:

@@ -1,20 +1,24 @@
-"""What loading a base model yields."""
+"""A base model, its fingerprint, and what fits into it."""
 
 from __future__ import annotations
 
 import hashlib
+import json
+import math
 from dataclasses import dataclass
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+NOT_DECISIVE = {"_name_or_path", "transformers_version", "architectures", "dtype", "torch_dtype", "use_cache"}
 
 
 @dataclass(frozen=True)
 class BaseModel:
     """The model from which every first stage starts.
 
-    fingerprint: sha256 over the weights and the vocabulary. seconds_pretraining: what a from-scratch base took when it
-    was made (0 for a pretrained one). from_cache: whether it was made earlier.
+    fingerprint: see the function. seconds_pretraining: of a from-scratch base, when it was made (0 for a pretrained
+    one). from_cache: whether it was made earlier.
     """
 
     model: PreTrainedModel
@@ -25,11 +29,26 @@ class BaseModel:
 
 
 def fingerprint(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> str:
-    """sha256 over every weight (name, shape, type, bytes) in the order of names, and over the vocabulary."""
+    """sha256 over every weight (name, shape, type, bytes) in the order of names, the vocabulary and the config.
+
+    The config counts without what does not change the numbers: where it was loaded from, and by which version.
+    """
     digest = hashlib.sha256()
+    config = {key: value for key, value in model.config.to_dict().items() if key not in NOT_DECISIVE}
+    digest.update(json.dumps(config, sort_keys=True, default=str).encode())
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
     for token, index in sorted(tokenizer.get_vocab().items()):
         digest.update(f"{token}\0{index}\0".encode())
     return digest.hexdigest()
+
+
+def max_positions(model: PreTrainedModel) -> float:
+    """How many tokens the model takes; infinite where its config does not say."""
+    return getattr(model.config.get_text_config(), "max_position_embeddings", None) or math.inf
+
+
+def too_long(n_tokens: int, positions: float) -> str:
+    """How a text that is longer than the model's positions is reported, for training pairs and probes alike."""
+    return f"{n_tokens} tokens, but the model has {positions:g} positions; lower dataset.encoding.max_tokens"

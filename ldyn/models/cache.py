@@ -1,7 +1,7 @@
-"""Directorys that are complete or absent: built under a lock, moved into place at once, checked file by file when read.
+"""The cache format of base models and reference log-probs, and of checkpoints: directories with a file of checksums.
 
-A cache entry is a directory with a file of checksums, which is written last. An entry that was damaged later, or that
-something else left incomplete, is noticed, named in a warning and built again.
+A cache entry is built under a lock and moved into place, so it is complete or absent. The checksums are written last
+and compared when it is read. A damaged entry is reported in a warning and built again.
 """
 
 from __future__ import annotations
@@ -25,36 +25,55 @@ _log = logging.getLogger(__name__)
 def cached_directory(entry: Path, build: Callable[[Path], None]) -> bool:
     """Make sure that ``entry`` exists and is intact; call ``build`` on an empty directory where it is not.
 
-    Returns whether it was there already. Two processes that ask for one entry build it once: the second one waits.
+    Returns whether it was there already. Two processes that request one entry build it once: the second one waits.
     Raises ModelError when the directory cannot be written.
     """
     try:
         entry.parent.mkdir(parents=True, exist_ok=True)
         with _locked(entry):
-            if _is_intact(entry):
+            if is_intact(entry):
                 return True
             _build(entry, build)
             return False
     except OSError as error:
         raise ModelError(
-            f"The base model cannot be kept in {entry.parent}: {error}. "
-            "Free some room there, or choose another directory with cache_dir=<directory>."
+            f"Cannot write the cache {entry.parent}: {error}. "
+            "Free some space there, or choose another directory with paths.cache=DIRECTORY."
         ) from error
 
 
-def find_damage(entry: Path) -> str | None:
-    """The first thing that is wrong with an existing entry, in words; None when it is intact."""
+def is_intact(entry: Path) -> bool:
+    """Whether the entry exists with all its files as written; damage is logged as a warning."""
+    if not entry.exists():
+        return False
+    damage = find_damage(entry)
+    if damage is not None:
+        _log.warning("The cache entry %s is damaged (%s); it is built again.", entry, damage)
+    return damage is None
+
+
+def write_checksums(directory: Path) -> None:
+    """Write the sha256 of every file of the directory, last and atomically."""
+    files = sorted(file for file in directory.rglob("*") if file.is_file() and file.name != CHECKSUMS)
+    content = json.dumps({str(file.relative_to(directory)): _sha256(file) for file in files}, indent=1)
+    temporary = directory / f".{CHECKSUMS}.tmp"
+    temporary.write_text(content, encoding="utf-8")
+    temporary.replace(directory / CHECKSUMS)
+
+
+def find_damage(directory: Path) -> str | None:
+    """The first difference from what was written; None when the directory is intact."""
     try:
-        checksums = json.loads((entry / CHECKSUMS).read_text(encoding="utf-8"))
+        checksums = json.loads((directory / CHECKSUMS).read_text(encoding="utf-8"))
         names = dict(checksums).items()
     except (OSError, ValueError, TypeError):
         return f"{CHECKSUMS} is missing or unreadable"
     for name, expected in names:
-        file = entry / name
+        file = directory / name
         if not file.is_file():
             return f"{name} is missing"
         if _sha256(file) != expected:
-            return f"{name} is not what was written"
+            return f"{name} has changed"
     return None
 
 
@@ -72,26 +91,15 @@ def _locked(entry: Path) -> Iterator[None]:
         lock.release()
 
 
-def _is_intact(entry: Path) -> bool:
-    if not entry.exists():
-        return False
-    damage = find_damage(entry)
-    if damage is not None:
-        _log.warning("The cached base model %s is damaged (%s); building it again.", entry, damage)
-    return damage is None
-
-
 def _build(entry: Path, build: Callable[[Path], None]) -> None:
-    """Build beside the entry and move; whatever an earlier attempt or damage left behind is removed."""
+    """Build in a sibling directory and rename it; remains of an earlier attempt are deleted."""
     building = entry.with_name(f"{entry.name}.building")
     for leftover in (building, entry):
         if leftover.exists():
             shutil.rmtree(leftover)
     building.mkdir()
     build(building)
-    files = sorted(file for file in building.rglob("*") if file.is_file())
-    checksums = {str(file.relative_to(building)): _sha256(file) for file in files}
-    (building / CHECKSUMS).write_text(json.dumps(checksums, indent=1), encoding="utf-8")
+    write_checksums(building)
     building.rename(entry)
 
 

@@ -21,13 +21,21 @@ from ldyn.errors import ModelError
 
 @contextmanager
 def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """No dropout and no gradients in this block; afterwards every submodule is back in the mode it was in."""
+    """No dropout, no gradients and no autocast of accelerate's in this block; afterwards all is as it was before.
+
+    accelerate replaces the ``forward`` of a model that is trained in bf16; without it every model is scored in the
+    precision of its weights, whether its head is known or not.
+    """
     was_training = [module for module in model.modules() if module.training]
+    autocast = [module for module in model.modules() if {"forward", "_original_forward"} <= vars(module).keys()]
+    forwards = [vars(module).pop("forward") for module in autocast]
     model.eval()
     try:
         with torch.no_grad():
             yield
     finally:
+        for module, forward in zip(autocast, forwards, strict=True):
+            module.forward = forward
         for module in was_training:
             module.training = True
 

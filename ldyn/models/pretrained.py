@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from ldyn.errors import ModelError
 from ldyn.models.base import BaseModel, fingerprint
 from ldyn.models.gguf import gguf_model, gguf_tokenizer
-from ldyn.models.settings import PretrainedConfig
+from ldyn.models.settings import PretrainedConfig, TinyConfig
 from ldyn.models.tokenizers import build_tokenizer
 
 Loaded = tuple[PreTrainedModel, PreTrainedTokenizerBase]
@@ -27,6 +31,20 @@ def load_pretrained(config: PretrainedConfig, *, corpus: Sequence[str], seed: in
     model = pretrained_model(config, seed)
     _check_vocabulary(config, model, tokenizer)
     return BaseModel(model, tokenizer, fingerprint(model, tokenizer), 0.0, from_cache=False)
+
+
+def pinned_model(config: TinyConfig | PretrainedConfig) -> TinyConfig | PretrainedConfig:
+    """The configuration with ``revision`` as a commit, so that a resumed run loads the same weights from the hub."""
+    if not isinstance(config, PretrainedConfig) or config.random_init or config.gguf_file is not None:
+        return config
+    if Path(config.name_or_path).expanduser().is_dir() or re.fullmatch("[0-9a-f]{40}", config.revision):
+        return config
+    try:
+        options = {"revision": config.revision, "trust_remote_code": config.trust_remote_code}
+        commit = AutoConfig.from_pretrained(config.name_or_path, **options)._commit_hash
+    except (OSError, ValueError, ImportError):
+        return config  # loading the model reports the error
+    return replace(config, revision=commit) if commit else config
 
 
 def pretrained_model(config: PretrainedConfig, seed: int) -> PreTrainedModel:
@@ -47,7 +65,7 @@ def pretrained_tokenizer(config: PretrainedConfig, corpus: Sequence[str]) -> Pre
 def ensure_padding(tokenizer: PreTrainedTokenizerBase, name: str) -> None:
     """Give a tokenizer without padding token one from its own vocabulary: a token meant for it, else EOS.
 
-    EOS is harmless here: padding is told by the attention mask and by lengths, never by the token.
+    EOS is harmless here: the attention mask and lengths mark padding, not the token.
     """
     if tokenizer.eos_token_id is None:
         raise ModelError(
@@ -64,16 +82,37 @@ def _trained_model(config: PretrainedConfig) -> PreTrainedModel:
         return gguf_model(config, _DTYPES[config.dtype])
     _check_local_directory(config.name_or_path)
     try:
-        return AutoModelForCausalLM.from_pretrained(
+        return load_weights(
             config.name_or_path,
             revision=config.revision,
             dtype=_DTYPES[config.dtype],
             attn_implementation=config.attention,
             trust_remote_code=config.trust_remote_code,
-            use_safetensors=True,
         )
     except (OSError, ValueError, ImportError) as error:
         raise _explained(config, "model", error) from error
+
+
+def load_weights(name_or_path: str | Path, **options: Any) -> PreTrainedModel:
+    """``from_pretrained``, but raises ModelError for weights that are damaged, of other shapes, or not complete."""
+    try:
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            name_or_path, use_safetensors=True, output_loading_info=True, **options
+        )
+    except (SafetensorError, RuntimeError) as error:
+        first = str(error).strip().split("\n")[0]
+        raise ModelError(
+            f"The weights of {name_or_path} are damaged or do not fit its config.json: {first}. Copy or download them "
+            "again."
+        ) from error
+    model: PreTrainedModel = loaded[0]
+    if missing := sorted(loaded[1]["missing_keys"]):
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        raise ModelError(
+            f"The weights of {name_or_path} lack {', '.join(missing[:3])}{more}, which would be random. Copy or "
+            "download them again."
+        )
+    return model
 
 
 def _untrained_model(config: PretrainedConfig, seed: int) -> PreTrainedModel:
@@ -150,10 +189,10 @@ def _check_vocabulary(config: PretrainedConfig, model: PreTrainedModel, tokenize
 
 
 def _explained(config: PretrainedConfig, part: str, error: Exception) -> ModelError:
-    """What transformers said, shortened, with the likely way out."""
-    said = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    """The first line of transformers' error, with what to do."""
+    cause = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     return ModelError(
-        f"The {part} of {config.name_or_path} (revision {config.revision}) cannot be loaded: {said} "
+        f"The {part} of {config.name_or_path} (revision {config.revision}) cannot be loaded: {cause} "
         "Check the name and the network (with HF_HUB_OFFLINE=1 it must have been downloaded before; a gated model "
         "needs `hf auth login`). Without download there are model=tiny, a local directory, and model.random_init=true."
     )

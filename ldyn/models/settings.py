@@ -79,7 +79,7 @@ class PretrainedConfig:
         if self.random_init and "model_type" not in self.architecture:
             raise ValueError(
                 "random_init=true builds the model from `architecture`, which has no model_type; give it one "
-                "(model.architecture.model_type=gpt_neox, say) and the dimensions that differ from its defaults"
+                "(for example model.architecture.model_type=gpt_neox) and the dimensions that differ from its defaults"
             )
         if self.tokenizer in ("word", "bpe") and not self.random_init:
             raise ValueError(

@@ -66,9 +66,8 @@ def pretrain(
 
 
 def pack_documents(tokenizer: PreTrainedTokenizerFast, corpus: Sequence[str], length: int) -> torch.Tensor:
-    """Rows [n, length] of token ids. Each row starts with a document, as every prompt does later; documents follow each
-    other with EOS between them, and what does not fit is left out. Only a document longer than a row goes on in the
-    next.
+    """Rows [n, length] of token ids. Each row starts with a document, as every prompt does later; EOS separates
+    documents, and the end of the last one is cut. Only a document longer than a row continues in the next.
 
     Raises ModelError when the corpus does not fill one row.
     """

@@ -17,6 +17,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from ldyn.errors import DataError
+from ldyn.models.base import max_positions, too_long
 from ldyn.models.evaluation import evaluation_mode, unwrapped
 from ldyn.models.packed_forward import warn_once, why_plain
 from ldyn.models.packing import split
@@ -122,7 +123,7 @@ _FAULTS_SHOWN = 10
 def check_examples(model: PreTrainedModel, examples: Sequence[EncodedProbeExample]) -> None:
     """Raise DataError, listing the first faults, for what the model cannot score; see ``_faults``."""
     config = model.config.get_text_config()
-    room = getattr(config, "max_position_embeddings", None) or math.inf
+    room = max_positions(model)
     faults = [fault for example in examples for fault in _faults(example, config.vocab_size, room)]
     if faults:
         shown = "\n".join(f"  - {fault}" for fault in faults[:_FAULTS_SHOWN])
@@ -142,7 +143,4 @@ def _faults(example: EncodedProbeExample, vocabulary_size: int, room: float) -> 
             found = next(token for token in ids if not 0 <= token < vocabulary_size)
             yield f"{where}, probe {probe!r}: token id {found} is outside the model's vocabulary of {vocabulary_size}"
         elif len(ids) > room:
-            yield (
-                f"{where}, probe {probe!r}: {len(ids)} tokens, but the model's context has {room}; "
-                "lower max_tokens of the encoding"
-            )
+            yield f"{where}, probe {probe!r}: {too_long(len(ids), room)}"

@@ -1,8 +1,7 @@
-"""Starting several processes on this machine, waiting for them, and saying in one error how they ended.
+"""Start several processes on this machine, wait for them, and report in one error how they ended.
 
-Each process writes how it ended into a directory of the launch. One that fails ends with a code that is not 0, and the
-agent then ends the others: SIGTERM first, SIGKILL after SECONDS_TO_END. What the one that failed had to say counts,
-not what the others say of having lost it.
+Each process writes its error into a directory of the launch. After one has failed the agent ends the others: SIGTERM
+first, SIGKILL after SECONDS_TO_END. The error of the one that failed counts, not those of losing it.
 """
 
 from __future__ import annotations
@@ -41,26 +40,26 @@ def launch(work: Callable[[Argument], object], argument: Argument, count: int) -
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    for name in ("torch.distributed.elastic", "torch.multiprocessing"):  # what they say is said by ``_fault``
+    for name in ("torch.distributed.elastic", "torch.multiprocessing"):  # ``_fault`` reports their errors
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    settings = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
-        nproc_per_node=count,
-        run_id=str(os.getpid()),
-        rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0",
-        max_restarts=0,
-        start_method="spawn",
-        signals_to_handle=",".join(number.name for number in _OF_THE_AGENT),
-        shutdown_timeout=SECONDS_TO_END,
-    )
+    failed: ChildFailedError | None = None
     with (
         TemporaryDirectory(prefix="ldyn-launch-") as directory,
         _signals_passed_on() as received,
         _threads_shared(count),
     ):
-        failed: ChildFailedError | None = None
+        settings = LaunchConfig(
+            min_nodes=1,
+            max_nodes=1,
+            nproc_per_node=count,
+            run_id=str(os.getpid()),
+            rdzv_backend="c10d",
+            rdzv_endpoint="localhost:0",
+            max_restarts=0,
+            start_method="spawn",
+            signals_to_handle=",".join(number.name for number in _OF_THE_AGENT),
+            shutdown_timeout=SECONDS_TO_END,
+        )
         try:
             elastic_launch(settings, _run_one)(work, argument, directory)
         except ChildFailedError as error:
@@ -97,7 +96,7 @@ def _outcomes(directory: Path) -> list[LdynError | str]:
 def _fault(
     outcomes: list[LdynError | str], failed: Any, received: list[int], count: int
 ) -> LdynError | RuntimeError | None:
-    """The one error that says why the launch failed; None where it did not."""
+    """The one error for a failed launch; None where it did not fail."""
     stopped = [error for error in outcomes if isinstance(error, Interrupted)]
     reasons = [error for error in outcomes if isinstance(error, LdynError) and not _is_consequence(error)]
     crashes = [text for text in outcomes if isinstance(text, str) and text]
@@ -114,7 +113,7 @@ def _fault(
 
 
 def _is_consequence(error: LdynError) -> bool:
-    """Whether the error only says that another process ended."""
+    """Whether the error only reports that another process ended."""
     return isinstance(error, (Interrupted, LostProcess))
 
 
@@ -122,7 +121,7 @@ def _ended(failed: Any, count: int) -> LostProcess:
     """The error for a process that was killed, or that ended without leaving a reason."""
     rank, failure = failed.get_first_failure()
     if failure.exitcode >= 0:
-        how = f"ended with exit code {failure.exitcode}; what it said stands above"
+        how = f"ended with exit code {failure.exitcode}; see its output above"
     else:
         name = signal.Signals(-failure.exitcode).name
         how = f"was killed by {name}" + ("; if nobody did that, memory ran out" if name == "SIGKILL" else "")
@@ -131,7 +130,7 @@ def _ended(failed: Any, count: int) -> LostProcess:
 
 @contextmanager
 def _signals_passed_on() -> Iterator[list[int]]:
-    """Pass the stop signals on to the processes and go on waiting for them; yields the list of those received."""
+    """Pass the stop signals on to the processes and keep waiting; yields the list of those received."""
     received: list[int] = []
 
     def pass_on(number: int, _: FrameType | None) -> None:
@@ -152,7 +151,7 @@ def _signals_passed_on() -> Iterator[list[int]]:
 
 @contextmanager
 def _threads_shared(count: int) -> Iterator[None]:
-    """Give each process its share of the cores, unless the user has said how many threads it is to have."""
+    """Give each process its share of the cores, unless the user has set the number of threads."""
     if "OMP_NUM_THREADS" in os.environ:
         yield
         return

@@ -1,6 +1,6 @@
-"""What a launcher (torchrun, `accelerate launch`, or ldyn itself) has said of the processes that it started.
+"""What a launcher (torchrun, `accelerate launch`, or ldyn itself) has set in the environment of its processes.
 
-No torch here but where GPUs are counted: a configuration is checked by this before anything heavy is imported.
+torch is imported only to count GPUs, as this checks a configuration before anything heavy is imported.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-SAID_BY_RANK = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT")
+SET_BY_LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT")
 ACCELERATE_SETS = "ACCELERATE_MIXED_PRECISION"  # in every process that `accelerate launch` starts
 
 
@@ -25,12 +25,12 @@ def is_launched_main() -> bool:
 
 @contextmanager
 def without_launcher() -> Iterator[None]:
-    """In this block nothing tells that there is a launcher: libraries take this process for the only one."""
-    said = {name: os.environ.pop(name) for name in SAID_BY_RANK if name in os.environ}
+    """In this block the variables of the launcher are not set: libraries take this process for the only one."""
+    values = {name: os.environ.pop(name) for name in SET_BY_LAUNCHER if name in os.environ}
     try:
         yield
     finally:
-        os.environ.update(said)
+        os.environ.update(values)
 
 
 def launched_here() -> int | None:
@@ -38,15 +38,15 @@ def launched_here() -> int | None:
     return int(os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("WORLD_SIZE", "1"))) if launched_count() else None
 
 
-def number_faults(wanted: int | None) -> list[str]:
-    """Whether ``wanted`` processes (None: as many as the launcher starts) are what a launcher has started."""
+def number_faults(configured: int | None) -> list[str]:
+    """Whether a launcher has started the ``configured`` number of processes (None: any number)."""
     launched = launched_count()
-    if launched is None and wanted is None and ACCELERATE_SETS in os.environ:
-        found = "`accelerate launch` has started a single process (on CPU it does so whatever --num_processes says)"
+    if launched is None and configured is None and ACCELERATE_SETS in os.environ:
+        found = "`accelerate launch` has started a single process (on CPU it does so whatever --num_processes is)"
         expected = "expected --multi_gpu --num_processes N, or trainer.num_processes=N without a launcher"
-        return [f"trainer.num_processes: {found}, {expected}; where one is meant, say trainer.num_processes=1"]
-    if launched is not None and wanted not in (None, launched):
-        found = f"found {wanted}, but the launcher has started {launched} process(es)"
+        return [f"trainer.num_processes: {found}, {expected}; for a single process set trainer.num_processes=1"]
+    if launched is not None and configured not in (None, launched):
+        found = f"found {configured}, but the launcher has started {launched} process(es)"
         return [f"trainer.num_processes: {found}; expected the same number, or no launcher: ldyn starts them itself"]
     return []
 

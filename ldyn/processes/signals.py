@@ -38,7 +38,7 @@ class StopRequest:
 
     While ``graceful`` is true a first signal is only remembered in ``signal_number``; the training loop looks at it
     after each step, saves and stops. A second signal (``ECHO_SECONDS`` later or more), or any signal while ``graceful``
-    is false, raises at once; but not a SIGTERM beside a SIGUSR2, for that is one wish, and no person in a hurry.
+    is false, raises at once; except a SIGTERM together with a SIGUSR2, which SLURM sends as one request.
     """
 
     def __init__(self) -> None:
@@ -60,11 +60,11 @@ class StopRequest:
 
     @property
     def weight(self) -> int:
-        """0 where no stop was asked for, else 1 or more: what several processes compare to stop for one reason."""
+        """0 without a stop request, else 1 or more; several processes take the highest of theirs."""
         return 0 if self.signal_number is None else 1 + STOP_SIGNALS.index(signal.Signals(self.signal_number))
 
     def agree_on(self, weight: int) -> bool:
-        """Take over the greatest weight of all processes; returns whether it is a stop."""
+        """Set the signal of the highest weight of all processes; returns whether it is a stop."""
         if weight:
             self.signal_number = STOP_SIGNALS[weight - 1]
         return weight > 0
@@ -72,10 +72,10 @@ class StopRequest:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         before = self.signal_number
         is_echo = time.monotonic() - self._received_at < ECHO_SECONDS
-        is_one_wish = before != number and {before, number} == OF_A_CLUSTER
+        is_one_request = before != number and {before, number} == OF_A_CLUSTER
         self._received_at = time.monotonic()
         self.signal_number = heaviest(number, *([before] if before else []))
-        if not is_echo and not (self.graceful and (before is None or is_one_wish)):
+        if not is_echo and not (self.graceful and (before is None or is_one_request)):
             raise self.interrupted()
 
     def interrupted(self) -> Interrupted:
@@ -85,9 +85,9 @@ class StopRequest:
 
 @contextmanager
 def signals_held_back() -> Iterator[None]:
-    """The signals of ``STOP_SIGNALS`` wait for the end of this block: for the last, short writes of a run that ends.
+    """Delay the signals of ``STOP_SIGNALS`` to the end of this block: for the last writes of a run that ends.
 
-    A mask of the main thread would not do: the system hands the signal to any other thread, of torch or pyarrow.
+    Masking the main thread is not enough: the system delivers the signal to another thread, of torch or pyarrow.
     """
     received: list[int] = []
     before = {number: signal.signal(number, lambda number, _: received.append(number)) for number in STOP_SIGNALS}

@@ -1,4 +1,4 @@
-"""What SLURM says of the batch job that this process is, and how such a job goes back into the queue."""
+"""The SLURM batch job of this process, and how to requeue it."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def requeue() -> None:
     try:
         subprocess.run(["scontrol", "requeue", job_id()], check=True, capture_output=True, text=True, timeout=60)
     except (OSError, subprocess.SubprocessError) as error:
-        said = " ".join((getattr(error, "stderr", "") or str(error)).split())
+        cause = " ".join((getattr(error, "stderr", "") or str(error)).split())
         raise LdynError(
-            f"SLURM does not requeue job {job_id()}: {said}. Submit jobs with --requeue, as ldyn's own "
+            f"SLURM does not requeue job {job_id()}: {cause}. Submit jobs with --requeue, as ldyn's own "
             "hydra/launcher files do (additional_parameters: {requeue: true})."
         ) from error

@@ -24,7 +24,7 @@ from ldyn.training.stage import StagePlan
 
 
 def decompose_run(config: RunConfig, plans: Sequence[StagePlan], prepared: Prepared, session: Session) -> None:
-    """Decompose the updates of a run whose stages are trained; its tables go beside the trajectories.
+    """Decompose the updates of a run whose stages are trained; its tables go into the run directory.
 
     A single process repeats the steps of a stage, so a run of several processes prints the command for later instead.
     """

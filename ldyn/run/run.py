@@ -9,6 +9,7 @@ from pathlib import Path
 from ldyn.algorithms.coefficients import check_loss
 from ldyn.config.schema import RunConfig
 from ldyn.data.sources import pinned_dataset
+from ldyn.models.pretrained import pinned_model
 from ldyn.processes.group import from_main, join_processes, lost_processes_explained, main_alone, quiet_libraries
 from ldyn.processes.signals import StopRequest
 from ldyn.run.answering import training_pairs, write_samples
@@ -27,7 +28,9 @@ def run(config: RunConfig) -> Path:
     """
     join_processes()
     # Each launched process has its own configuration, with another time in the run's name and none of the commit.
-    config = from_main(lambda: replace(config, dataset=pinned_dataset(config.dataset)))
+    config = from_main(
+        lambda: replace(config, dataset=pinned_dataset(config.dataset), model=pinned_model(config.model))
+    )
     quiet_libraries()
     plans = stage_plans(config)
     with StopRequest() as stop, open_session(config, plans) as session, lost_processes_explained():
@@ -35,7 +38,7 @@ def run(config: RunConfig) -> Path:
         for plan in plans:
             check_loss(plan.algorithm, plan.parameters)
         prepared = prepare(config, session.timed)
-        session.check_same_data(prepared.hashes)
+        session.check_same_inputs(prepared.hashes)
         session.manifest.update(
             stages=[describe_stage(plan, StageLength.of(plan, len(prepared.pairs)).total_steps) for plan in plans],
             hashes=prepared.hashes,

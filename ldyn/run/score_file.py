@@ -76,7 +76,7 @@ class ScoredFile:
 _REASONS = {
     "truncated_prompt": "prompts cut to the limit (max_prompt_tokens)",
     "truncated_response": "responses cut to the limit (max_tokens less max_prompt_tokens)",
-    "empty_response": "responses without a token left out",
+    "empty_response": "responses without a token skipped",
     "unknown_tokens": "tokens unknown to the tokenizer",
 }
 

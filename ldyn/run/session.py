@@ -23,6 +23,9 @@ from ldyn.store.directory import how_to_resume, partial_path
 from ldyn.tracking import Observer, StagePast, make_observer
 from ldyn.training.stage import StagePlan
 
+RESUMED_WITH = {"data": "data", "base_model": "weights and config of the base model", "probes": "probes"}
+"""What must be the same when a run is resumed: key of the manifest's ``hashes`` -> words."""
+
 
 class Session:
     """What the parts of a run share. Scores and log rows go to the store first, then to the observers.
@@ -55,7 +58,7 @@ class Session:
 
     @property
     def directory(self) -> RunDirectory:
-        """For files beside the store's; in the main process only."""
+        """In the main process only."""
         assert self._directory is not None
         return self._directory
 
@@ -67,15 +70,16 @@ class Session:
         """Count the wall time of a part of the run in the manifest's ``seconds``."""
         return self.manifest.timed(part)
 
-    def check_same_data(self, hashes: Mapping[str, str]) -> None:
-        """Raises RunDirectoryError if a resumed run began with other data: a file was edited since, for example."""
-        before = self.manifest.content.get("hashes", {}).get("data")
-        if before is not None and before != hashes["data"]:
-            raise RunDirectoryError(
-                f"The data are not those that this run began with (found hash {hashes['data'][:12]}, expected "
-                f"{before[:12]}): the input files, the data set or the code that reads them changed. Restore them, or "
-                "start a new run."
-            )
+    def check_same_inputs(self, hashes: Mapping[str, str]) -> None:
+        """Raises RunDirectoryError if a resumed run began with other data, another base model or other probes."""
+        before = self.manifest.content.get("hashes", {})
+        for name, words in RESUMED_WITH.items():
+            if name in before and before[name] != hashes[name]:
+                raise RunDirectoryError(
+                    f"The {words} are not those that this run began with (found hash {hashes[name][:12]}, expected "
+                    f"{before[name][:12]}): the input files, the model's revision or the code changed. Restore them, "
+                    "or start a new run."
+                )
 
     def begin_stage(self, stage: StageInfo, total_steps: int, *, after_step: int) -> None:
         """Go back to ``after_step`` (-1: before the stage) and drop what was scored later."""
@@ -169,4 +173,11 @@ def first_content(config: RunConfig, plans: Sequence[StagePlan]) -> dict[str, An
 
 def describe_stage(plan: StagePlan, steps: int | None = None) -> dict[str, Any]:
     """A stage as the manifest has it; its number of updates is known once the pairs are counted."""
-    return {**asdict(plan.info), "steps": steps, "parameters": dict(plan.parameters), "trainer": asdict(plan.trainer)}
+    trainer = plan.trainer
+    return {
+        **asdict(plan.info),
+        "steps": steps,
+        "parameters": dict(plan.parameters),
+        "trainer": asdict(trainer),
+        "probe_precision": trainer.precision if trainer.parallel == "fsdp" else "fp32",
+    }

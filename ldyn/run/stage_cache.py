@@ -20,6 +20,7 @@ import pandas as pd
 import torch
 from transformers import PreTrainedModel
 
+from ldyn.algorithms.registry import source_hash
 from ldyn.config.schema import RunConfig
 from ldyn.errors import RunDirectoryError
 from ldyn.models.base import fingerprint
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from ldyn.run.preparation import Prepared
 
 # Raise it when a change of the code would give other numbers for the same stage.
-RECIPE_VERSION = 1
+RECIPE_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,10 @@ def stage_key(
         "recipe": RECIPE_VERSION,
         "stage": dict(stage_identity(plan, model, pairs, config.seed)),
         "start": fingerprint(model, prepared.base.tokenizer),
+        "loss": source_hash(plan.algorithm.loss),
+        "attention": model.config._attn_implementation,
         "probes": [asdict(probe) for probe in prepared.encoded],
+        "token_budget": config.probes.token_budget,
         "versions": installed_versions(),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine(),
         "parallel": [torch.get_num_threads(), process_count()],  # they decide the rounding

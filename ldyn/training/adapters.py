@@ -1,4 +1,4 @@
-"""LoRA: low-rank adapters beside frozen weights, by peft, and how they become weights again."""
+"""LoRA by peft: low-rank adapters on frozen weights, and merging them into the weights."""
 
 from __future__ import annotations
 

@@ -155,7 +155,7 @@ class StageBatches(Sampler[list[int]]):
 
 
 class StageLoader(DataLoader[Any]):
-    """Batches of ``rows`` for one process; each says in ``n_rows`` how many of its rows count."""
+    """Batches of ``rows`` for one process; ``n_rows`` of each is how many of its rows count."""
 
     def __init__(self, rows: Dataset, batches: StageBatches, collate: Collate, *, pin_memory: bool):
         super().__init__(rows, batch_sampler=batches, collate_fn=_Counting(collate, rows[0]), pin_memory=pin_memory)
@@ -167,7 +167,7 @@ class StageLoader(DataLoader[Any]):
 
 
 class _Counting:
-    """Collates rows, or the filler where there are none, and says how many count."""
+    """Collates rows, or the filler where there are none, and adds ``n_rows``."""
 
     def __init__(self, collate: Collate, filler: dict[str, Any]):
         self._collate, self._filler = collate, filler

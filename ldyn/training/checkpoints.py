@@ -1,6 +1,6 @@
 """The files of a stage: ``checkpoint-<step>`` to resume from, ``snapshot-<step>`` to keep, ``final`` when it is done.
 
-``stage.json`` beside them says what the checkpoints belong to; it is compared when a stage is resumed.
+``stage.json`` holds the settings of the checkpoints; it is compared when a stage is resumed.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,10 +19,12 @@ from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 from torch import Tensor
-from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ldyn.errors import RunDirectoryError, TrainingError
 from ldyn.models.base import BaseModel
+from ldyn.models.cache import find_damage
+from ldyn.models.pretrained import load_weights
 from ldyn.records import EncodedPair
 from ldyn.store.files import explained, write_atomically
 from ldyn.training.adapters import merged, with_stored_adapters
@@ -29,35 +32,42 @@ from ldyn.training.adapters import merged, with_stored_adapters
 if TYPE_CHECKING:
     from ldyn.training.stage import StagePlan
 
+_log = logging.getLogger(__name__)
+
 
 def last_complete_checkpoint(stage_directory: Path) -> tuple[Path, int] | None:
-    """The newest checkpoint that was written to its end, and its step; None where there is none."""
-    steps = [(step_of(directory), directory) for directory in stage_directory.glob("checkpoint-*")]
-    complete = [(step, directory) for step, directory in steps if step is not None]
-    if not complete:
-        return None
-    step, directory = max(complete)
-    return directory, step
+    """The newest intact checkpoint, and its step; None where there is none. Damaged ones are logged and skipped."""
+    for step, directory in _numbered_checkpoints(stage_directory):
+        damage = find_damage(directory)
+        if damage is None and step_of(directory) == step:
+            return directory, step
+        _log.warning("The checkpoint %s is not used: %s.", directory, damage or "it is of another step")
+    return None
+
+
+def _numbered_checkpoints(stage_directory: Path) -> list[tuple[int, Path]]:
+    """All checkpoints with their steps, the newest first."""
+    names = {
+        directory: directory.name.removeprefix("checkpoint-") for directory in stage_directory.glob("checkpoint-*")
+    }
+    return sorted(((int(step), directory) for directory, step in names.items() if step.isdecimal()), reverse=True)
 
 
 def step_of(checkpoint: Path) -> int | None:
-    """The step of a checkpoint or snapshot that was written to its end, else None.
-
-    ``trainer_state.json`` is the last file that the Trainer writes, so a checkpoint in which it parses is complete.
-    """
+    """The step of a checkpoint or snapshot; None where it has no readable ``trainer_state.json``."""
     try:
         return int(json.loads((checkpoint / "trainer_state.json").read_text())["global_step"])
     except (OSError, ValueError, KeyError):
         return None
 
 
-def keep_snapshot(checkpoint: Path, step: int) -> None:
-    """Keep a checkpoint for good: a second name for each of its files, or a copy where the file system has no links."""
-    target = snapshot_directory(checkpoint.parent, step)
+def keep_snapshot(stage_directory: Path, step: int) -> None:
+    """Keep the checkpoint of ``step``, by hard links to its files, or copies where the file system has none."""
+    target = snapshot_directory(stage_directory, step)
     partial = target.with_suffix(".partial")
-    for leftover in (partial, target):  # of a run that was killed here, and went on from an earlier checkpoint
+    for leftover in (partial, target):  # of a run that was killed here
         shutil.rmtree(leftover, ignore_errors=True)
-    shutil.copytree(checkpoint, partial, copy_function=_link_or_copy)
+    shutil.copytree(stage_directory / f"checkpoint-{step}", partial, copy_function=_link_or_copy)
     partial.rename(target)
 
 
@@ -69,7 +79,7 @@ def _link_or_copy(source: str, target: str) -> None:
 
 
 def snapshot_directory(stage_directory: Path, step: int) -> Path:
-    """Where the snapshot after ``step`` updates is, or would be."""
+    """The path of the snapshot after ``step`` updates."""
     return stage_directory / f"snapshot-{step}"
 
 
@@ -80,7 +90,7 @@ def snapshot_steps(stage_directory: Path) -> list[int]:
 
 
 def final_directory(stage_directory: Path) -> Path:
-    """Where a finished stage's weights lie; the directory exists only once they are complete."""
+    """The path of a finished stage's weights; it exists only once they are complete."""
     return stage_directory / "final"
 
 
@@ -90,35 +100,37 @@ def save_final(
     tokenizer: PreTrainedTokenizerBase,
     stage_directory: Path,
 ) -> Path:
-    """Save the stage's last weights, published by a rename; then drop the checkpoints that are no longer needed.
+    """Save the stage's last weights; then delete its checkpoints.
 
     ``weights``: those of ``model`` by name, where the model itself holds only a part of them.
     """
-    target = final_directory(stage_directory)
-    partial = target.with_suffix(".partial")
-    with checkpoint_written(partial):
-        shutil.rmtree(partial, ignore_errors=True)
+    with _final_written(stage_directory) as partial:
         model.save_pretrained(partial, state_dict=weights)
         tokenizer.save_pretrained(partial)
-        partial.rename(target)
     for directory in stage_directory.glob("checkpoint-*"):
         shutil.rmtree(directory)
-    return target
+    return final_directory(stage_directory)
 
 
 def adopt_final(final: Path, stage_directory: Path) -> None:
-    """Take over the last weights of another run's stage: a second name for its files, published by a rename."""
-    target = final_directory(stage_directory)
-    partial = target.with_suffix(".partial")
+    """Use the last weights of another run's stage, by hard links to its files."""
+    with _final_written(stage_directory) as partial:
+        shutil.copytree(final, partial, copy_function=_link_or_copy)
+
+
+@contextmanager
+def _final_written(stage_directory: Path) -> Iterator[Path]:
+    """An absent directory to write the last weights to, which then gets its name."""
+    partial = final_directory(stage_directory).with_suffix(".partial")
     with checkpoint_written(partial):
         shutil.rmtree(partial, ignore_errors=True)
-        shutil.copytree(final, partial, copy_function=_link_or_copy)
-        partial.rename(target)
+        yield partial
+        partial.rename(final_directory(stage_directory))
 
 
 @contextmanager
 def checkpoint_written(directory: Path) -> Iterator[None]:
-    """Turn whatever says that ``directory`` cannot be written into a RunDirectoryError that says what to do next."""
+    """Turn every error of writing ``directory`` into a RunDirectoryError."""
     try:
         with explained(directory):
             yield
@@ -128,24 +140,25 @@ def checkpoint_written(directory: Path) -> Iterator[None]:
         free = shutil.disk_usage(next(parent for parent in directory.parents if parent.exists())).free // 2**20
         raise RunDirectoryError(
             f"Cannot write weights to {directory} ({free} MiB are free): {str(error).splitlines()[0]}. Free some "
-            "space, then go on with the run by resume=<its directory>: what was scored before is safe in it."
+            "space, then continue with resume=RUN_DIRECTORY: what was scored before is stored there."
         ) from error
 
 
 def start_weights(stage: str, base: BaseModel, stage_directory: Callable[[str], Path]) -> PreTrainedModel:
-    """A model of its own with the last weights of ``stage``, or of the base ("base"); stage_directory: where one is."""
+    """A separate model with the last weights of ``stage``, or of the base ("base")."""
     if stage == "base":
         return copy.deepcopy(base.model)
-    return AutoModelForCausalLM.from_pretrained(final_directory(stage_directory(stage)), dtype=base.model.dtype)
+    return load_weights(final_directory(stage_directory(stage)), dtype=base.model.dtype)
 
 
 FILE = "stage.json"
 
 
-def claim_directory(directory: Path, identity: Mapping[str, Any], *, resumed: bool) -> None:
-    """Write the identity of a stage that begins; of one that is resumed, refuse to go on from another stage's.
+def claim_directory(directory: Path, identity: Mapping[str, Any], resumed: tuple[Path, int] | None) -> None:
+    """Write the identity of a stage that begins, or compare that of one that is ``resumed`` from a checkpoint.
 
-    Raises TrainingError that names each difference.
+    Checkpoints after that one are damaged or incomplete; they are deleted. Raises TrainingError that names each
+    difference.
     """
     file = directory / FILE
     if resumed and file.exists():
@@ -154,16 +167,19 @@ def claim_directory(directory: Path, identity: Mapping[str, Any], *, resumed: bo
             raise TrainingError(
                 f"The checkpoints in {directory} belong to another configuration:\n"
                 + "\n".join(f"  - {line}" for line in differences)
-                + "\nGo on with what they were made with, or start a new run."
+                + "\nResume with the settings of these checkpoints, or start a new run."
             )
-        return
-    write_atomically(file, json.dumps(identity, indent=1).encode())
+    else:
+        write_atomically(file, json.dumps(identity, indent=1).encode())
+    for other, _ in _numbered_checkpoints(directory):
+        if resumed is None or other > resumed[1]:
+            shutil.rmtree(directory / f"checkpoint-{other}")
 
 
 def stage_identity(
     plan: StagePlan, model: PreTrainedModel, pairs: Sequence[EncodedPair], seed: int
 ) -> Mapping[str, Any]:
-    """All that decides how a stage goes on from a checkpoint, as JSON has it."""
+    """All that decides how a stage continues from a checkpoint, as JSON values."""
     rows = hashlib.sha256(repr([asdict(pair) for pair in pairs]).encode()).hexdigest()
     identity = {
         "algorithm": {"name": plan.algorithm.name, **plan.parameters},
@@ -188,11 +204,11 @@ def _differences(before: Any, now: Any, key: str = "") -> Iterator[str]:
 def snapshot_weights(
     plan: StagePlan, step: int, base: BaseModel, stage_directory: Callable[[str], Path]
 ) -> PreTrainedModel:
-    """A model of its own with the weights of the stage after ``step`` updates, of which it has kept a snapshot.
+    """A separate model with the weights of the stage's snapshot after ``step`` updates.
 
-    A snapshot of adapters holds these alone; they are laid on the weights that the stage started from.
+    A snapshot of adapters holds only these; they are added to the weights that the stage started from.
     """
     directory = snapshot_directory(stage_directory(plan.info.name), step)
     if plan.trainer.lora is None:
-        return AutoModelForCausalLM.from_pretrained(directory, dtype=base.model.dtype)
+        return load_weights(directory, dtype=base.model.dtype)
     return merged(with_stored_adapters(start_weights(plan.info.start, base, stage_directory), directory))

@@ -1,4 +1,4 @@
-"""One stage: an algorithm on a view of the pairs, from given weights to new ones, with probing on a schedule."""
+"""One stage: an algorithm on a view of the pairs, from given weights to new ones, with scoring on a schedule."""
 
 from __future__ import annotations
 
@@ -36,8 +36,14 @@ from ldyn.training.batches import (
     pointwise_documents,
     pointwise_rows,
 )
-from ldyn.training.checkpoints import claim_directory, keep_snapshot, last_complete_checkpoint, stage_identity
-from ldyn.training.reference import check_vocabulary, reference_logps
+from ldyn.training.checkpoints import (
+    claim_directory,
+    keep_snapshot,
+    last_complete_checkpoint,
+    snapshot_directory,
+    stage_identity,
+)
+from ldyn.training.reference import check_pairs, reference_logps
 from ldyn.training.settings import TrainerConfig
 from ldyn.training.trainers import AlgorithmTrainer, PairwiseTrainer, PointwiseTrainer
 
@@ -47,10 +53,7 @@ CPU_TOKENS, ACCELERATOR_TOKENS = 2048, 8192
 
 @dataclass(frozen=True)
 class StagePlan:
-    """A stage as it will be trained: who it is, its loss with parameters, its trainer settings.
-
-    ``cache_dir`` keeps reference log-probs between runs; None for none.
-    """
+    """A stage as configured. ``cache_dir`` keeps reference log-probs between runs; None for no cache."""
 
     info: StageInfo
     algorithm: Algorithm
@@ -61,7 +64,7 @@ class StagePlan:
 
 @dataclass(frozen=True)
 class StageLength:
-    """How many examples a stage has and how many updates it makes; tells the probe step that a step number means."""
+    """How many examples a stage has and how many updates it makes."""
 
     examples: int
     examples_per_step: int
@@ -81,18 +84,18 @@ class StageLength:
         return math.ceil(self.examples / self.examples_per_step)
 
     def scheduled(self, schedule: ScheduleConfig) -> tuple[int, ...]:
-        """The steps that the schedule means in this stage, from 0 to the last."""
+        """The steps of the schedule in this stage, from 0 to the last."""
         return scheduled_steps(self.total_steps, schedule, self.steps_per_epoch)
 
     def probe_step(self, info: StageInfo, step: int) -> ProbeStep:
-        """Step -> examples seen and epoch; the last batch of an epoch holds what is left over, nothing is repeated."""
+        """The examples seen and the epoch after ``step`` updates; the last batch of an epoch may be smaller."""
         epochs, rest = divmod(step, self.steps_per_epoch)
         seen = epochs * self.examples + rest * self.examples_per_step
         return ProbeStep(info.name, info.algorithm, step, seen, seen / self.examples)
 
 
 class StageCallback(TrainerCallback):
-    """Only schedules: which step is probed, logged or kept as a snapshot, when a stop request becomes a checkpoint."""
+    """Schedules scoring, logging and snapshots, and turns a stop request into a checkpoint."""
 
     def __init__(
         self, observe: StageObservers, probe_steps: Collection[int], snapshot_steps: Collection[int], stop: StopRequest
@@ -108,14 +111,16 @@ class StageCallback(TrainerCallback):
         model: PreTrainedModel | None = None,
         **kwargs: Any,
     ) -> None:
-        """The model is now where it will be trained, and divided as it will be: step 0 is scored as the others are."""
+        """The model is on its device and sharded by now, so step 0 is scored as the other steps are."""
         if args.fsdp and model is not None and not is_sharded(model):
             raise TrainingError(
-                "FSDP was asked for, but the weights are not divided over the processes: on this device accelerate "
-                "takes DDP instead. Use trainer.parallel=ddp, which is what it would be."
+                "trainer.parallel=fsdp: the weights are not sharded, as accelerate uses DDP on this device. Use "
+                "trainer.parallel=ddp."
             )
         if state.global_step == 0 and 0 in self.probe_steps:
             self.observe.probe(model, 0)
+        if not snapshot_directory(Path(args.output_dir), state.global_step).exists():
+            self.on_save(args, state, control)  # the run may have been killed between checkpoint and snapshot
 
     def on_step_end(
         self,
@@ -148,20 +153,19 @@ class StageCallback(TrainerCallback):
 
     def on_save(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if state.global_step in self.snapshot_steps:
-            checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-            in_main(lambda: keep_snapshot(checkpoint, state.global_step))
+            in_main(lambda: keep_snapshot(Path(args.output_dir), state.global_step))
 
     def _commit_before_saving(self, control: TrainerControl) -> None:
-        """The Trainer ends a step, then logs, then saves: a checkpoint never knows more than the log on the disk."""
+        """The Trainer ends a step, logs, then saves: the log on the disk is never behind a checkpoint."""
         if control.should_save:
             self.observe.commit()
 
 
 @dataclass(frozen=True)
 class StageObservers:
-    """What happens besides training: ``probe(model, step)`` scores, ``log(step, metrics)`` takes a training row.
+    """``probe(model, step)`` scores; ``log(step, metrics)`` takes a row of the training log.
 
-    ``commit()`` is called before every checkpoint and at the end: what was logged must be on the disk when it returns.
+    ``commit()`` is called before every checkpoint and at the end: it must write what was logged to the disk.
     """
 
     probe: Callable[[Any, int], None]
@@ -183,13 +187,13 @@ def train_stage(
 ) -> Path:
     """Train ``model`` in place and return the directory of its final weights; every process of the run must call.
 
-    Goes on from the last complete checkpoint in ``directory`` if there is one. Raises ``Interrupted`` after saving a
-    checkpoint when a stop was asked for, ``TrainingError`` on a loss that is not finite or a checkpoint of another
+    Continues from the last intact checkpoint in ``directory`` if there is one. Raises ``Interrupted`` after saving a
+    checkpoint when a stop was requested, ``TrainingError`` on a loss that is not finite or a checkpoint of another
     stage, ``RunDirectoryError`` where a checkpoint cannot be written.
     """
     checkpoint = from_main(lambda: last_complete_checkpoint(directory))
     identity = stage_identity(plan, model, pairs, seed)
-    in_main(lambda: claim_directory(directory, identity, resumed=checkpoint is not None))
+    in_main(lambda: claim_directory(directory, identity, checkpoint))
     trainer = make_trainer(plan, model, tokenizer, pairs, directory=directory, seed=seed)
     trainer.add_callback(StageCallback(observe, probe_steps, _snapshot_steps(plan, len(pairs)), stop))
     stop.graceful = True
@@ -218,8 +222,8 @@ def make_trainer(
     directory: Path,
     seed: int,
 ) -> AlgorithmTrainer:
-    """The trainer for the plan's kind of loss."""
-    check_vocabulary(model, pairs)
+    """The trainer for the plan's kind of loss. Raises ModelError or DataError for pairs that the model cannot take."""
+    check_pairs(model, pairs)
     layout, precision = _layout(plan.trainer, model, tokenizer, pairs), plan.trainer.precision
     trainer_class: type[AlgorithmTrainer]
     if plan.algorithm.kind == "pointwise":

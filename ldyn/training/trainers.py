@@ -19,11 +19,11 @@ from datasets import Dataset
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl import SFTConfig, SFTTrainer
-from trl.trainer.utils import disable_dropout_in_model
 
 from ldyn.algorithms import Algorithm, Responses
 from ldyn.algorithms.coefficients import residual_values
 from ldyn.errors import TrainingError
+from ldyn.models.cache import write_checksums
 from ldyn.processes.group import (
     any_process,
     highest_of_all,
@@ -35,56 +35,15 @@ from ldyn.processes.group import (
     wait_for_all,
 )
 from ldyn.training.adapters import has_adapters, merged
+from ldyn.training.arguments import common_arguments, disable_dropout
 from ldyn.training.batches import REFERENCE_COLUMNS, Batch, PartCollator, StageBatches, StageLoader
 from ldyn.training.checkpoints import checkpoint_written, final_directory, save_final
 from ldyn.training.logps import TokenLogps, summaries, token_logps
 from ldyn.training.settings import TrainerConfig
 
-OPTIMIZERS = {"adamw": "adamw_torch", "rmsprop": "rmsprop", "sgd": "sgd"}
-
-
-def common_arguments(config: TrainerConfig, output_dir: Path, seed: int) -> dict[str, Any]:
-    """The arguments of TRL's SFTConfig; its defaults (bf16, checkpointing, trackers) are replaced."""
-    return {
-        "output_dir": str(output_dir),
-        "optim": OPTIMIZERS[config.optimizer],
-        "learning_rate": config.learning_rate,
-        "lr_scheduler_type": "constant_with_warmup",
-        "warmup_steps": config.warmup_steps,
-        "max_steps": config.max_steps or -1,
-        "num_train_epochs": config.epochs or 1,
-        "per_device_train_batch_size": config.micro_batch,
-        "gradient_accumulation_steps": config.gradient_accumulation,
-        "max_grad_norm": config.max_grad_norm,
-        "weight_decay": config.weight_decay,
-        "bf16": config.precision == "bf16",
-        "use_cpu": not torch.cuda.is_available(),
-        "seed": seed,
-        "save_strategy": "steps",
-        "save_steps": config.checkpoint_every,
-        "save_total_limit": 2,
-        "logging_steps": config.log_every,
-        "logging_nan_inf_filter": False,  # a loss that is not finite must be seen, not averaged away
-        "report_to": "none",
-        "disable_tqdm": True,
-        "log_level": "error",  # its warning of a lost head at each resume is answered by ``_load_from_checkpoint``
-        "ddp_find_unused_parameters": False,
-        "remove_unused_columns": False,  # the rows have what is needed and nothing else
-        "max_length": None,
-        **_parallel_arguments(config),
-    }
-
-
-def _parallel_arguments(config: TrainerConfig) -> dict[str, Any]:
-    """How weights are held by several processes; FSDP has its own activation checkpointing."""
-    if config.parallel == "ddp":
-        return {"activation_checkpointing": config.gradient_checkpointing}
-    fsdp_config = {"activation_checkpointing": config.gradient_checkpointing}
-    return {"activation_checkpointing": False, "fsdp": True, "fsdp_config": fsdp_config}
-
 
 class AlgorithmTrainer(SFTTrainer):
-    """Rows in, updates out. A subclass says what the loss of a part of a batch is."""
+    """Rows in, updates out. A subclass defines the loss of a part of a batch."""
 
     responses_per_row = 1
     loss_is_scaled_for_ga = False  # type: ignore[assignment] # a mean: the Trainer divides it by the number of parts
@@ -110,7 +69,7 @@ class AlgorithmTrainer(SFTTrainer):
         self._weight, self._step_rows = 1.0, 1.0
         self._values: list[Tensor] = []  # of each part, [rows, columns]: what is known of each row, for the log
         self._columns: tuple[list[str], list[str]] = ([], [])
-        disable_dropout_in_model(model)
+        disable_dropout(model)
         arguments = common_arguments(config, output_dir, seed)
         super().__init__(
             model=model,
@@ -208,6 +167,13 @@ class AlgorithmTrainer(SFTTrainer):
 
     # ---- checkpoints ----
 
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
+        """Make no update where the checkpoint that the stage resumed from is its last: the Trainer would make one."""
+        if self.state.global_step >= self.state.max_steps:
+            self.control.should_training_stop = True
+        else:
+            super()._run_epoch(*args, **kwargs)
+
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         """Load weights through ``from_pretrained``, which maps every name.
 
@@ -221,10 +187,12 @@ class AlgorithmTrainer(SFTTrainer):
         self.policy.load_state_dict(saved.state_dict())
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        """As the Trainer; no process goes on before the main one has written all of it."""
-        with checkpoint_written(self._directory / f"checkpoint-{self.state.global_step}"):
+        """As the Trainer; then the main process adds checksums, which mark the checkpoint as complete."""
+        directory = self._directory / f"checkpoint-{self.state.global_step}"
+        with checkpoint_written(directory):
             super()._save_checkpoint(model, trial)
-        wait_for_all()
+            wait_for_all()
+            in_main(lambda: write_checksums(directory))
 
     def save_final(self, tokenizer: PreTrainedTokenizerBase) -> Path:
         """Save the last weights of the stage, adapters merged, and return their directory; every process must call."""
@@ -233,15 +201,36 @@ class AlgorithmTrainer(SFTTrainer):
         return final_directory(self._directory)
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
-        """No model card: the run directory's manifest says what was trained."""
+        """No model card: the manifest describes what was trained."""
 
 
-# How far the first log-ratio to the reference may be from 0 (relative to |log π|): rounding, not another model.
-START_TOLERANCE = {"fp32": 1e-4, "bf16": 3e-2}
+def rounding(logp: Tensor, lengths: Tensor, *, bf16: bool) -> Tensor:
+    """How much of a response's log-prob [B] rounding explains: two passes over it in batches of other shapes.
+
+    In fp32 it is relative to the sum; in bf16 each token's logits are rounded independently, so it grows as √|y|.
+    """
+    return 0.1 * lengths.sqrt() + 1e-3 * logp.abs() if bf16 else 1e-4 * (1 + logp.abs())
 
 
 class ResponseTrainer(AlgorithmTrainer):
     """What both losses are functions of."""
+
+    _is_deterministic: bool | None = None  # not known yet
+
+    def _check_deterministic(self, model: nn.Module, inputs: Batch, tokens: TokenLogps) -> None:
+        """Raise TrainingError in the first batch where a second pass gives other numbers, as with dropout."""
+        if self._is_deterministic is None:
+            with torch.no_grad():
+                again = self._token_logps(model, inputs).sums
+            sums = tokens.sums.detach()
+            off = (again - sums).abs()
+            self._is_deterministic = not (off > rounding(sums, tokens.lengths, bf16=self.args.bf16)).any()
+            if not self._is_deterministic:
+                raise TrainingError(
+                    f"Two passes over the first batch differ by {off.max():.3g} nats: the model has randomness that "
+                    "ldyn does not know how to turn off, for example dropout under an unusual name. Set it to 0 in the "
+                    "model's config.json."
+                )
 
     def _token_logps(self, model: nn.Module, inputs: Batch) -> TokenLogps:
         """Token log-probs of the batch, with residual norms where the step being made ends with a row of the log."""
@@ -255,7 +244,7 @@ class ResponseTrainer(AlgorithmTrainer):
         return Responses(tokens.sums, tokens.lengths, mean_length, reference_logp, token_logps, tokens.mask, progress)
 
     def _residuals(self, tokens: Sequence[TokenLogps], responses: Sequence[Responses]) -> dict[str, Tensor]:
-        """Residual coefficients and energies, in the steps for which the norms were asked for."""
+        """Residual coefficients and energies, in the steps that are logged."""
         norms = [side.residual_norms for side in tokens if side.residual_norms is not None]
         return residual_values(self.algorithm, self.parameters, responses, norms) if norms else {}
 
@@ -267,6 +256,7 @@ class PointwiseTrainer(ResponseTrainer):
         self, model: nn.Module, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Tensor:
         tokens = self._token_logps(model, inputs)
+        self._check_deterministic(model, inputs, tokens)
         responses = self._responses(tokens, self._mean_length(tokens.lengths, num_items_in_batch))
         losses = self.algorithm.loss(responses, **self.parameters)
         metrics = {"logp_chosen": responses.logp.detach()}
@@ -286,6 +276,7 @@ class PairwiseTrainer(ResponseTrainer):
         self, model: nn.Module, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Tensor:
         tokens = self._token_logps(model, inputs)
+        self._check_deterministic(model, inputs, tokens)
         mean_length, sides = self._mean_length(tokens.lengths, num_items_in_batch), tokens.halves()
         chosen, rejected = (
             self._responses(side, mean_length, inputs[reference])
@@ -297,19 +288,21 @@ class PairwiseTrainer(ResponseTrainer):
         return self._finish(losses, metrics, self._residuals(sides, [chosen, rejected]))
 
     def _check_start(self, chosen: Responses, rejected: Responses) -> None:
-        """Before the first update policy and reference are one model, so every log-ratio is 0 up to rounding."""
+        """Before the first update policy and reference are the same model, so every log-ratio is 0 up to rounding."""
         if self._checked_start:
             return
         self._checked_start = True
         if self.state.global_step > 0:
             return
-        tolerance = START_TOLERANCE["bf16" if self.args.bf16 else "fp32"]
         for responses in (chosen, rejected):
-            off = (responses.log_ratio.abs() / (1 + responses.logp.abs())).max().item()
-            if off > tolerance:
+            difference = responses.log_ratio.detach().abs()
+            excess = difference - rounding(responses.logp.detach(), responses.lengths, bf16=self.args.bf16)
+            if excess.max() > 0:
+                worst = int(excess.argmax())
                 raise TrainingError(
-                    f"Before the first step the policy differs from its reference by a relative {off:.2g} in "
-                    f"log-probability, expected less than {tolerance:g}: they are not the same model."
+                    f"Before the first step log π differs from its reference by {difference[worst]:.3g} nats at "
+                    f"{responses.logp[worst]:.4g}, more than rounding explains: the reference log-probs are of another "
+                    "model, or the model's forward pass is random. Delete the cache of reference log-probs and retry."
                 )
 
     def _reward_metrics(self, chosen: Responses, rejected: Responses) -> dict[str, Tensor]:

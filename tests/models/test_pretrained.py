@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM, GPTNeoXConfig, GPTNeoXForCausalLM
 
 from ldyn.errors import ModelError
 from ldyn.models.loading import load_base
-from ldyn.models.pretrained import ensure_padding
+from ldyn.models.pretrained import ensure_padding, pinned_model
 from ldyn.models.settings import PretrainedConfig, TinyConfig
 from ldyn.models.tiny import build_tiny_model
 from ldyn.models.tokenizers import build_tokenizer
@@ -49,6 +52,28 @@ def test_a_saved_directory_is_loaded_as_it_was(saved):
     assert load(PretrainedConfig(str(saved), dtype="bfloat16")).model.dtype == torch.bfloat16
 
 
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        ("missing", r"lack .*input_layernorm.bias.*would be random"),
+        ("other shape", "do not fit its config.json"),
+        ("cut short", "are damaged"),
+    ],
+)
+def test_weights_that_are_damaged_or_incomplete_are_refused(harm, words, saved):
+    file = saved / "model.safetensors"
+    weights = load_file(file)
+    if harm == "missing":
+        del weights["gpt_neox.layers.0.input_layernorm.bias"]
+    elif harm == "other shape":
+        weights["gpt_neox.layers.0.input_layernorm.bias"] = torch.zeros(3)
+    save_file(weights, file, metadata={"format": "pt"})
+    if harm == "cut short":
+        file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(ModelError, match=words):
+        load(PretrainedConfig(str(saved)))
+
+
 def test_no_such_directory(tmp_path):
     with pytest.raises(ModelError, match="There is no directory"):
         load(PretrainedConfig(str(tmp_path / "absent")))
@@ -81,6 +106,15 @@ def test_tokenizer_and_model_that_do_not_belong_together(saved, corpus):
     build_tokenizer("bpe", corpus, 1000).save_pretrained(saved)
     with pytest.raises(ModelError, match="do not belong together"):
         load(PretrainedConfig(str(saved)))
+
+
+def test_a_revision_of_the_hub_is_pinned_to_its_commit(saved, monkeypatch):
+    commit = "c" * 40
+    hub = PretrainedConfig("somebody/some-model")
+    monkeypatch.setattr(AutoConfig, "from_pretrained", lambda *_, **options: SimpleNamespace(_commit_hash=commit))
+    assert pinned_model(hub) == replace(hub, revision=commit)
+    assert pinned_model(PretrainedConfig(str(saved))).revision == "main"  # a directory has no revisions
+    assert pinned_model(TinyConfig()) == TinyConfig()
 
 
 class TestRandomInit:

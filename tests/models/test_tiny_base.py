@@ -196,7 +196,7 @@ class TestCache:
 
     def test_a_directory_that_cannot_be_written(self, tiny_config, corpus, tmp_path):
         (tmp_path / "base").write_text("a file stands where the directory should be")
-        with pytest.raises(ModelError, match="cache_dir"):
+        with pytest.raises(ModelError, match=r"paths\.cache"):
             load(tiny_config, corpus, tmp_path)
 
 

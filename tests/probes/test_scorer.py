@@ -115,7 +115,7 @@ def test_what_the_model_cannot_take_is_refused_before_any_forward(tiny_model: Mo
         score_probes(model, faulty, token_budget=100, pad_id=0)
     message = str(error.value)
     assert "4 probe responses" in message
-    assert "'id0', probe 'probe1': 65 tokens, but the model's context has 64" in message
+    assert "'id0', probe 'probe1': 65 tokens, but the model has 64 positions; lower dataset.encoding" in message
     assert "'empty', probe 'chosen': no token is left" in message
     assert f"token id {61} is outside" in message
     assert "'bare': the prompt has no token" in message

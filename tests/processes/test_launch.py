@@ -53,7 +53,7 @@ def test_a_crash_shows_its_traceback_and_not_that_of_the_process_that_lost_it():
 
 
 def test_a_process_that_ends_without_a_word():
-    assert "Process 1 of 2 ended with exit code 3; what it said stands above." in str(_fault([], failed(1, 3), [], 2))
+    assert "Process 1 of 2 ended with exit code 3; see its output above." in str(_fault([], failed(1, 3), [], 2))
 
 
 @pytest.mark.slow

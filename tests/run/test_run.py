@@ -12,9 +12,11 @@ from safetensors.torch import load_file
 
 from ldyn.cli.main import main
 from ldyn.config.loading import load_config
-from ldyn.errors import RunDirectoryError
+from ldyn.errors import ConfigError, RunDirectoryError
 from ldyn.records import FINDING_FIELDS, TRAJECTORY_COLUMNS
+from ldyn.run.manifest import Manifest
 from ldyn.run.run import run
+from ldyn.run.session import Session
 from ldyn.store import read_run, read_token_summaries, read_tokens
 
 CONTRACT = ("config.yaml", "manifest.json", "trajectories.parquet", "train_log.parquet", "findings.json")
@@ -184,3 +186,17 @@ def test_on_policy_rounds_train_on_answers_of_the_weights_they_start_from(smoke)
     assert "dpo_1.equal_answers" in finished.manifest["counts"]
     first_rows = finished.train_log.query("step == 1").set_index("stage")
     assert abs(first_rows.loc[["dpo_1", "dpo_2"], "margin"]).max() < 1e-4  # each round is its own reference
+
+
+def test_weights_in_16_bits_are_refused_with_the_configuration(smoke):
+    with pytest.raises(ConfigError, match=r"model.dtype: found bfloat16, expected float32.*trainer.precision=bf16"):
+        smoke("half", "model=smollm2_135m", "model.dtype=bfloat16")
+
+
+@pytest.mark.parametrize("changed", ["data", "base_model", "probes"])
+def test_a_run_is_resumed_only_with_the_same_inputs(changed, tmp_path):
+    hashes = {"data": "d", "base_model": "b", "probes": "p"}
+    session = Session(tmp_path / "run", None, Manifest(None, {"hashes": hashes}))
+    session.check_same_inputs(hashes)
+    with pytest.raises(RunDirectoryError, match="are not those that this run began with"):
+        session.check_same_inputs({**hashes, changed: "other"})

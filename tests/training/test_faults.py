@@ -12,10 +12,11 @@ from safetensors import SafetensorError
 
 from ldyn.algorithms import ALGORITHMS, algorithm_parameters
 from ldyn.errors import Interrupted, RunDirectoryError, TrainingError
+from ldyn.probes.schedule import ScheduleConfig
 from ldyn.processes import signals
 from ldyn.processes.signals import StopRequest, signals_held_back
 from ldyn.records import StageInfo
-from ldyn.training.checkpoints import last_complete_checkpoint
+from ldyn.training.checkpoints import last_complete_checkpoint, snapshot_steps
 from ldyn.training.settings import TrainerConfig
 from ldyn.training.stage import StageObservers, StagePlan, train_stage
 
@@ -90,6 +91,61 @@ def test_another_error_while_saving_stays_what_it_is(make_model, tokenizer, pair
     probe, _ = fail_from(1, monkeypatch, (torch, "save"), RuntimeError("something else"))
     with pytest.raises(RuntimeError, match="something else"):
         train(make_model(), tokenizer, pairs, tmp_path, probe=probe)
+
+
+class TestResume:
+    """Killed in the last of 6 steps, which are an epoch and a half: 13 pairs in batches of 4."""
+
+    PLAN = dataclasses.replace(PLAN, trainer=dataclasses.replace(CONFIG, max_steps=6))
+
+    @pytest.fixture
+    def cut(self, make_model, tokenizer, pairs, tmp_path, monkeypatch):
+        with monkeypatch.context() as patch:
+            patch.setattr("ldyn.training.trainers.save_final", _interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                train(make_model(), tokenizer, pairs, tmp_path, plan=self.PLAN)
+        return tmp_path
+
+    @pytest.fixture
+    def expected(self, make_model, tokenizer, pairs, tmp_path_factory):
+        final = train(make_model(), tokenizer, pairs, tmp_path_factory.mktemp("six"), plan=self.PLAN)
+        return (final / "model.safetensors").read_bytes()
+
+    def test_from_the_last_step_no_update_is_made(self, cut, expected, make_model, tokenizer, pairs):
+        assert last_complete_checkpoint(cut)[1] == 6
+        probed = []
+        final = train(make_model(), tokenizer, pairs, cut, self.PLAN, probe=lambda model, step: probed.append(step))
+        assert (final / "model.safetensors").read_bytes() == expected
+        assert probed == []
+
+    @pytest.mark.parametrize("file", ["optimizer.pt", "model.safetensors", "trainer_state.json", "checksums.json"])
+    @pytest.mark.parametrize("harm", ["gone", "cut"])
+    def test_a_damaged_checkpoint_is_skipped_for_the_one_before(
+        self, file, harm, cut, expected, make_model, tokenizer, pairs, caplog
+    ):
+        damaged = cut / "checkpoint-6" / file
+        if harm == "gone":
+            damaged.unlink()
+        else:
+            damaged.write_bytes(damaged.read_bytes()[:-20])
+        assert last_complete_checkpoint(cut)[1] == 4
+        assert f"checkpoint-6 is not used: {file}" in caplog.text
+        final = train(make_model(), tokenizer, pairs, cut, self.PLAN)
+        assert (final / "model.safetensors").read_bytes() == expected
+
+    def test_a_snapshot_missed_by_a_kill_is_kept_on_resume(self, make_model, tokenizer, pairs, tmp_path, monkeypatch):
+        trainer = dataclasses.replace(self.PLAN.trainer, snapshots=ScheduleConfig(epochs=(0.5, 1.5)))
+        plan = dataclasses.replace(self.PLAN, trainer=trainer)
+        with monkeypatch.context() as patch:
+            patch.setattr("ldyn.training.stage.keep_snapshot", _interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                train(make_model(), tokenizer, pairs, tmp_path, plan=plan)
+        train(make_model(), tokenizer, pairs, tmp_path, plan=plan)
+        assert snapshot_steps(tmp_path) == [2, 6]
+
+
+def _interrupt(*_args, **_options):
+    raise KeyboardInterrupt
 
 
 class TestIdentity:

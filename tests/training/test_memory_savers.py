@@ -7,12 +7,13 @@ from functools import cache
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import AutoModelForCausalLM, GPT2Config, GPTNeoXConfig, LlamaConfig, OPTConfig, Qwen2Config
 
 from ldyn.algorithms import ALGORITHMS, algorithm_parameters
-from ldyn.errors import Interrupted, ModelError
+from ldyn.errors import Interrupted, ModelError, TrainingError
+from ldyn.probes.scorer import score_probes
 from ldyn.processes.signals import StopRequest
-from ldyn.records import StageInfo
+from ldyn.records import EncodedProbeExample, StageInfo
 from ldyn.training.adapters import with_adapters
 from ldyn.training.settings import LoraConfig, TrainerConfig
 from ldyn.training.stage import StageObservers, StagePlan, make_trainer, train_stage
@@ -147,8 +148,50 @@ class TestLora:
             with_adapters(make_model(), LoraConfig(target_modules=("q_proj",)))
 
 
-def test_dropout_is_off(tokenizer, pairs, tmp_path):
-    model = GPT2LMHeadModel(GPT2Config(vocab_size=40, n_embd=16, n_head=2, n_layer=1, n_positions=32))
-    assert any(module.p > 0 for module in model.modules() if isinstance(module, torch.nn.Dropout))
-    trainer = make_trainer(plan_for("sft"), model, tokenizer, pairs, directory=tmp_path, seed=0)
-    assert all(module.p == 0 for module in trainer.model.modules() if isinstance(module, torch.nn.Dropout))
+SMALL = {"vocab_size": 40, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+DROPOUT = [
+    GPT2Config(vocab_size=40, n_embd=16, n_head=2, n_layer=1, n_positions=32),
+    GPTNeoXConfig(**SMALL, attention_dropout=0.5, hidden_dropout=0.5),
+    LlamaConfig(**SMALL, attention_dropout=0.5),
+    Qwen2Config(**SMALL, num_key_value_heads=2, attention_dropout=0.5),
+    OPTConfig(
+        vocab_size=40, hidden_size=16, num_hidden_layers=1, ffn_dim=32, num_attention_heads=2, word_embed_proj_dim=16,
+        max_position_embeddings=64, layerdrop=0.5,
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("config", DROPOUT, ids=lambda config: config.model_type)
+def test_dropout_is_off_in_every_architecture(config, tokenizer, pairs, tmp_path):
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(config)
+    for weight in model.parameters():
+        torch.nn.init.normal_(weight, std=0.3)  # large enough that dropout shows
+    trainer = make_trainer(plan_for("dpo"), model, tokenizer, pairs, directory=tmp_path, seed=0)
+    trainer.model.train()
+    batch = next(iter(trainer.get_train_dataloader()))
+    part = batch["parts"][0]
+    first, second = (trainer._token_logps(trainer.model, part).sums for _ in range(2))
+    assert torch.equal(first, second)
+    trainer.train()
+
+
+def test_randomness_that_cannot_be_turned_off_is_refused(make_model, tokenizer, pairs, tmp_path):
+    model = make_model()
+    model.gpt_neox.layers[0].register_forward_hook(lambda module, _, output: torch.nn.functional.dropout(output, 0.5))
+    with pytest.raises(TrainingError, match="Two passes over the first batch differ by"):
+        trained("sft", model, tokenizer, pairs, tmp_path)
+
+
+@pytest.mark.parametrize("known_head", [True, False])
+def test_a_bf16_stage_is_scored_in_the_precision_of_the_weights(known_head, make_model, tokenizer, pairs, tmp_path):
+    example = EncodedProbeExample("train", "one", pairs[0].prompt_ids, {"chosen": pairs[0].chosen_ids})
+    model = make_model()
+    model.config.model_type = "gpt_neox" if known_head else "unknown"
+    plain = score_probes(make_model(), [example], token_budget=64, pad_id=1)
+    trainer = make_trainer(plan_for("sft", precision="bf16"), model, tokenizer, pairs, directory=tmp_path, seed=0)
+    prepared = trainer.accelerator.prepare(trainer.model)
+    patched = prepared.forward
+    scored = score_probes(prepared, [example], token_budget=64, pad_id=1)
+    assert scored[0].logp == pytest.approx(plain[0].logp, rel=1e-6)
+    assert prepared.forward == patched

@@ -13,10 +13,10 @@ from ldyn.algorithms import ALGORITHMS, algorithm_parameters
 from ldyn.errors import Interrupted, TrainingError
 from ldyn.processes.signals import StopRequest
 from ldyn.records import StageInfo
+from ldyn.training.arguments import common_arguments
 from ldyn.training.checkpoints import last_complete_checkpoint
 from ldyn.training.settings import TrainerConfig
 from ldyn.training.stage import StageLength, StageObservers, StagePlan, make_trainer, train_stage
-from ldyn.training.trainers import common_arguments
 
 CONFIG = TrainerConfig(learning_rate=1e-3, max_steps=9, batch_size=4, checkpoint_every=4)
 
@@ -176,15 +176,13 @@ def _losses(trainer) -> list[float]:
 
 
 def test_the_seed_reaches_the_data_order(make_model, tokenizer, pairs, tmp_path):
-    def first_losses(seed):
-        trainer = make_trainer(
-            plan_for("sft"), make_model(), tokenizer, pairs, directory=tmp_path / str(seed), seed=seed
-        )
+    def first_losses(seed, name):
+        trainer = make_trainer(plan_for("sft"), make_model(), tokenizer, pairs, directory=tmp_path / name, seed=seed)
         trainer.train()
         return _losses(trainer)
 
-    assert first_losses(0) == first_losses(0)
-    assert first_losses(0) != first_losses(1)
+    assert first_losses(0, "a") == first_losses(0, "b")
+    assert first_losses(0, "c") != first_losses(1, "d")
 
 
 def test_summed_sft_has_the_gradient_of_minus_logp(make_model, tokenizer, pairs, tmp_path):
