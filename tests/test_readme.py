@@ -8,16 +8,15 @@ import signal
 import subprocess
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, flags=re.DOTALL | re.MULTILINE)  # (language, content)
 SHELL = [content for language, content in BLOCKS if not language]
-FILES = {
-    content.split("\n")[0].lstrip("# "): content for language, content in BLOCKS if language
-}  # by their first line
 COMMANDS = [line.split("  #")[0].strip() for block in SHELL for line in block.splitlines() if line.strip()]
+OF_THE_TABLE = re.findall(r"\| `(ldyn [^`]+)` \|", README)  # paper figure or claim -> command
 SMALL = [
     "logger=none",
     "report=false",
@@ -43,27 +42,41 @@ SMALL_STUDIES = {
     "decompose": ["decompose.examples=2", "decompose.kernel_examples=1", "decompose.projections=2"],
 }
 NEEDS_A_GPU_AND_A_NETWORK = "model=pythia_410m"
-STARTS_PROCESSES = "trainer.num_processes=2"  # such runs have tests of their own
+COMPOSED_BY_HYDRA = {
+    "bench",
+    "decompose",
+    "generate",
+    "images",
+    "judge",
+    "probes",
+    "reproduce",
+    "score",
+    "toy",
+    "train",
+}
+OF_THE_DOCS = sorted(
+    {
+        line.split("  #")[0].strip()
+        for page in (ROOT / "docs").glob("*.md")
+        for language, block in re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+        for line in block.replace("\\\n", " ").splitlines()
+        if not language and line.startswith("ldyn ")
+    }
+)
 CUT = "cut"  # the run that is stopped and gone on with
 LDYN = ROOT / "ldyn" / "__main__.py"
 
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory) -> Path:
-    """Where the commands run: with the README's own files, and probe files of a few rows."""
+    """Where the commands run: with probe files, pairs and logs of a few rows."""
     directory = tmp_path_factory.mktemp("readme")
-    for name, content in FILES.items():
-        (directory / name).parent.mkdir(parents=True, exist_ok=True)
-        (directory / name).write_text(content, encoding="utf-8")
     probes = directory / "DIR"
     probes.mkdir()
     for name, first in (("train", 0), ("test", 100)):
         rows = [row(first + number) for number in range(40)]
         (probes / f"probe_{name}.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rows))
-    for name, change in (("LOGS_SFT", 5.0), ("LOGS_DPO", -3.0)):
-        (directory / name).mkdir()
-        means = [{"logps_eval_prob_train/chosen": -40 + change * moment} for moment in range(3)]
-        (directory / name / "prob_train_metrics.json").write_text("".join(json.dumps(one) + "\n" for one in means))
+    pd.DataFrame([row(number) for number in range(200, 260)]).to_csv(directory / "PAIRS.csv", index=False)
     return directory
 
 
@@ -96,9 +109,20 @@ def test_every_ldyn_command_runs(directory, forked):
     assert list((directory / "outputs/dpo_squeeze").glob("*/report.html"))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("command", sorted({*OF_THE_TABLE, *OF_THE_DOCS}))
+def test_every_command_of_the_table_and_the_docs_composes(command, directory, forked):
+    """They name settings, options and experiments that exist; most of them run in tests of their own."""
+    words = shlex.split(command)[1:]
+    if words[0] in COMPOSED_BY_HYDRA and not {"--help", "--dry-run", "--config-dir"} & set(words):
+        one_job = [word if {"[", "{"} & set(word) else word.split(",")[0] for word in words if word != "-m"]
+        done = forked([LDYN, *one_job, "--cfg", "job"], cwd=directory)
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+
+
 def made_small(words: list[str]) -> list[str]:
-    """The same command with less to do; what needs a GPU and weights from the hub, or processes, is composed only."""
-    if NEEDS_A_GPU_AND_A_NETWORK in words or STARTS_PROCESSES in words:
+    """The same command with less to do; what needs a GPU and weights from the hub is composed only."""
+    if NEEDS_A_GPU_AND_A_NETWORK in words:
         return [*words, "--cfg", "job"]
     if words[0] in SMALL_STUDIES:
         return [*words, *SMALL_STUDIES[words[0]]]

@@ -14,7 +14,6 @@ from omegaconf import DictConfig
 from ldyn.cli.hydra_jobs import run_jobs
 from ldyn.config.groups import config_directory, experiments, groups
 from ldyn.errors import ConfigError, LdynError
-from ldyn.jobs.sweep_plan import name_after_sweep
 from ldyn.processes.launcher import is_launched_main, launched_count
 
 if TYPE_CHECKING:
@@ -88,6 +87,7 @@ def _run_or_resume(composed: DictConfig) -> Path | None:
     from hydra.types import RunMode
 
     from ldyn.config.jobs import job_config
+    from ldyn.jobs.sweep_plan import name_after_sweep
 
     if HydraConfig.get().mode == RunMode.MULTIRUN and composed.get("resume") is None:
         name_after_sweep(composed, _overrides())

@@ -129,7 +129,7 @@ def test_another_mode_of_the_tracker_keeps_the_name_of_the_run(tmp_path: Path) -
     assert job(f"resume={tmp_path / 'one'}", "logger.mode=disabled", "logger.group=other").logger.group == "other"
 
 
-@pytest.mark.parametrize(("key", "found"), [("", "no key"), ("short", "a key that wandb refuses")])
+@pytest.mark.parametrize(("key", "found"), [("", "no key"), ("short", "an invalid key")])
 def test_online_without_a_key_is_refused_before_anything_is_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, found: str
 ) -> None:

@@ -96,7 +96,8 @@ def test_a_claim_whose_probes_or_stage_are_absent_is_not_listed(build: Any, four
     sft, dpo, extend, _ = four_stages
     only_one = build().add(sft, "chosen", [-20, -15, -10]).add(sft, "irr_test", [-20, -21, -22])
     assert set(only_one.findings()) == {"S1"}
-    assert build(stages=(dpo,)).add(dpo, "chosen", [-20, -15, -10]).findings() == {}
+    only_chosen = build(stages=(dpo,)).add(dpo, "chosen", [-20, -15, -10])
+    assert set(only_chosen.findings()) == {"D1", "D3"}  # y⁺ and y* alone can be judged
     assert build(stages=(extend,)).add(extend, "chosen", [-20, -15, -10]).findings() == {}
     second = replace(sft, name="second")
     assert build(stages=(sft, second)).add(second, "chosen", [-20, -15, -10]).findings() == {}  # no stand-in

@@ -15,7 +15,7 @@ from ldyn.cli.settings_command import validated_as
 from ldyn.config.jobs import new_config
 from ldyn.config.loading import plain_settings
 from ldyn.jobs.reproduce import ReproduceConfig, expected_seconds, training_jobs
-from ldyn.store.sweeps import go_on_command
+from ldyn.store.sweeps import continue_command
 
 LDYN = Path(__file__).parents[2] / "ldyn" / "__main__.py"
 
@@ -64,6 +64,6 @@ def test_a_small_reproduction_ends_with_a_page_and_continues(
     directory = tmp_path / "outputs" / "reproduce" / "smoke"
     assert "2 jobs: 2 new" in done.stderr
     assert (directory / "RESULTS.md").exists()
-    assert go_on_command(directory) == "ldyn reproduce scale=smoke seeds=1 jobs=1"
+    assert continue_command(directory) == "ldyn reproduce scale=smoke seeds=1 jobs=1"
     again = forked([LDYN, *words], cwd=tmp_path)
     assert "2 jobs: 2 finished" in again.stderr

@@ -35,12 +35,10 @@ def test_a_run_of_a_csv_and_its_resumption(write, smoke, monkeypatch):
         f"dataset.path={path}",
         "dataset.columns={prompt: question, chosen: good, rejected: bad}",
     ]
-    world = ["people", "test_people", "pairs", "train_probes", "test_probes", "documents"]
     model = ["model=tiny_hh", "model.max_positions=512", "model.vocab_size=400", "model.sequence_length=32"]
     config = smoke(
         "csv",
         *of_files,
-        *(f"~dataset.{key}" for key in world),
         *model,
         "probes.families=[chosen, rejected]",
         "report=true",
