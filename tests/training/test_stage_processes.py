@@ -69,7 +69,9 @@ def test_fsdp_really_divides_the_weights_from_the_first_probe_on(results):
 
 def test_fsdp_that_would_be_ddp_is_refused(results):
     for of_rank in results:
-        assert of_rank["fsdp, not sharded"].startswith("TrainingError: FSDP was asked for, but the weights are not")
+        assert of_rank["fsdp, not sharded"].startswith(
+            "TrainingError: trainer.parallel=fsdp: the weights are not sharded"
+        )
 
 
 @pytest.mark.parametrize(("kind", "whole"), [("dpo", "dpo"), ("fsdp dpo", "dpo")])
