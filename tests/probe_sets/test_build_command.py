@@ -351,8 +351,8 @@ def test_conversations_stay_conversations(
     assert main(["probes", *data, *by_api, *own, *places]) == 0
     made = rows_of(tmp_path / "out")
     assert {str(row["prompt"]) for members in made.values() for row in members} == {str(row["prompt"]) for row in rows}
-    asked = stand_in.bodies[0]["messages"][0]["content"]
-    assert "Human: What should I know" in asked  # a rephraser reads it as plain text
+    asked = [body["messages"][0]["content"] for body in stand_in.bodies]  # in whatever order the workers asked
+    assert any("Human: What should I know" in text for text in asked)  # a rephraser reads it as plain text
 
     from ldyn.cli.probes import PAGE
     from ldyn.cli.settings_command import settings_of, validated_as

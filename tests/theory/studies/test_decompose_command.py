@@ -27,7 +27,7 @@ TABLES = {
 }  # fmt: skip
 FIGURES = {
     "prediction.png", "prediction_error.png", "kernel_shares.png", "who_moves_whom.png", "kernel_norms.png",
-    "displacement.png", "token_influence.png",
+    "token_influence.png",
 }  # fmt: skip
 
 

@@ -36,7 +36,7 @@ def test_a_study_leaves_a_run_directory_with_its_tables(config: StudyConfig) -> 
     pd.testing.assert_frame_equal(run.tables["mine"], FRAME)
     assert run.stages == ()
     assert {path.name for path in run.path.iterdir()} == {
-        "config.yaml", "manifest.json", "mine.parquet", "findings.json", "figures", "report.html",
+        "config.yaml", "manifest.json", "mine.parquet", "findings.json", "report.html",
     }  # fmt: skip
     assert yaml.safe_load(run.config_text)["seed"] == 7
 
