@@ -34,7 +34,7 @@ check: setup  ## what CI checks: lint, format, types, and that every configurati
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest tests/test_configs_compose.py
+	$(BIN)/pytest tests/config/test_configs_compose.py
 
 test: setup  ## the tests
 	$(BIN)/pytest -n 2
