@@ -41,7 +41,7 @@ change any setting (key=value; see them all with --cfg job):
   ldyn train +exp=dpo_squeeze algorithm@sft.algorithm=sft_token_mean trainer=paper logger=none
   ldyn train +exp=dpo_squeeze algorithm=simpo +algorithm/gate=sequence
   ldyn train +exp=hh_tiny dataset.path=<directory with probe_train.jsonl and probe_test.jsonl>
-  ldyn train resume=outputs/dpo_squeeze/<run>      go on with a run that was stopped
+  ldyn train resume=outputs/dpo_squeeze/<run>      resume a run that was stopped
 
 flags:
   --cfg job              print the composed configuration and stop; --resolve fills in its references
@@ -68,7 +68,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def run_job(composed: DictConfig) -> None:
-    """One job: a single run, or one of a sweep; as a job of SLURM's it goes on when SLURM starts it again."""
+    """One job: a single run, or one of a sweep; as a job of SLURM's it resumes when SLURM starts it again."""
     from ldyn.config.jobs import final_run_path, settle_resume
     from ldyn.jobs.preemption import slurm_restarts
 

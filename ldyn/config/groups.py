@@ -24,7 +24,7 @@ def config_directory() -> Path:
 
 
 def groups(directories: list[Path]) -> dict[str, list[str]]:
-    """Config group -> its options, from every directory given; Hydra's own groups are left out but for the launcher."""
+    """Config group -> its options, from every directory given; Hydra's own groups are excluded but for the launcher."""
     found: dict[str, set[str]] = {}
     for directory in directories:
         for path in directory.rglob("*.yaml"):
