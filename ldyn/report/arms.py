@@ -31,14 +31,12 @@ def arm_changes(trajectories: pd.DataFrame, stages: Sequence[StageInfo], split: 
 
 
 def _changes_of(arm: PreferenceArm, table: pd.DataFrame) -> pd.DataFrame:
-    before = _values_at(table, arm.first, "min")
-    after = _values_at(table, arm.last, "max")
-    change = (after - before)["logp"].unstack("probe")  # examples × probes
-    wide = pd.DataFrame(index=change.index)
-    wide["chosen"], wide["rejected"] = change.get("chosen"), change.get("rejected")
-    wide[OTHERS] = change.drop(columns=["chosen", "rejected"], errors="ignore").mean(axis=1)
-    greedy = (after - before)["logp_argmax"].unstack("probe")
-    wide[GREEDY] = greedy.get("chosen")
+    change = _values_at(table, arm.last, "max") - _values_at(table, arm.first, "min")
+    logp = change["logp"].unstack("probe")  # examples × probes
+    wide = pd.DataFrame(index=logp.index)
+    wide["chosen"], wide["rejected"] = logp.get("chosen"), logp.get("rejected")
+    wide[OTHERS] = logp.drop(columns=["chosen", "rejected"], errors="ignore").mean(axis=1)
+    wide[GREEDY] = change["logp_argmax"].unstack("probe").get("chosen")
     wide[MARGIN] = wide["chosen"] - wide["rejected"]
     return wide.reset_index().melt("example_id", var_name="quantity", value_name="change").dropna()
 
@@ -51,7 +49,7 @@ def _values_at(table: pd.DataFrame, stage: StageInfo, which: str) -> pd.DataFram
 
 
 def summarise_arms(runs: Mapping[str, pd.DataFrame], *, over_runs: bool | None = None) -> pd.DataFrame:
-    """Mean and 95 % Student-t interval of each arm and quantity; ``runs``: seed (in words) -> ``arm_changes``.
+    """Mean and 95 % Student-t interval of each arm and quantity; ``runs``: seed -> its ``arm_changes``.
 
     Of one run the interval is over its probe examples; of several it is over the runs' means, so that it speaks of
     other seeds. ``over_runs`` asks for the one or the other: over the runs, a single run has no interval.
@@ -59,23 +57,10 @@ def summarise_arms(runs: Mapping[str, pd.DataFrame], *, over_runs: bool | None =
     """
     whole = pd.concat([frame.assign(run=name) for name, frame in runs.items()], ignore_index=True)
     keys = ["arm", "quantity"]
-    by_run = whole.groupby([*keys, "run"], sort=False)["change"].mean()
+    by_run = whole.groupby([*keys, "run"], sort=False)["change"].mean().reset_index("run")
     over_runs = len(runs) > 1 if over_runs is None else over_runs
-    units = by_run.droplevel("run") if over_runs else whole.set_index(keys)["change"]
-    rows = []
-    for arm, quantity in dict.fromkeys(units.index):
-        of_each = _at(by_run, arm, quantity).to_numpy(float)
-        rows.append({"arm": arm, "quantity": quantity, **_mean_and_half(_at(units, arm, quantity)), "of_each": of_each})
-    return pd.DataFrame(rows)
-
-
-def _at(units: pd.Series, arm: str, quantity: str) -> pd.Series:
-    names = units.index.get_level_values
-    return units[(names("arm") == arm) & (names("quantity") == quantity)]
-
-
-def _mean_and_half(values: pd.Series) -> dict[str, float]:
-    found = values.dropna()
-    n = len(found)
-    half = float(t_half_width(found.std(ddof=1), n))
-    return {"mean": found.mean(), "half": half, "n": n}
+    units = (by_run if over_runs else whole.set_index(keys))["change"].groupby(keys, sort=False)
+    summary = pd.DataFrame({"mean": units.mean(), "n": units.count()})
+    summary["half"] = t_half_width(units.std(ddof=1), summary["n"])
+    summary["of_each"] = by_run["change"].groupby(keys, sort=False).agg(list)
+    return summary.reset_index()

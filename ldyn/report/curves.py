@@ -111,6 +111,20 @@ def _statistics(table: pd.DataFrame, columns: list[str], name: str) -> pd.DataFr
     return long
 
 
+def over_seeds(curves: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """The curves of several runs (``summarise``) as one: the mean of their means, with the t interval over the runs.
+
+    An evaluation that some run lacks is dropped. n: the number of runs.
+    """
+    keys = [*CURVE_KEYS, "quantity"]
+    groups = pd.concat(curves).groupby(keys, sort=True)
+    rows = groups[["level", "change"]].mean()
+    for value in ("level", "change"):
+        rows[f"{value}_n"] = groups[value].count()
+        rows[f"{value}_half"] = t_half_width(groups[value].std(ddof=1), rows[f"{value}_n"])
+    return rows[rows["level_n"] == len(curves)].reset_index()
+
+
 def select(curves: pd.DataFrame, stage: str, probe: str, quantity: str = "logp", split: str = "train") -> pd.DataFrame:
     """The evaluations of one curve in the order of its steps; empty where there are none."""
     wanted = (

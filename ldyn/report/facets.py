@@ -72,12 +72,11 @@ def _names(path: Path, runs: Sequence[Run]) -> list[dict[str, str]]:
     """The settings in which these runs differ besides the seed, as typed or else from their configurations."""
     settings = [settings_but_seed(run) for run in runs]
     typed = {job.run: settings_of(job.overrides) for job in read_sweep(path).jobs}
-    own = [typed[run.path.name] for run in runs if run.path.name in typed]
+    own = [typed.get(run.path.name, {}) for run in runs]
     keys = [key for key in swept_keys(own) if key.partition(".")[0] not in ("seed", "logger", "paths")]
-    if len(own) == len(runs) == len({tuple(one.get(key) for key in keys) for one in own}):
+    if len(runs) == len({tuple(one.get(key) for key in keys) for one in own}):
         return [{key: one.get(key, "–") for key in keys} for one in own]
-    keys = swept_keys(settings)
-    return [{key: str(one.get(key)) for key in keys} for one in settings]
+    return [{key: str(one.get(key)) for key in swept_keys(settings)} for one in settings]
 
 
 def _data_hash(run: Run) -> Any:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markdown_it import MarkdownIt
@@ -15,7 +15,20 @@ from markdown_it.token import Token
 from markupsafe import Markup
 
 from ldyn.data.text import visible
+from ldyn.errors import LdynError
 from ldyn.findings.tables import MARKS, number
+
+T = TypeVar("T")
+
+
+def attempt(make: Callable[[], T]) -> T | str:
+    """What ``make`` returns, or the reason why it failed: damaged data costs a part of a page, never the page."""
+    try:
+        return make()
+    except LdynError:
+        raise
+    except Exception as error:  # noqa: BLE001 - what garbage in a table leads to cannot be listed
+        return f"the data is damaged or incomplete ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
 
 
 def render(template: str, scripts: Sequence[str] = (), **values: Any) -> str:

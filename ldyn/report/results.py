@@ -26,7 +26,7 @@ from ldyn.records import HOLDS, FindingOverSeeds
 from ldyn.report.facets import facets_of
 from ldyn.report.html import markdown_page
 from ldyn.report.run_page import build_report
-from ldyn.report.sweep import comparison_lines
+from ldyn.report.sweep import comparison_lines, seconds_of
 from ldyn.report.text import markdown_table
 from ldyn.store import PARTIAL_SUFFIX, Run, read_run
 from ldyn.store.files import write_atomically
@@ -243,7 +243,7 @@ def _provenance(results: Results) -> list[str]:
     codes = dict.fromkeys(map(_code, manifests))
     versions = ", ".join(f"{name} {version}" for name, version in manifests[0].get("versions", {}).items())
     machines = dict.fromkeys(str(one.get("machine", {}).get("platform", "unknown")) for one in manifests)
-    seconds = {name: list(map(_seconds, runs)) for name, runs in results.experiments.items()}
+    seconds = {name: list(map(seconds_of, runs)) for name, runs in results.experiments.items()}
     rows = [
         [name, _seeds(runs), ", ".join(f"{s / 60:.1f}" for s in seconds[name])]
         for name, runs in results.experiments.items()
@@ -262,7 +262,3 @@ def _provenance(results: Results) -> list[str]:
 def _code(manifest: Mapping[str, Any]) -> str:
     git = manifest.get("git") or {}
     return f"{(git.get('commit') or 'unknown')[:12]}{' with uncommitted changes' if git.get('dirty') else ''}"
-
-
-def _seconds(run: Run) -> float:
-    return sum(float(s) for part, s in run.manifest.get("seconds", {}).items() if part != "probing")

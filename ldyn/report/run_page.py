@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
-from ldyn.errors import LdynError, RunDirectoryError
+from ldyn.errors import RunDirectoryError
 from ldyn.report.arms import arm_changes
 from ldyn.report.chart import chart_data
 from ldyn.report.curves import summarise
 from ldyn.report.figures import Figure, Material, draw_figures
-from ldyn.report.html import data_url, render
+from ldyn.report.html import attempt, data_url, render
 from ldyn.report.sections import change_tables, finding_rows, sample_section, verdict_counts
-from ldyn.report.settings import reproduce, settings_tables, stage_settings, what_ran
-from ldyn.report.wins import win_tables
+from ldyn.report.settings import reproduce, settings_tables, what_ran
+from ldyn.report.wins import win_rates, win_tables
 from ldyn.store import Run, read_run
 from ldyn.store.directory import changed_tables
 from ldyn.store.files import write_atomically
@@ -28,24 +29,61 @@ def build_report(run_path: Path, reference_path: Path | None = None) -> Path:
     """Write ``figures/*.png`` and ``report.html`` into the run directory; returns the path of the page.
 
     reference_path: another run, compared with this one in an additional figure.
-    Works on unfinished runs: the page names what is missing. Needs no torch.
-    Raises RunDirectoryError where the directory holds no run or a file of it is broken.
+    Works on unfinished runs: the page names what is missing. A part that cannot be made of damaged data says so.
+    Needs no torch. Raises RunDirectoryError where the directory holds no run or a file of it cannot be read.
     """
     run = read_run(run_path)
     reference = material_of(read_run(reference_path)) if reference_path else None
-    try:
-        material = material_of(run, reference)
-        figures, notes = draw_figures(material)
-        # A lone surrogate, which JSON can put into a sample, has no UTF-8: it becomes a question mark.
-        page = _page(run, material, figures, notes).encode("utf-8", errors="replace")
-    except LdynError:
-        raise
-    except Exception as error:
-        if changed := changed_tables(run.path, run.manifest):
-            damage = f"and no report can be drawn of it ({type(error).__name__}: {error})"
-            raise RunDirectoryError(f"{'; '.join(changed)}, {damage}. Copy the run again.") from error
-        raise
+    figures, sections = _sections(run, reference)
+    # A lone surrogate, which JSON can put into a sample, has no UTF-8: it becomes a question mark.
+    page = render("report.html", scripts=_SCRIPTS, **sections).encode("utf-8", errors="replace")
     return _write(run_path, {f"{FIGURES_DIR}/{one.name}": one.picture for one in figures} | {REPORT_FILE: page})
+
+
+def _sections(run: Run, reference: Material | None) -> tuple[list[Figure], dict[str, Any]]:
+    """The figures, and what the template shows. ``problems``: which parts could not be made, and why."""
+    problems = [f"{message}." for message in changed_tables(run.path, run.manifest)]
+
+    def part(name: str, make: Callable[[], Any], otherwise: Any) -> Any:
+        made = attempt(make)
+        if isinstance(made, str):
+            problems.append(f"The {name} could not be made: {made}.")
+        return otherwise if isinstance(made, str) else made
+
+    nothing = Material(summarise(run.trajectories.iloc[:0]), (), is_study=run.is_study)
+    material = part("curves", lambda: material_of(run, reference), nothing)
+    figures, notes = draw_figures(material)
+    no_ran = {
+        "name": run.path.name,
+        "run": "",
+        "status": "unknown",
+        "warning": "",
+        "notes": [],
+        "facts": [],
+        "stages": [],
+    }
+    no_samples = {"cards": [], "summary": [], "n_prompts": 0, "open_cards": 0, "knows_facts": False}
+    return figures, {
+        "is_study": run.is_study,
+        "run": part("account of what ran", lambda: what_ran(run, material.stages), no_ran),
+        "notes": notes,
+        "findings": part("findings", lambda: finding_rows(run.findings), []),
+        "verdicts": verdict_counts(run.findings),
+        "chart": part("chart", lambda: chart_data(material.curves, material.stages), {"stages": []}),
+        "numbers": part("table of changes", lambda: change_tables(material.curves, material.stages), []),
+        "figures": [{"figure": figure, "source": data_url(figure.picture)} for figure in figures],
+        "wins": part("win rates", lambda: _win_tables(run), []),
+        "samples": part("samples", lambda: sample_section(run), no_samples),
+        "settings": part("settings", lambda: settings_tables(run.manifest), []),
+        "config": run.config_text,
+        "reproduce": part("commands", lambda: reproduce(run), []),
+        "problems": problems,
+    }
+
+
+def _win_tables(run: Run) -> list[Any]:
+    wins = run.tables.get("wins")
+    return [] if wins is None or wins.empty else list(win_tables(win_rates(wins), run.stages))
 
 
 def _write(run_path: Path, files: Mapping[str, bytes]) -> Path:
@@ -69,25 +107,3 @@ def material_of(run: Run, reference: Material | None = None) -> Material:
     name = f"{run.manifest.get('name', '')} {run.manifest.get('run', run.path.name)}".strip()
     arms = arm_changes(run.trajectories, evaluated)
     return Material(curves, evaluated, run.tables, arms, run.is_study, name, reference)
-
-
-def _page(run: Run, material: Material, figures: Sequence[Figure], notes: Sequence[str]) -> str:
-    """notes: what could not be drawn, and why."""
-    return render(
-        "report.html",
-        scripts=_SCRIPTS,
-        is_study=run.is_study,
-        run=what_ran(run, material.stages),
-        notes=notes,
-        findings=finding_rows(run.findings),
-        verdicts=verdict_counts(run.findings),
-        chart=chart_data(material.curves, material.stages),
-        numbers=change_tables(material.curves, material.stages),
-        figures=[{"figure": figure, "source": data_url(figure.picture)} for figure in figures],
-        wins=win_tables(run),
-        samples=sample_section(run),
-        settings=settings_tables(run.manifest),
-        stage_settings=stage_settings(run.manifest),
-        config=run.config_text,
-        reproduce=reproduce(run),
-    )

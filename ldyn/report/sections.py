@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -22,6 +22,8 @@ BAR_WIDTH = 170
 """Of an interval's picture, in pixels; the template has the same number."""
 SHOWN_PROMPTS, OPEN_CARDS = 60, 6
 """Prompts on the page (more would make it heavy, samples.jsonl has all), and how many are not folded away."""
+REPEATS = 0.2
+"""Share of repeated 4-grams from which an answer is marked."""
 
 Row = dict[str, Any]
 Sample = Mapping[str, Any]
@@ -103,12 +105,28 @@ def sample_section(run: Run) -> Row:
 
 
 def _card(split: str, example_id: str, rows: Sequence[Sample], stages: Sequence[str]) -> Row:
-    modes = sorted({str(row["mode"]) for row in rows})
-    cells = {
-        mode: [(stage, [row for row in rows if (row["mode"], row["stage"]) == (mode, stage)]) for stage in stages]
-        for mode in modes
+    answers: dict[tuple[str, str], list[Row]] = {
+        (mode, stage): [] for mode in sorted({str(row["mode"]) for row in rows}) for stage in stages
     }
+    for row in rows:
+        answers[str(row["mode"]), str(row["stage"])].append({"text": str(row["text"]), "marks": list(_marks(row))})
+    cells: dict[str, list[tuple[str, list[Row]]]] = {}
+    for (mode, stage), found in answers.items():
+        cells.setdefault(mode, []).append((stage, found))
     return {"split": split, "example_id": example_id, "prompt": str(rows[0]["prompt"]), "modes": cells}
+
+
+def _marks(sample: Sample) -> Iterator[tuple[str, str]]:
+    """Style and words of what is remarkable about an answer."""
+    if sample.get("is_right") or sample.get("states_a_fact") is not None:
+        right, stated = sample.get("is_right"), sample.get("states_a_fact")
+        yield ("right", "✓ right") if right else ("wrong", "✗ wrong fact") if stated else ("", "no fact stated")
+    if sample.get("borrowed_from") is not None:
+        yield "borrowed", f"⇄ the fact of {sample['borrowed_from']}"
+    if (share := sample.get("repeated_4grams")) is not None:
+        yield "repeats" if share >= REPEATS else "", f"{percent(share)} repeated 4-grams"
+    if sample.get("stopped") is False:
+        yield "", f"cut at {sample.get('n_tokens')} tokens"
 
 
 def _summary(means: Means) -> Row:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import yaml
 
 from ldyn.records import StageInfo
 from ldyn.report.stages import stage_title
-from ldyn.report.text import duration, elapsed, moment, scalar
+from ldyn.report.text import duration, scalar
 from ldyn.store import Run
 
 _STATUS_WORDS = {
@@ -17,119 +18,96 @@ _STATUS_WORDS = {
     "interrupted": "The run was interrupted: the page shows what was measured until then.",
     "failed": "The run failed: the page shows what was measured until then.",
 }
+_TABLES = {
+    "Rows read, truncated and dropped": "counts",
+    "Wall time": "seconds",
+    "Versions": "versions",
+    "Hashes": "hashes",
+    "Code": "git",
+    "Machine": "machine",
+}
 
 
 def what_ran(run: Run, evaluated: Sequence[StageInfo]) -> dict[str, Any]:
     """Experiment, model, data, seed, status, dates and the stages; ``warning``: of an unfinished run, or ""."""
     manifest = run.manifest
     status = str(manifest.get("status", "unknown"))
-    entries = zip(_stages(manifest), run.stages, strict=True)
+    measured = {stage.name for stage in evaluated}
     return {
         "name": str(manifest.get("name", run.path.name)),
         "run": str(manifest.get("run", run.path.name)),
         "status": status,
         "warning": _STATUS_WORDS.get(status, ""),
         "notes": [str(note) for note in manifest.get("notes") or []],
-        "facts": _facts(run),
-        "stages": [_stage_line(*pair, {stage.name for stage in evaluated}) for pair in entries],
+        "facts": [(name, scalar(value)) for name, value in _facts(run).items() if value not in (None, "")],
+        "stages": [
+            _stage_line(entry, stage, stage.name in measured)
+            for entry, stage in zip(manifest["stages"], run.stages, strict=True)
+        ],
     }
 
 
 def settings_tables(manifest: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
     """Counts of rows, wall times, versions, hashes: title and rows of each; empty groups are skipped."""
-    seconds = [(name, duration(float(value))) for name, value in _mapping(manifest, "seconds").items()]
-    memory = manifest.get("peak_memory_mib")
-    machine = [("peak memory", f"{float(memory):,.0f} MiB")] if memory is not None else []
-    tables = [
-        ("Rows read, truncated and dropped", _pairs(manifest, "counts")),
-        ("Wall time and memory", seconds + machine),
-        ("Versions", _pairs(manifest, "versions")),
-        ("Hashes and code", _pairs(manifest, "hashes") + _pairs(manifest, "git")),
-        ("Machine", _pairs(manifest, "machine")),
+    groups = {title: dict(manifest.get(key) or {}) for title, key in _TABLES.items()}
+    groups["Wall time"] = {name: duration(float(value)) for name, value in groups["Wall time"].items()}
+    if (memory := manifest.get("peak_memory_mib")) is not None:
+        groups["Machine"]["peak memory"] = f"{float(memory):,.0f} MiB"
+    return [
+        (title, [(str(name).replace("_", " "), scalar(value)) for name, value in group.items()])
+        for title, group in groups.items()
+        if group
     ]
-    return [(title, rows) for title, rows in tables if rows]
-
-
-def stage_settings(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of all stages side by side: names of stages, and for each setting its values ("–": none)."""
-    columns = [_flat(entry) for entry in _stages(manifest)]
-    names = dict.fromkeys(name for column in columns for name in column)
-    rows = [(name, [column.get(name, "–") for column in columns]) for name in names]
-    return {"stages": [str(entry["name"]) for entry in _stages(manifest)], "rows": rows}
 
 
 def reproduce(run: Run) -> list[tuple[str, str]]:
     """Commands with what each is for."""
-    git = _mapping(run.manifest, "git")
-    commit = git.get("commit")
-    command = run.manifest.get("command")
+    git = run.manifest.get("git") or {}
     changed = " (the run had uncommitted changes on top of it)" if git.get("dirty") else ""
-    steps = [(f"Take the same code{changed}", f"git checkout {commit}")] if commit else []
-    if command:
-        steps.append(("Run the experiment", command if isinstance(command, str) else " ".join(map(str, command))))
+    steps = [(f"Take the same code{changed}", f"git checkout {git['commit']}")] if git.get("commit") else []
+    if command := run.manifest.get("command"):
+        steps.append(("Run the experiment", str(command)))
     directory = "/".join(run.path.parts[-3:]) if run.path.parent.parent.name == "outputs" else run.path.name
-    steps.append(("Make this page again from the run's files", f"ldyn report {directory}"))
-    return steps
+    return [*steps, ("Make this page again from the run's files", f"ldyn report {directory}")]
 
 
-def _facts(run: Run) -> list[tuple[str, str]]:
-    manifest, config = run.manifest, _config(run.config_text)
-    seeds = manifest.get("seeds") or []
-    facts = [
-        ("experiment", manifest.get("name")),
-        ("model", _chosen(config, "model", ("name_or_path", "kind"))),
-        ("data", _chosen(config, "dataset", ("path", "source")) or _chosen(config, "data", ("path", "source"))),
-        ("seeds", seeds) if len(seeds) > 1 else ("seed", manifest.get("seed")),
-        ("status", manifest.get("status")),
-        ("started", moment(manifest["started"]) if manifest.get("started") else None),
-        ("finished", moment(manifest["finished"]) if manifest.get("finished") else None),
-        ("wall time", elapsed(manifest.get("started"), manifest.get("finished"))),
-    ]
-    return [(name, scalar(value)) for name, value in facts if value not in (None, "")]
-
-
-def _chosen(config: Mapping[str, Any], group: str, keys: Sequence[str]) -> str:
-    """The values of a config group that say what it is, such as the model's name or the data's path."""
-    section = config.get(group)
-    if not isinstance(section, Mapping):
-        return "" if section is None else str(section)
-    return ", ".join(str(section[key]) for key in reversed(keys) if section.get(key))
-
-
-def _config(text: str) -> Mapping[str, Any]:
-    """The resolved config, only to name model and data; empty where the text is not a mapping."""
+def _facts(run: Run) -> dict[str, Any]:
+    manifest = run.manifest
     try:
-        config = yaml.safe_load(text)
-    except yaml.YAMLError:
-        return {}
-    return config if isinstance(config, Mapping) else {}
+        config = dict(yaml.safe_load(run.config_text) or {})
+    except (yaml.YAMLError, ValueError, TypeError):
+        config = {}
+    started, finished = _time(manifest.get("started")), _time(manifest.get("finished"))
+    seeds = manifest.get("seeds") or []
+    return {
+        "experiment": manifest.get("name"),
+        "model": _chosen(config.get("model"), ("kind", "name_or_path")),
+        "data": _chosen(config.get("dataset"), ("source", "path")),
+        "seeds" if len(seeds) > 1 else "seed": seeds if len(seeds) > 1 else manifest.get("seed"),
+        "status": manifest.get("status"),
+        "started": f"{started:%Y-%m-%d %H:%M %Z}" if started else None,
+        "finished": f"{finished:%Y-%m-%d %H:%M %Z}" if finished else None,
+        "wall time": duration((finished - started).total_seconds()) if started and finished else None,
+    }
 
 
-def _stage_line(entry: Mapping[str, Any], stage: StageInfo, measured: set[str]) -> dict[str, Any]:
+def _time(text: object) -> datetime | None:
+    try:
+        return datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+
+
+def _chosen(section: object, keys: Sequence[str]) -> str:
+    """The values of a config group that say what it is, such as the model's name or the data's path."""
+    if not isinstance(section, Mapping):
+        return str(section or "")
+    return ", ".join(str(section[key]) for key in keys if section.get(key))
+
+
+def _stage_line(entry: Mapping[str, Any], stage: StageInfo, measured: bool) -> dict[str, Any]:
     steps = f"{entry['steps']} steps" if entry.get("steps") is not None else ""
     rate = f"learning rate {stage.learning_rate:g}" if stage.learning_rate is not None else ""
-    detail = ", ".join(part for part in (steps, rate, scalar(entry.get("parameters") or "")) if part)
-    line = {"name": stage.name, "title": stage_title(stage), "start": stage.start}
-    return line | {"detail": detail, "measured": stage.name in measured}
-
-
-def _stages(manifest: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return list(manifest.get("stages") or [])
-
-
-def _mapping(manifest: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    value = manifest.get(name)
-    return value if isinstance(value, Mapping) else {}
-
-
-def _pairs(manifest: Mapping[str, Any], name: str) -> list[tuple[str, str]]:
-    return [(key.replace("_", " "), scalar(value)) for key, value in _mapping(manifest, name).items()]
-
-
-def _flat(entry: Mapping[str, Any]) -> dict[str, str]:
-    """A stage's settings by name, with those of its algorithm and trainer."""
-    settings: dict[str, str] = {}
-    for key, value in entry.items():
-        inner = value if isinstance(value, Mapping) else {key: value}
-        settings |= {name.replace("_", " "): scalar(part) for name, part in inner.items() if name != "name"}
-    return settings
+    detail = ", ".join(filter(None, (steps, rate, scalar(entry.get("parameters") or ""))))
+    title = stage_title(stage)
+    return {"name": stage.name, "title": title, "start": stage.start, "detail": detail, "measured": measured}

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from ldyn.findings.stages import arms_of
 from ldyn.records import StageInfo
 
 _VIEW_WORDS = {"chosen": "y⁺", "rejected": "y⁻"}
@@ -85,21 +83,3 @@ def find_arms(stages: Sequence[StageInfo]) -> list[Arm]:
 def _role(pointwise: StageInfo) -> str:
     views = set(pointwise.view)
     return "baseline" if views == {"chosen"} else "extend" if views == {"chosen", "rejected"} else ""
-
-
-def dosage_words(arm: str, baseline: str, stages: Sequence[StageInfo], entries: Sequence[Mapping[str, Any]]) -> str:
-    """What ``arm`` starts from, and in what that is matched to what ``baseline`` starts from.
-
-    entries: the stages as the manifest has them. Empty where both start from the same weights, or from the base.
-    """
-    starts = {one.name: one.first.start for one in arms_of(stages)}
-    by_name = {stage.name: (stage, entry) for stage, entry in zip(stages, entries, strict=True)}
-    if starts[arm] == starts[baseline] or not {starts[arm], starts[baseline]} <= set(by_name):
-        return ""
-    (stage, own), (other_stage, other) = by_name[starts[arm]], by_name[starts[baseline]]
-    words = f"after {stage.name}: {own['steps']} updates on {view_words(stage)}"
-    if own["steps"] == other["steps"]:
-        return f"{words}, as many as {other_stage.name} makes"
-    if own["steps"] / len(stage.view) == other["steps"] / len(other_stage.view):
-        return f"{words}, y⁺ seen as often as in {other_stage.name}"
-    return words

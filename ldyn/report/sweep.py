@@ -5,7 +5,8 @@ Writes ``comparison.md``, ``comparison.html`` and the figures beside the runs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -16,20 +17,22 @@ from ldyn.findings.stages import arms_of
 from ldyn.findings.tables import MARKS, OVER_SEEDS_NOTE, finding_row, number
 from ldyn.records import Finding, FindingOverSeeds
 from ldyn.report.arms import QUANTITIES, arm_changes, summarise_arms
-from ldyn.report.curves import summarise
+from ldyn.report.curves import over_seeds, summarise
 from ldyn.report.facets import Facet, facets_of
 from ldyn.report.figures import Drawing, Material, figure_settings, png
 from ldyn.report.figures.arms import draw_arms, draw_wins
 from ldyn.report.figures.comparison import facet_curves
-from ldyn.report.html import markdown_page
+from ldyn.report.figures.curves import overview
+from ldyn.report.html import attempt, markdown_page
 from ldyn.report.text import markdown_table
-from ldyn.report.wins import WinCell, rates_over_seeds, win_table_rows
+from ldyn.report.wins import rates_over_seeds, win_tables
 from ldyn.store import PARTIAL_SUFFIX, Run, read_run
 from ldyn.store.files import write_atomically
 from ldyn.store.sweeps import SWEEP_FILE, job_states, run_directories, unfinished_lines
 
 COMPARISON_FILE, COMPARISON_PAGE = "comparison.md", "comparison.html"
 _ARM_HEADINGS = ("y⁺", "y⁻", "others", "greedy mass", "margin y⁺ − y⁻")
+_ANSWERS = {"repeated_4grams": "repeated 4-grams", "is_right": "right facts", "stopped": "stops"}
 
 
 def is_sweep(path: Path) -> bool:
@@ -65,51 +68,48 @@ def compare_sweep(path: Path) -> Path:
 
 def comparison_lines(facets: Sequence[Facet], directory: Path, prefix: str = "") -> list[str]:
     """The sections of the page in Markdown; figures are written to ``directory`` with ``prefix`` before their names."""
-    figures = _Figures(directory, prefix)
-    lines = [*_curves(facets, figures), "## Findings", "", *_findings(facets), ""]
-    lines += _arms(facets, figures)
-    return [*lines, *(_wins(facets[0].runs, figures) if len(facets) == 1 else [])]
+
+    def figure(name: str, draw: Callable[[], Drawing | str]) -> list[str]:
+        with figure_settings():
+            drawing = attempt(draw)
+            if isinstance(drawing, str):
+                return [f"*{name} is not drawn: {drawing}.*", ""]
+            write_atomically(directory / f"{prefix}{name}.png", png(drawing))
+        return [f"![{name}]({prefix}{name}.png)", ""]
+
+    sections: dict[str, Callable[[], list[str]]] = {
+        "Curves": lambda: figure("curves", lambda: _curves(facets)),
+        "Findings": lambda: _by_seed(facets[0]) if len(facets) == 1 else _by_facet(facets),
+        "Arms": lambda: _arms(facets, figure),
+        "Win rates": lambda: _wins(facets, figure),
+    }
+    lines: list[str] = []
+    for title, make in sections.items():
+        found = attempt(make)
+        found = [f"*Not shown: {found}.*"] if isinstance(found, str) else found
+        lines += [f"## {title}", "", *found, ""] if found else []
+    return lines
 
 
-class _Figures:
-    """Writes figures beside the page; returns the lines that show them."""
-
-    def __init__(self, directory: Path, prefix: str):
-        self._directory, self._prefix = directory, prefix
-
-    def lines(self, drawing: Drawing | str, name: str) -> list[str]:
-        if isinstance(drawing, str):
-            return [f"*{name} is not drawn: {drawing}.*", ""]
-        write_atomically(self._directory / f"{self._prefix}{name}.png", png(drawing))
-        return [f"![{name}]({self._prefix}{name}.png)", ""]
+FigureLines = Callable[[str, Callable[[], Drawing | str]], list[str]]
 
 
-# ----------------------------------------------------------------------------------------------------
-# Curves
-
-
-def _curves(facets: Sequence[Facet], figures: _Figures) -> list[str]:
-    """The curves of y⁺, y⁻ and the greedy mass, one line for each facet, over the probe examples of all its seeds."""
-    with figure_settings():
-        drawing = facet_curves({facet.name: _material(facet) for facet in facets})
-        return ["## Curves", "", *figures.lines(drawing, "curves")]
+def _curves(facets: Sequence[Facet]) -> Drawing | str:
+    """Of one configuration all key probes over its seeds; of several y⁺, y⁻ and the greedy mass of each."""
+    materials = {facet.name: _material(facet) for facet in facets}
+    return overview(materials[facets[0].name]) if len(facets) == 1 else facet_curves(materials)
 
 
 def _material(facet: Facet) -> Material:
-    tables = [
-        run.trajectories.assign(example_id=run.trajectories["example_id"].astype(str) + f" of {run.path.name}")
-        for run in facet.runs
-    ]
-    curves = summarise(pd.concat(tables, ignore_index=True), ("logp",))
-    return Material(curves, facet.runs[0].stages, name=facet.name)
+    """The curves of a facet: of several seeds the mean of the runs' means, with intervals over the runs."""
+    curves = [summarise(run.trajectories, ("logp",)) for run in facet.runs]
+    if len(curves) == 1:
+        return Material(curves[0], facet.runs[0].stages, name=facet.name)
+    return Material(over_seeds(curves), facet.runs[0].stages, name=facet.name, unit="seeds")
 
 
 # ----------------------------------------------------------------------------------------------------
 # Findings
-
-
-def _findings(facets: Sequence[Facet]) -> list[str]:
-    return _by_seed(facets[0]) if len(facets) == 1 else _by_facet(facets)
 
 
 def _by_seed(facet: Facet) -> list[str]:
@@ -123,14 +123,9 @@ def _by_seed(facet: Facet) -> list[str]:
         row = finding_row(over[name]) if name in over else {}
         together = [f"{row['estimate']} {row['interval']}", row["p"], f"{row['mark']} {row['verdict']}"] if row else []
         rows.append([title, *cells, *(together or ["–"] * 3)])
-    head = [
-        "claim",
-        *(f"seed {run.manifest.get('seed')}" for run in facet.runs),
-        "over seeds",
-        "p, corrected",
-        "verdict",
-    ]
-    return [*markdown_table(head, rows), "", f"{_marks()}. {OVER_SEEDS_NOTE}. {_cost(facet.runs)}."]
+    seeds = [f"seed {run.manifest.get('seed')}" for run in facet.runs]
+    table = markdown_table(["claim", *seeds, "over seeds", "p, corrected", "verdict"], rows)
+    return [*table, "", f"{_marks()}. {OVER_SEEDS_NOTE}. {_cost(facet.runs)}."]
 
 
 def _by_facet(facets: Sequence[Facet]) -> list[str]:
@@ -179,36 +174,50 @@ def _marks() -> str:
     return ", ".join(f"{mark} {verdict}" for verdict, mark in MARKS.items())
 
 
+def seconds_of(run: Run) -> float:
+    """Wall time of a run. Probing happens inside the stages and is counted in them."""
+    return sum(float(s) for part, s in run.manifest.get("seconds", {}).items() if part != "probing")
+
+
 def _cost(runs: Sequence[Run]) -> str:
-    seconds = [sum(s for part, s in run.manifest.get("seconds", {}).items() if part != "probing") for run in runs]
     memory = max(run.manifest.get("peak_memory_mib", 0) for run in runs)
-    return f"wall time {', '.join(f'{s:.0f} s' for s in seconds)}, peak memory at most {memory} MiB"
+    return f"wall time {', '.join(f'{seconds_of(run):.0f} s' for run in runs)}, peak memory at most {memory} MiB"
 
 
 # ----------------------------------------------------------------------------------------------------
 # Arms and win rates
 
 
-def _arms(facets: Sequence[Facet], figures: _Figures) -> list[str]:
-    """Changes of each arm; empty where no arm has ended in all runs."""
-    over_seeds = any(len(facet.runs) > 1 for facet in facets)
-    summary = _by_arm([_summary(facet, over_seeds=over_seeds) for facet in facets])
+def _arms(facets: Sequence[Facet], figure: FigureLines) -> list[str]:
+    """Changes of each arm, and shares of its greedy answers; empty where no arm has ended in all runs."""
+    several = any(len(facet.runs) > 1 for facet in facets)
+    summaries = [_summary(facet, several) for facet in facets]
+    summary = pd.concat(summaries, ignore_index=True)
     if summary.empty:
         return []
-    with figure_settings():
-        shown = figures.lines(draw_arms(summary, "seeds" if over_seeds else "probe examples"), "arms")
+    order = list(dict.fromkeys(summary["of"]))  # below each other what one arm did with each of the swept values
+    summary = summary.sort_values("of", key=lambda arms: arms.map(order.index), kind="stable", ignore_index=True)
     answers = pd.concat([_answers(facet) for facet in facets])
-    unit = "the seeds" if over_seeds else "the probe examples of one run"
-    note = f"Change of log π in nats: mean over {unit} ± half of the 95 % t-interval; shares of greedy answers."
-    return ["", "## Arms", "", *shown, *_arms_table(summary, answers), "", note]
+    by_arm = summary.set_index(["arm", "quantity"])
+    words = [name for name in _ANSWERS.values() if name in answers]
+    rows = []
+    for arm in dict.fromkeys(summary["arm"]):
+        changes = [_change(by_arm.loc[(arm, name)]) if (arm, name) in by_arm.index else "–" for name in QUANTITIES]
+        rows.append([arm, *changes, *(f"{answers.loc[arm, name]:.1%}" for name in words)])
+    unit = "seeds" if several else "probe examples"
+    note = (
+        f"Change of log π in nats: mean over the {unit}{'' if several else ' of one run'} ± half of the 95 % t-interval"
+    )
+    table = markdown_table(["arm", *_ARM_HEADINGS, *words], rows)
+    return [*figure("arms", partial(draw_arms, summary, unit)), *table, "", f"{note}; shares of greedy answers."]
 
 
-def _summary(facet: Facet, *, over_seeds: bool) -> pd.DataFrame:
+def _summary(facet: Facet, several: bool) -> pd.DataFrame:
     """``summarise_arms`` of the facet's runs, with the swept values in the name of each arm."""
     changes = {str(run.manifest.get("seed")): arm_changes(run.trajectories, run.stages) for run in facet.runs}
     if not all(len(frame) for frame in changes.values()):
         return pd.DataFrame()
-    summary = summarise_arms(changes, over_runs=over_seeds)
+    summary = summarise_arms(changes, over_runs=several)
     return summary.assign(of=summary["arm"], arm=[_row_name(arm, facet) for arm in summary["arm"]])
 
 
@@ -216,69 +225,32 @@ def _row_name(arm: str, facet: Facet) -> str:
     return f"{arm}, {facet.name}" if facet.name else arm
 
 
-def _by_arm(summaries: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Below each other what one arm did with each of the swept values."""
-    whole = pd.concat(summaries, ignore_index=True)
-    if whole.empty:
-        return whole
-    order = {arm: place for place, arm in enumerate(dict.fromkeys(whole["of"]))}
-    return whole.sort_values("of", key=lambda arms: arms.map(order), kind="stable", ignore_index=True)
-
-
 def _change(row: pd.Series) -> str:
     return number(row["mean"], sign=True) + (f" ± {number(row['half'])}" if pd.notna(row["half"]) else "")
 
 
-def _arms_table(summary: pd.DataFrame, answers: pd.DataFrame) -> list[str]:
-    """Changes of each arm, and what its last weights answer greedily to the prompts of samples.jsonl."""
-    words = [name for name in ("repeated 4-grams", "right facts", "stops") if name in answers]
-    by_arm = summary.set_index(["arm", "quantity"])
-    rows = []
-    for arm in dict.fromkeys(summary["arm"]):
-        cells = [_change(by_arm.loc[(arm, name)]) if (arm, name) in by_arm.index else "–" for name in QUANTITIES]
-        rows.append([arm, *cells, *(f"{answers.loc[arm, name]:.1%}" for name in words)])
-    return markdown_table(["arm", *_ARM_HEADINGS, *words], rows)
-
-
 def _answers(facet: Facet) -> pd.DataFrame:
     """Arm × shares of the greedy answers of its last round, mean over answers and runs."""
-    frames = []
-    for run in facet.runs:
-        last = {arm.last.name: arm.name for arm in arms_of(run.stages)}
-        rows = pd.DataFrame([row for row in run.samples if row["mode"] == "greedy" and row["stage"] in last])
-        if len(rows):
-            frames.append(rows.assign(arm=[_row_name(last[stage], facet) for stage in rows["stage"]]))
-    if not frames:
+    last: Mapping[str, str] = {arm.last.name: arm.name for run in facet.runs for arm in arms_of(run.stages)}
+    samples = [row for run in facet.runs for row in run.samples if row["mode"] == "greedy" and row["stage"] in last]
+    if not samples:
         return pd.DataFrame()
-    rows = pd.concat(frames)
-    columns = {"repeated_4grams": "repeated 4-grams", "is_right": "right facts", "stopped": "stops"}
-    known = {name: words for name, words in columns.items() if rows[name].notna().all()}
-    return rows.astype(dict.fromkeys(known, float)).groupby("arm")[list(known)].mean().rename(columns=known)
+    rows = pd.DataFrame(samples)
+    arms = rows["stage"].map(lambda stage: _row_name(last[stage], facet))
+    known = {name: words for name, words in _ANSWERS.items() if name in rows and rows[name].notna().all()}
+    return rows[list(known)].astype(float).groupby(arms).mean().rename(columns=known)
 
 
-def _wins(runs: Sequence[Run], figures: _Figures) -> list[str]:
-    """Win rates over the runs of several seeds; empty where a run has none."""
+def _wins(facets: Sequence[Facet], figure: FigureLines) -> list[str]:
+    """Win rates over the runs of several seeds; empty where a run has none, or the runs differ in their settings."""
+    runs = facets[0].runs
     tables = {run.path.name: run.tables["wins"] for run in runs if "wins" in run.tables}
-    if len(tables) < len(runs):
+    if len(tables) < len(runs) or len(facets) > 1:
         return []
     rates = rates_over_seeds(tables)
-    with figure_settings():
-        lines = [
-            "",
-            "## Win rates",
-            "",
-            *figures.lines(draw_wins(rates[rates["judge"] == rates["judge"].iloc[0]], "seeds"), "wins"),
-        ]
-    for table in win_table_rows(rates, runs[0].stages, runs[0].manifest["stages"]):
-        rows = [
-            [f"{row.name} ({row.about})" if row.about else row.name, *map(_win_cell, row.cells)] for row in table.rows
-        ]
-        of = f"Over {table.baseline} on {table.split} questions, judged by {table.judge}, {table.n} seeds:"
-        lines += [of, "", *markdown_table(["arm", *table.columns], rows), ""]
+    first = rates[rates["judge"] == rates["judge"].iloc[0]]
+    lines = figure("wins", lambda: draw_wins(first, "seeds"))
+    for table in win_tables(rates, runs[0].stages):
+        lines += [f"{table.title}:", "", *markdown_table(table.head, table.rows), ""]
     note = "Win rate by epochs of preference training: mean over the seeds ± half of the 95 % t-interval over them"
     return [*lines, f"{note}; in brackets won–tied–lost. For the paper the interval over about 500 answers (Wilson)."]
-
-
-def _win_cell(cell: WinCell) -> str:
-    shares = f" ({cell.details[0].removesuffix(' won–tied–lost')})" if cell.details else ""
-    return f"{cell.rate} {cell.interval}{shares}".rstrip()

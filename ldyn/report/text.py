@@ -1,10 +1,9 @@
-"""Times, shares and values of the manifest as text, and Markdown tables."""
+"""Durations, shares and values of the manifest as text, and Markdown tables."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 
 
 def percent(share: float | None) -> str:
@@ -19,22 +18,6 @@ def duration(seconds: float) -> str:
     if seconds < 7200:
         return f"{int(seconds // 60)} min {int(seconds % 60)} s"
     return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60)} min"
-
-
-def moment(text: object) -> str:
-    """An ISO time to the minute with its zone; any other text as it is."""
-    try:
-        return datetime.fromisoformat(str(text)).strftime("%Y-%m-%d %H:%M %Z").strip()
-    except ValueError:
-        return str(text)
-
-
-def elapsed(start: object, end: object) -> str:
-    """From one ISO time to another in words; empty where either is no time."""
-    try:
-        return duration((datetime.fromisoformat(str(end)) - datetime.fromisoformat(str(start))).total_seconds())
-    except (TypeError, ValueError):
-        return ""
 
 
 def scalar(value: object) -> str:

@@ -9,16 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
 from ldyn.answers.win_rates import wilson
 from ldyn.numerics.statistics import t_half_width
 from ldyn.records import StageInfo
-from ldyn.report.stages import dosage_words, find_arms
-from ldyn.report.text import percent
-from ldyn.store import Run
+from ldyn.report.stages import find_arms
 
 KEYS = ["judge", "arm", "baseline", "split", "epoch"]
 PAPER_TABLE_1: Mapping[str, Mapping[float, float]] = {
@@ -34,20 +31,20 @@ def win_rates(wins: pd.DataFrame) -> pd.DataFrame:
     """One row for each judge, arm, split and epoch, in the order of the table.
 
     Columns: KEYS; rate, low, high, n (questions judged); won, tied, lost: shares of these; unread: how many verdicts
-    could not be read; characters_arm, characters_baseline, right_arm, right_baseline: means (NaN where not known).
+    could not be read.
     """
-    rows = [{**dict(zip(KEYS, key, strict=True)), **_rate(frame)} for key, frame in wins.groupby(KEYS, sort=False)]
+    rows = [
+        {**dict(zip(KEYS, key, strict=True)), **_rate(frame["won"])} for key, frame in wins.groupby(KEYS, sort=False)
+    ]
     return pd.DataFrame(rows)
 
 
-def _rate(frame: pd.DataFrame) -> dict[str, float]:
-    won = frame["won"].dropna()
+def _rate(verdicts: pd.Series) -> dict[str, float]:
+    won = verdicts.dropna()
     rate = wilson(won.tolist())
     shares = {name: float((won == value).mean()) for name, value in (("won", 1.0), ("tied", 0.5), ("lost", 0.0))}
-    sides = [f"{name}_{side}" for name in ("characters", "right") for side in ("arm", "baseline")]
-    means = {name: float(frame[name].mean()) for name in sides}
-    unread = int(frame["won"].isna().sum())
-    return {"rate": rate.value, "low": rate.low, "high": rate.high, "n": rate.n, **shares, "unread": unread, **means}
+    unread = len(verdicts) - len(won)
+    return {"rate": rate.value, "low": rate.low, "high": rate.high, "n": rate.n, **shares, "unread": unread}
 
 
 def rates_over_seeds(runs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -70,88 +67,44 @@ def epoch_text(epoch: float, rates: pd.DataFrame) -> str:
     return f"{epoch:.3g}" + (" (end)" if epoch == rates["epoch"].max() else "")
 
 
-NO_VALUE = "–"
-
-
-@dataclass(frozen=True, slots=True)
-class WinCell:
-    """rate with its interval; details: what stands behind it, one line each."""
-
-    rate: str
-    interval: str = ""
-    details: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class WinRow:
-    """An arm, or the paper; ``about`` says how it was trained."""
-
-    name: str
-    about: str
-    cells: Sequence[WinCell]
-
-
 @dataclass(frozen=True, slots=True)
 class WinTable:
-    """Of one judge and split. ``columns``: the epochs; ``n``: questions, or seeds."""
+    """Of one judge and split: a row of texts for each arm, and for the paper where it is extended as there."""
 
-    judge: str
-    split: str
-    baseline: str
-    n: int
-    columns: Sequence[str]
-    rows: Sequence[WinRow]
+    title: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
 
 
-def win_tables(run: Run) -> list[WinTable]:
-    """Empty where the run has no win rates."""
-    wins = run.tables.get("wins")
-    if wins is None or wins.empty:
-        return []
-    return list(win_table_rows(win_rates(wins), run.stages, run.manifest["stages"]))
-
-
-def win_table_rows(
-    rates: pd.DataFrame, stages: Sequence[StageInfo], entries: Sequence[Mapping[str, Any]]
-) -> Iterator[WinTable]:
-    """One table for each judge and split. ``rates``: of one run, or over seeds; entries: the manifest's stages."""
+def win_tables(rates: pd.DataFrame, stages: Sequence[StageInfo]) -> Iterator[WinTable]:
+    """One table for each judge and split. ``rates``: of one run, or over seeds."""
     epochs = sorted(rates["epoch"].unique())
     extended = {arm.pairwise.name for arm in find_arms(stages) if arm.role == "extend"}
+    unit = "seeds" if "of_each" in rates else "questions"
     for (judge, split), own in rates.groupby(["judge", "split"], sort=False):
         by_arm = {str(arm): frame.set_index("epoch") for arm, frame in own.groupby("arm", sort=False)}
-        baseline = str(own["baseline"].iloc[0])
-        rows = [
-            WinRow(arm, dosage_words(arm, baseline, stages, entries), _cells(frame, epochs))
-            for arm, frame in by_arm.items()
-        ]
+        rows = [[arm, *_cells({e: _cell(frame.loc[e]) for e in frame.index}, epochs)] for arm, frame in by_arm.items()]
         if extended & set(by_arm):
-            rows += [WinRow(name, "Qwen1.5-1.8B, HH", _paper_cells(of, epochs)) for name, of in PAPER_TABLE_1.items()]
-        columns = [epoch_text(epoch, rates) for epoch in epochs]
-        yield WinTable(str(judge), str(split), baseline, int(own["n"].max()), columns, rows)
+            for name, paper in PAPER_TABLE_1.items():
+                rows.append([name, *_cells({epoch: _paper_cell(rate) for epoch, rate in paper.items()}, epochs)])
+        title = f"Win rate over {own['baseline'].iloc[0]} on {split} questions, judged by {judge}"
+        head = ["arm", *(epoch_text(epoch, rates) for epoch in epochs)]
+        yield WinTable(f"{title}; {int(own['n'].max())} {unit}", head, rows)
 
 
-def _cells(frame: pd.DataFrame, epochs: Sequence[float]) -> list[WinCell]:
-    return [_cell(frame.loc[[epoch]].iloc[0]) if epoch in frame.index else WinCell(NO_VALUE) for epoch in epochs]
+def _cells(known: Mapping[float, str], epochs: Sequence[float]) -> list[str]:
+    return [known.get(epoch, "–") for epoch in epochs]
 
 
-def _cell(row: pd.Series) -> WinCell:
+def _cell(row: pd.Series) -> str:
     if math.isnan(row["rate"]):
-        return WinCell(NO_VALUE, details=(f"{row['unread']:.0f} unread",))
+        return f"– ({row['unread']:.0f} unread)"
+    interval = f"± {row['high'] - row['rate']:.3f}" if "of_each" in row else f"[{row['low']:.3f}, {row['high']:.3f}]"
     shares = "–".join(f"{100 * row[name]:.0f}" for name in ("won", "tied", "lost"))
-    details = [f"{shares} % won–tied–lost"]
-    if not math.isnan(row["right_arm"]):
-        details.append(f"right {percent(row['right_arm'])} against {percent(row['right_baseline'])}")
-    details.append(f"length {row['characters_arm']:.0f} against {row['characters_baseline']:.0f}")
-    if row["unread"]:
-        details.append(f"{row['unread']:.0f} unread")
-    over_seeds = f"± {row['high'] - row['rate']:.3f}" if "of_each" in row else ""
-    return WinCell(f"{row['rate']:.3f}", over_seeds or f"[{row['low']:.3f}, {row['high']:.3f}]", tuple(details))
+    unread = f", {row['unread']:.0f} unread" if row["unread"] else ""
+    return f"{row['rate']:.3f} {interval} ({shares} %{unread})"
 
 
-def _paper_cells(of_paper: Mapping[float, float], epochs: Sequence[float]) -> list[WinCell]:
-    return [_paper_cell(of_paper[epoch]) if epoch in of_paper else WinCell(NO_VALUE) for epoch in epochs]
-
-
-def _paper_cell(rate: float) -> WinCell:
+def _paper_cell(rate: float) -> str:
     known = wilson([rate] * PAPER_QUESTIONS)  # which depends on the mean and their number alone
-    return WinCell(f"{rate:.3f}", f"[{known.low:.3f}, {known.high:.3f}]")
+    return f"{rate:.3f} [{known.low:.3f}, {known.high:.3f}]"

@@ -12,12 +12,10 @@ from matplotlib.text import Text
 from ldyn.records import TRAJECTORY_COLUMNS
 from ldyn.report.curves import summarise
 from ldyn.report.figures import Drawing, Figure, Material, draw_figures
-from ldyn.report.figures.kernel import ACTUAL, TOTAL, accumulated, token_influence
-from ldyn.report.figures.prediction import prediction_agreement, prediction_error, shares_of_parts
+from ldyn.report.figures.decomposition import ACTUAL, TOTAL, accumulated, prediction_agreement, shares_of_parts
 
 PROBES = ("chosen", "rejected", "irr_hum", "my_own_probe")
 SIZES = (0.1, 1.0, 10.0)
-SIGNS = {"chosen": 1, "rejected": -1}
 
 
 def rows(*more: tuple[str, tuple[object, ...]]) -> pd.DataFrame:
@@ -42,24 +40,7 @@ def tables() -> dict[str, pd.DataFrame]:
     sources = rows(("source", ("chosen", "rejected", "earlier batches")))
     norms = rows(("updated", ("chosen", "rejected"))).assign(norm=2.0, per_pair=1.0, standard_error=0.1)
     norms["per_pair"] += norms["probe"].map(PROBES.index)
-    proxies = rows().assign(
-        lower_bound=1.0, paper_lower_bound=lambda t: 1.0 + t["probe"].map(PROBES.index), sign_delta=-1.0
-    )
-    pairs = pd.DataFrame(
-        {"stage": "dpo", "example_id": list("abcd"), "entanglement": [1.0, 2, 3, 4], "ches": [4.0, 3, 2, 1]}
-    )
-    tokens = pd.DataFrame(
-        [
-            ("dpo", 0, "q0", probe, side, m, k, f"w{m}", "$" if k else "<b>", SIGNS[side] * (m == k))
-            for probe, side, m, k in product(("chosen", "rejected"), ("chosen", "rejected"), range(3), range(2))
-        ],
-        columns=["stage", "step", "example_id", "probe", "side", "observed_token", "updated_token", "observed_text",
-                 "updated_text", "influence"],
-    )  # fmt: skip
-    return {
-        "changes": changes, "change_parts": parts, "change_sources": sources, "kernel_norms": norms,
-        "kernel_proxies": proxies, "displacement": pairs.assign(change=[-1.0, -2, -3, -4]), "influence": tokens,
-    }  # fmt: skip
+    return {"changes": changes, "change_parts": parts, "change_sources": sources, "kernel_norms": norms}
 
 
 def material(tables: dict[str, pd.DataFrame]) -> Material:
@@ -81,10 +62,8 @@ def texts(drawing: Drawing | str) -> str:
 def test_every_figure_is_drawn_and_has_a_caption(drawn) -> None:
     figures, notes = drawn
     assert notes == []
-    assert {figure.name for figure in figures} == {
-        "prediction.png", "prediction_error.png", "kernel_shares.png", "who_moves_whom.png", "kernel_norms.png",
-        "token_influence.png",
-    }  # fmt: skip
+    names = {"prediction.png", "kernel_shares.png", "who_moves_whom.png", "kernel_norms.png"}
+    assert {figure.name for figure in figures} == names
     for figure in figures:
         assert len(figure.picture) > 10_000
         assert figure.title
@@ -92,10 +71,7 @@ def test_every_figure_is_drawn_and_has_a_caption(drawn) -> None:
 
 
 def test_figures_show_the_numbers(tables) -> None:
-    of = material(tables)
-    assert "r = 1.000\nslope 1.00\nrelative error 0.01" in texts(prediction_agreement(of))
-    # an error of second order has slope 2
-    assert {"sft: 2.00", "dpo: 2.00"} <= set(texts(prediction_error(of)).splitlines())
+    assert "r = 1.000\nslope 1.00\nrelative error 0.01" in texts(prediction_agreement(material(tables)))
 
 
 def test_shares_of_all_parts_add_up(tables) -> None:
@@ -120,16 +96,3 @@ def test_accumulated_influence_by_hand() -> None:
     assert found["y⁺ of other questions"] == pytest.approx(1.0)
     assert found[TOTAL] == pytest.approx(2.0)
     assert found[ACTUAL] == pytest.approx(2.0)
-
-
-def test_what_cannot_be_drawn_says_why(tables) -> None:
-    own = tables["changes"][tables["changes"]["step_size"] == 1]
-    assert "at least two step sizes" in str(prediction_error(material({**tables, "changes": own})))
-
-
-def test_the_last_stages_start_is_shown_token_by_token(tables) -> None:
-    tokens = pd.concat(
-        [tables["influence"].assign(stage="sft"), tables["influence"], tables["influence"].assign(step=5)]
-    )
-    title = token_influence(material({**tables, "influence": tokens})).title
-    assert title == "Token by token: dpo, after 0 updates, question q0"

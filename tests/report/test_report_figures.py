@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ldyn.records import StageInfo
 from ldyn.report import build_report
-from ldyn.report.curves import summarise
+from ldyn.report.curves import over_seeds, select, summarise
 from ldyn.report.figures.curves import overview
 from ldyn.report.figures.material import Material
 
@@ -30,7 +31,6 @@ def test_a_run_with_both_arms_has_all_figures(extend_report: Path) -> None:
         "preference_panel.png",
         "preference_panel-push_wide.png",
         "extend_comparison.png",
-        "greedy_mass_entropy.png",
     }
 
 
@@ -43,7 +43,7 @@ def small(synthetic: Any, **changes: Any) -> Any:
 def test_a_run_without_a_pairwise_stage_says_so(synthetic: Any, tmp_path: Path) -> None:
     run = small(synthetic, stages=synthetic.squeeze[:1])
     report = build_report(synthetic.write(tmp_path / "run", **run))
-    assert drawn(report) == {"overview.png", "sft_panel.png", "greedy_mass_entropy.png"}
+    assert drawn(report) == {"overview.png", "sft_panel.png"}
     page = report.read_text(encoding="utf-8")
     assert "preference_panel.png is not drawn: no pairwise stage has been evaluated." in page
     assert "extend_comparison.png is not drawn: it needs a baseline and an extend arm" in page
@@ -67,9 +67,7 @@ def test_a_stage_that_has_not_begun_is_named_as_such(synthetic: Any, tmp_path: P
 )
 def test_odd_runs_are_drawn_as_far_as_they_go(synthetic: Any, tmp_path: Path, oddity: dict[str, Any]) -> None:
     report = build_report(synthetic.write(tmp_path / "run", **small(synthetic, **oddity)))
-    figures = drawn(report)
-    assert {"overview.png", "sft_panel.png", "preference_panel.png"} <= figures
-    assert ("greedy_mass_entropy.png" in figures) == ("probes" not in oddity)
+    assert {"overview.png", "sft_panel.png", "preference_panel.png"} <= drawn(report)
 
 
 def test_a_run_that_has_scored_nothing_gets_a_page_all_the_same(synthetic: Any, tmp_path: Path) -> None:
@@ -82,14 +80,23 @@ def test_a_run_that_has_scored_nothing_gets_a_page_all_the_same(synthetic: Any, 
     assert not (run / "figures").exists()
 
 
-@pytest.mark.parametrize(("greedy_rise", "scale"), [(0.02, "symlog"), (30.0, "linear")])
-def test_the_overview_takes_a_log_scale_only_where_the_greedy_mass_would_not_be_seen(
-    synthetic: Any, greedy_rise: float, scale: str
-) -> None:
+def test_each_stage_has_its_own_scale(synthetic: Any) -> None:
+    """SFT moves by hundreds of nats, DPO by a few: both can be seen."""
     table = synthetic.trajectories(synthetic.squeeze, ("chosen", "rejected"), 3, 3, ("train",))
-    table["logp_argmax"] = -50 + greedy_rise * table["step"] / table["step"].max()
+    table.loc[table["stage"] == "warm", "logp"] *= 20
     stages = [StageInfo(**{**stage, "view": tuple(stage["view"])}) for stage in synthetic.squeeze]
     drawing = overview(Material(summarise(table), stages))
-    assert [axes.get_yscale() for axes in drawing.canvas.axes] == [scale, scale]
-    limits = {axes.get_ylim() for axes in drawing.canvas.axes}
-    assert len(limits) == 1
+    warm, push = (np.ptp(axes.get_ylim()) for axes in drawing.canvas.axes)
+    assert warm > 4 * push
+
+
+def test_over_seeds_the_band_is_between_seeds(synthetic: Any) -> None:
+    """Changes of −3, −4 and −5 nats: 4.303 · 1 / √3."""
+    table = synthetic.trajectories(synthetic.squeeze[:1], ("chosen",), 4, 2, ("train",))
+    courses = [table.assign(logp=np.where(table["step"] > 0, change, 0) - 10.0) for change in (-3, -4, -5)]
+    runs = [summarise(course, ("logp",)) for course in courses]
+    last = select(over_seeds(runs), "warm", "chosen").iloc[-1]
+    assert (last["change"], last["change_n"]) == (pytest.approx(-4), 3)
+    assert last["change_half"] == pytest.approx(4.303 / 3**0.5, rel=1e-3)
+    shorter = [runs[0], runs[1][runs[1]["step"] == 0]]
+    assert select(over_seeds(shorter), "warm", "chosen")["step"].tolist() == [0]  # an unfinished run has no more

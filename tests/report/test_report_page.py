@@ -116,12 +116,6 @@ def test_figures_are_embedded_with_words_for_who_cannot_see_them(page: Page, ext
     assert page.words.count("Mean over n = 60 train probe examples") >= len(pictures)
 
 
-def test_tables_have_headers_and_captions(page: Page) -> None:
-    assert len(page.all("table")) == len(page.all("caption"))
-    assert all(cell.get("scope") in ("row", "col") for cell in page.all("th"))
-    assert {"main", "nav", "header", "footer"} <= {tag for tag, _ in page.tags}
-
-
 def test_the_charts_numbers_are_those_of_the_table(page: Page, extend_report: Path) -> None:
     chart = json.loads(page.raw["script"][0])
     assert [chain["stages"] for chain in chart["chains"]] == [["warm", "push"], ["wide", "push_wide"]]
@@ -165,10 +159,6 @@ def test_the_same_files_give_the_same_page(synthetic: Any, tmp_path: Path) -> No
     run = synthetic.write(tmp_path / "run", trajectories=table)
     first = build_report(run).read_bytes()
     assert build_report(run).read_bytes() == first
-
-
-def test_the_page_stays_light(extend_report: Path) -> None:
-    assert extend_report.stat().st_size < 5_000_000
 
 
 def test_a_run_that_is_published_meanwhile_gets_its_report_and_no_second_directory(

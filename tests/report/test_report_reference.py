@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import pytest
 
 from ldyn.errors import RunDirectoryError
@@ -14,26 +12,8 @@ from ldyn.records import StageInfo
 from ldyn.report import build_report
 from ldyn.report.curves import summarise
 from ldyn.report.figures.material import Material
-from ldyn.report.figures.reference import reference_overlay, shape_of
+from ldyn.report.figures.reference import reference_overlay
 from ldyn.report.style import curve_style
-
-
-def test_a_shape_is_the_change_in_units_of_its_range_over_the_share_of_the_stage() -> None:
-    """−2, +6 and +2 nats: the range is 6 − (−2) = 8, so −0.25, 0.75 and 0.25; 100 to 500 examples: 0, 0.25 and 1."""
-    curve = pd.DataFrame(
-        {"examples_seen": [100, 200, 500], "change": [-2.0, 6.0, 2.0], "change_half": [0.0, 0.8, np.nan]}
-    )
-    shape = shape_of(curve)
-    assert shape is not None
-    assert shape.range == 8
-    assert shape.curve["examples_seen"].tolist() == [0, 0.25, 1]
-    assert shape.curve["change"].tolist() == [-0.25, 0.75, 0.25]
-    assert shape.curve["change_half"].tolist()[:2] == pytest.approx([0, 0.1])
-
-
-@pytest.mark.parametrize("change", [[0.0, 0.0, 0.0], [0.0, np.nan, np.nan], [np.nan] * 3])
-def test_what_never_changes_has_no_shape(change: list[float]) -> None:
-    assert shape_of(pd.DataFrame({"examples_seen": [0, 1, 2], "change": change, "change_half": 0.0})) is None
 
 
 def material(synthetic: Any, stages: Any, reference: Material | None = None, name: str = "", **how: Any) -> Material:
@@ -49,15 +29,18 @@ def test_both_runs_are_drawn_in_one_colour_the_reference_dashed(synthetic: Any) 
     assert not isinstance(drawing, str)
     titles = [axes.get_title() for axes in drawing.canvas.axes]
     assert [title.split(" $")[0] for title in titles] == ["chosen", "greedy mass"] * 2  # shared probes, two stages
-    assert {axes.get_ylabel() for axes in drawing.canvas.axes} == {"SFT: change / range", "DPO: change / range"}
+    assert {axes.get_ylabel() for axes in drawing.canvas.axes} == {"SFT: change (nats)", "DPO: change (nats)"}
     dashed, solid = drawing.canvas.axes[0].get_lines()[:2]
     assert (len(dashed.get_xdata()), len(solid.get_xdata())) == (6, 3)
     assert dashed.get_color() == solid.get_color() == curve_style("chosen").colour
     assert (dashed.is_dashed(), solid.is_dashed()) == (True, False)
     for line in (dashed, solid):
-        assert np.ptp(line.get_ydata()) == pytest.approx(1)
         assert (min(line.get_xdata()), max(line.get_xdata())) == (0, 1)
     assert "theirs (dashed)" in drawing.caption
+    change = material(synthetic, synthetic.squeeze).curve(StageInfo(**synthetic.squeeze[0]), "chosen")["change"]
+    assert solid.get_ydata() == pytest.approx(change.to_numpy())  # in nats, on one axis a stage
+    limits = [axes.get_ylim() for axes in drawing.canvas.axes]
+    assert limits[0] == limits[1] != limits[2] == limits[3]
 
 
 def test_a_reference_without_a_stage_of_the_kind_is_not_drawn(synthetic: Any) -> None:

@@ -13,8 +13,7 @@ import pytest
 from ldyn.records import StageInfo
 from ldyn.report import build_report, compare_sweep
 from ldyn.report.figures.arms import draw_wins
-from ldyn.report.stages import dosage_words
-from ldyn.report.wins import rates_over_seeds, win_rates, win_table_rows
+from ldyn.report.wins import rates_over_seeds, win_rates, win_tables
 from ldyn.store.schema import METADATA, to_bytes
 
 CHOSEN, BOTH = ("chosen",), ("chosen", "rejected")
@@ -35,10 +34,6 @@ def wins(won: dict[float, list[float]], arm: str = "push_wide", split: str = "te
     return table.assign(right_baseline=1.0, characters_arm=10.0, characters_baseline=12.0, orders_disagree=False)
 
 
-def entries(**steps: int) -> list[dict[str, Any]]:
-    return [{"name": stage.name, "steps": steps.get(stage.name, 400)} for stage in STAGES]
-
-
 def test_rates_by_hand():
     row = win_rates(wins({2.0: [1.0, 1.0, 0.5, 0.0], 4.0: [float("nan"), 0.0]})).set_index("epoch")
     assert row.loc[2.0, ["rate", "won", "tied", "lost", "n", "unread"]].tolist() == [0.625, 0.5, 0.25, 0.25, 4, 0]
@@ -46,7 +41,6 @@ def test_rates_by_hand():
     assert row.loc[2.0, "low"] == pytest.approx((1.105182 - 1.95996 * 0.344408) / 1.960365, abs=1e-4)
     assert row.loc[2.0, "high"] == pytest.approx((1.105182 + 1.95996 * 0.344408) / 1.960365, abs=1e-4)
     assert row.loc[4.0, ["rate", "n", "unread"]].tolist() == [0.0, 1, 1]
-    assert row.loc[2.0, ["characters_arm", "right_baseline"]].tolist() == [10, 1]
 
 
 def test_over_seeds_the_interval_is_over_the_runs_rates():
@@ -58,32 +52,19 @@ def test_over_seeds_the_interval_is_over_the_runs_rates():
 
 def test_the_table_has_the_arms_and_the_paper_in_its_columns():
     rates = win_rates(wins({0.0: [0.5], 2.0: [1.0, 0.0], 26.667: [1.0]}))
-    (table,) = win_table_rows(rates, STAGES, entries(warm=120, wide=120))
-    assert table.columns == ["0", "2", "26.7 (end)"]
-    assert [row.name for row in table.rows] == ["push_wide", "paper, by ChatGPT", "paper, by Claude 3"]
-    assert [cell.rate for cell in table.rows[0].cells] == ["0.500", "0.500", "1.000"]
-    assert table.rows[0].cells[1].details[:2] == ("50–0–50 % won–tied–lost", "right 50 % against 100 %")
-    assert [cell.rate for cell in table.rows[1].cells] == ["0.473", "0.652", "–"]
-    assert table.rows[1].cells[1].interval == "[0.609, 0.692]"  # ± 1.96 · √(.652 · .348 / 500) = ± .042
+    (table,) = win_tables(rates, STAGES)
+    assert table.head == ["arm", "0", "2", "26.7 (end)"]
+    assert table.title == "Win rate over push on test questions, judged by oracle; 2 questions"
+    assert [row[0] for row in table.rows] == ["push_wide", "paper, by ChatGPT", "paper, by Claude 3"]
+    assert table.rows[0][2] == "0.500 [0.095, 0.905] (50–0–50 %)"  # Wilson, n = 2
+    # 0.652 ± 1.96 · √(.652 · .348 / 500) = ± .042
+    assert table.rows[1][1:] == ["0.473 [0.430, 0.517]", "0.652 [0.609, 0.692]", "–"]
 
 
 def test_arms_that_are_not_extended_stand_without_the_paper():
     other = [*STAGES[:2], StageInfo("ipo", "ipo", "pairwise", BOTH, "warm")]
-    of_manifest = [*entries()[:2], {"name": "ipo", "steps": 9}]
-    (table,) = win_table_rows(win_rates(wins({2.0: [1.0]}, arm="ipo")), other, of_manifest)
-    assert [(row.name, row.about) for row in table.rows] == [("ipo", "")]
-
-
-@pytest.mark.parametrize(
-    ("steps", "words"),
-    [
-        ({"warm": 120, "wide": 120}, "after wide: 120 updates on y⁺ and y⁻, as many as warm makes"),
-        ({"warm": 120, "wide": 240}, "after wide: 240 updates on y⁺ and y⁻, y⁺ seen as often as in warm"),
-        ({"warm": 120, "wide": 60}, "after wide: 60 updates on y⁺ and y⁻"),
-    ],
-)
-def test_controls_are_told_apart_by_their_dosage(steps: dict[str, int], words: str):
-    assert dosage_words("push_wide", "push", STAGES, entries(**steps)) == words
+    (table,) = win_tables(win_rates(wins({2.0: [1.0]}, arm="ipo")), other)
+    assert [row[0] for row in table.rows] == ["ipo"]
 
 
 def test_more_arms_than_there_is_room_for_are_left_to_the_table():
@@ -110,8 +91,8 @@ def test_the_page_shows_them_and_a_page_without_contests_does_not(
     report = build_report(write_wins(synthetic, tmp_path / "run", 3))
     page = report.read_text(encoding="utf-8")
     assert '<a href="#wins">' in page
-    assert page.count("Win rate over push by epochs of preference training: 10 test questions, judged by oracle") == 1
-    assert "<strong>0.650</strong> [0." in page
+    assert page.count("<caption>Win rate over push on test questions, judged by oracle; 10 questions") == 1
+    assert ">0.650 [0." in page
     assert (report.parent / "figures" / "wins.png").exists()
     assert 'id="wins"' not in extend_report.read_text(encoding="utf-8")
     assert not (extend_report.parent / "figures" / "wins.png").exists()
@@ -122,7 +103,7 @@ def test_a_sweep_shows_them_over_seeds(synthetic: Any, tmp_path: Path) -> None:
         write_wins(synthetic, tmp_path / str(seed), 2 * seed, seed=seed)
     compare_sweep(tmp_path)
     page = (tmp_path / "comparison.md").read_text()
-    assert "Over push on test questions, judged by oracle, 3 seeds:" in page
+    assert "Win rate over push on test questions, judged by oracle; 3 seeds:" in page
     # wins of 0, 2 and 4 in 10, the rest ties: .5, .6, .7; 4.303 · 0.1 / √3
     assert "| 0.500 ± 0.000 (0–100–0 %) | 0.550 ± 0.000 (10–90–0 %) | 0.600 ± 0.248 (20–80–0 %) |" in page
     assert (tmp_path / "wins.png").stat().st_size > 10_000

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,54 +22,27 @@ LEFT, TOP, BOTTOM, BETWEEN_ROWS = 0.74, 0.78, 0.98, 0.86
 """Inches: for the value axis, for the figure's title, for the lowest axis and the foot, between rows."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """A place in the grid of panels; ``span`` is the number of columns it takes."""
+def lay_out(
+    rows: int, columns: int, width: float, height: float, room: float, *, count: int | None = None
+) -> tuple[Canvas, list[Axes]]:
+    """A grid of panels, row by row (the first ``count`` of them); inches: width and height of one panel.
 
-    row: int
-    column: int
-    span: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class PanelSize:
-    """Inches: width and height of the axes, and the room to their right that end labels need."""
-
-    width: float
-    height: float
-    label_room: float
-
-    @property
-    def pitch(self) -> float:
-        """From one column to the next."""
-        return LEFT + self.width + self.label_room
-
-
-def lay_out(cells: Sequence[Cell], size: PanelSize) -> tuple[Canvas, list[Axes]]:
-    """A figure with one axes for each cell, in their order."""
-    rows = 1 + max(cell.row for cell in cells)
-    columns = max(cell.column + cell.span for cell in cells)
-    width = columns * size.pitch
-    height = TOP + rows * size.height + (rows - 1) * BETWEEN_ROWS + BOTTOM
-    canvas = Canvas(figsize=(width, height), dpi=DPI)
+    room: to its right, for the labels at the ends of its lines.
+    """
+    pitch = LEFT + width + room
+    whole = columns * pitch, TOP + rows * height + (rows - 1) * BETWEEN_ROWS + BOTTOM
+    canvas = Canvas(figsize=whole, dpi=DPI)
     panels = []
-    for cell in cells:
-        left = cell.column * size.pitch + LEFT
-        bottom = BOTTOM + (rows - 1 - cell.row) * (size.height + BETWEEN_ROWS)
-        wide = size.width + (cell.span - 1) * size.pitch
-        panels.append(canvas.add_axes((left / width, bottom / height, wide / width, size.height / height)))
+    for place in range(rows * columns if count is None else count):
+        row, column = divmod(place, columns)
+        left, bottom = column * pitch + LEFT, BOTTOM + (rows - 1 - row) * (height + BETWEEN_ROWS)
+        panels.append(canvas.add_axes((left / whole[0], bottom / whole[1], width / whole[0], height / whole[1])))
     return canvas, panels
 
 
-def grid_cells(rows: int, columns: int) -> list[Cell]:
-    """All cells of a grid, row by row."""
-    return [Cell(row, column) for row in range(rows) for column in range(columns)]
-
-
-def two_columns(count: int) -> list[Cell]:
-    """Two panels a row; a last one without a neighbour takes the whole row."""
-    cells = [Cell(index // 2, index % 2) for index in range(count)]
-    return [*cells[:-1], Cell((count - 1) // 2, 0, span=2)] if count % 2 else cells
+def room_for(names: Iterable[str]) -> float:
+    """Inches that the longest of the end labels needs."""
+    return 0.4 + 0.075 * max(map(len, names), default=0)
 
 
 def head_and_foot(canvas: Canvas, title: str, foot: str) -> None:
@@ -130,75 +104,52 @@ def label_ends(axes: Axes, labels: Sequence[EndLabel], dpi: float) -> None:
     ends = axes.transData.transform([(label.x, label.y) for label in labels])
     heights = spread([float(y) for y in ends[:, 1]], gap, box.y0 - gap / 2, box.y1 + gap / 2)
     for label, end, height in zip(labels, ends, heights, strict=True):
-        right = (box.x1 - end[0]) / point + _DISTANCE
-        _write(axes, label, (right, (height - end[1]) / point))
-
-
-def _write(axes: Axes, label: EndLabel, offset: tuple[float, float]) -> None:
-    """One label and its leader; ``offset`` in points from the line's end to the middle of the label's left edge."""
-    here, plain = {"xy": (label.x, label.y), "textcoords": "offset points", "annotation_clip": False}, "normal"
-    leader = {"arrowstyle": "-", "color": label.colour, "lw": 0.7, "alpha": 0.55, "shrinkA": 0, "shrinkB": 4}
-    axes.annotate("", xytext=(offset[0] - 3, offset[1]), arrowprops=leader, **here)  # type: ignore[arg-type]
-    # Set on a common baseline: centred boxes would jump with every superscript.
-    axes.annotate(
-        label.text,
-        xytext=(offset[0], offset[1] - 0.36 * SIZE),
-        color=label.colour,
-        fontsize=SIZE,
-        fontweight="bold" if label.bold else plain,
-        va="baseline",
-        ha="left",
-        **here,  # type: ignore[arg-type]
-    )
+        right, up = (box.x1 - end[0]) / point + _DISTANCE, (height - end[1]) / point
+        here: dict[str, Any] = {"xy": (label.x, label.y), "textcoords": "offset points", "annotation_clip": False}
+        leader = {"arrowstyle": "-", "color": label.colour, "lw": 0.7, "alpha": 0.55, "shrinkA": 0, "shrinkB": 4}
+        axes.annotate("", xytext=(right - 3, up), arrowprops=leader, **here)
+        # On a common baseline: centred boxes would jump with every superscript.
+        weight = "bold" if label.bold else "normal"
+        axes.annotate(
+            label.text, xytext=(right, up - 0.36 * SIZE), color=label.colour, fontsize=SIZE, fontweight=weight, **here
+        )
 
 
 # ----------------------------------------------------------------------------------------------------
 # Curves and axes
 
 
-def draw_curve(
-    axes: Axes, curve: pd.DataFrame, style: CurveStyle, value: str, dash: Dash | None = None, shift: float = 0.0
-) -> bool:
+def draw_curve(axes: Axes, curve: pd.DataFrame, style: CurveStyle, value: str, dash: Dash | None = None) -> bool:
     """Draws ``value`` ("level" or "change") over examples seen with its band; False where there is nothing to draw."""
     curve = curve[np.isfinite(curve[value])]
     if curve.empty:
         return False
     x, y, half = (curve[name].to_numpy(float) for name in ("examples_seen", value, f"{value}_half"))
     pattern = style.dash if dash is None else dash
-    axes.plot(
-        x + shift,
-        y,
-        color=style.colour,
-        linestyle=(0, pattern) if pattern else "-",
-        linewidth=style.width,
-        marker="o",
-        markersize=style.width * 1.9,
-        markevery=[len(x) - 1],
-        zorder=3,
-    )
-    axes.fill_between(x + shift, y - half, y + half, color=style.colour, alpha=0.13, linewidth=0, zorder=2)
+    look: dict[str, Any] = {"linestyle": (0, pattern) if pattern else "-", "linewidth": style.width}
+    axes.plot(x, y, color=style.colour, marker="o", markersize=style.width * 1.9, markevery=[-1], zorder=3, **look)
+    axes.fill_between(x, y - half, y + half, color=style.colour, alpha=0.13, linewidth=0, zorder=2)
     return True
 
 
-def draw_probes(axes: Axes, material: Material, stage: StageInfo, probes: Sequence[str], value: str) -> list[EndLabel]:
-    """Draws the logp curves of some probes and returns the labels for their ends."""
+def draw_probes(axes: Axes, material: Material, stage: StageInfo, probes: Sequence[str]) -> list[EndLabel]:
+    """Draws the changes of log π of some probes and returns the labels for their ends."""
     labels = []
     for probe in probes:
         curve, style = material.curve(stage, probe), curve_style(probe)
-        if draw_curve(axes, curve, style, value):
-            labels.append(end_of(curve, value, end_label(probe), style))
+        if draw_curve(axes, curve, style, "change"):
+            labels.append(end_of(curve, "change", end_label(probe), style))
     return labels
 
 
-def end_of(curve: pd.DataFrame, value: str, text: str, style: CurveStyle, shift: float = 0.0) -> EndLabel:
+def end_of(curve: pd.DataFrame, value: str, text: str, style: CurveStyle) -> EndLabel:
     """The label for the last point of a curve."""
     last = curve[np.isfinite(curve[value])].iloc[-1]
-    x, y = float(last["examples_seen"]) + shift, float(last[value])
-    return EndLabel(text, x, y, style.text_colour, bold=style.width > 2.5)
+    return EndLabel(text, float(last["examples_seen"]), float(last[value]), style.text_colour, bold=style.width > 2.5)
 
 
 def dress(axes: Axes, title: str, y_label: str, x_label: str = "examples seen") -> None:
-    """Title, axis labels, integer ticks, and a line at no change."""
+    """Title, axis labels and integer ticks."""
     axes.set_title(title)
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
@@ -213,7 +164,7 @@ def zero_line(axes: Axes) -> None:
 
 
 def write_ends(canvas: Canvas, labels: dict[Axes, list[EndLabel]]) -> None:
-    """Writes all end labels, once the axes have their final places."""
+    """Writes all end labels, once the axes have their final places and limits."""
     for axes, ends in labels.items():
         axes.viewLim  # noqa: B018 - reading it makes matplotlib apply limits that it has delayed
         label_ends(axes, ends, canvas.dpi)

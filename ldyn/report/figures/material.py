@@ -39,7 +39,7 @@ class Material:
 
     tables: what the run measured besides its trajectories, see ``Run.tables``. arms: of ``ldyn.report.arms``.
     is_study: whether there are tables only, see ``Run.is_study``.
-    name: experiment and run; reference: another run to compare with.
+    name: experiment and run; reference: another run to compare with; unit: what bands are over, if not examples.
     """
 
     curves: pd.DataFrame
@@ -49,6 +49,7 @@ class Material:
     is_study: bool = False
     name: str = "this run"
     reference: Material | None = None
+    unit: str = ""
     _rows: Mapping[tuple[str, str, str, str], NDArray[np.intp]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -78,6 +79,8 @@ class Material:
         low, high = (int(counts.min()), int(counts.max())) if len(counts) else (0, 0)
         if high == 0:
             return f"Means over the {self.split} probe examples; the examples, and so intervals, are not known."
+        if self.unit:
+            return f"Mean over {high} {self.unit}; bands: 95 % t-intervals over them."
         n = f"n = {high}" if low == high else f"n = {low} to {high}"
         if high <= 1:
             return f"{n} {self.split} probe example, for which there is no interval."

@@ -1,132 +1,76 @@
-"""The curves of two runs compared by shape, whatever the size of model, response and step.
-
-Each curve is its mean change since the stage's start in units of its own range (highest minus lowest value of that mean
-over the stage), over the share of the stage. The first is always 0; a rise and fall keeps its form.
-"""
+"""The curves of two runs in one figure, in nats over the share of the stage: ours and those that were published."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, PercentFormatter
+from matplotlib.ticker import PercentFormatter
 
-from ldyn.findings.tables import number
 from ldyn.records import StageInfo
-from ldyn.report.figures.canvas import Cell, PanelSize, draw_curve, dress, head_and_foot, lay_out, zero_line
+from ldyn.report.figures.canvas import draw_curve, dress, head_and_foot, lay_out, zero_line
 from ldyn.report.figures.material import Drawing, Material
-from ldyn.report.stages import main_stage, stage_title
+from ldyn.report.stages import main_stage
 from ldyn.report.style import DASHED, SOLID, curve_style, end_label, order_probes
 
+KINDS = ("pointwise", "pairwise")
 COLUMNS = 5
-_SIZE = PanelSize(width=1.5, height=1.15, label_room=0.3)
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """A curve without its size. curve: share of the stage as examples_seen, change in units of ``range`` (nats)."""
-
-    curve: pd.DataFrame
-    range: float
-
-
-@dataclass(frozen=True, slots=True)
-class Overlay:
-    """One panel: a probe in a stage of this run and in the same kind of stage of the reference."""
-
-    stage: StageInfo
-    probe: str
-    own: Shape
-    other: Shape
 
 
 def reference_overlay(material: Material) -> Drawing | str:
-    """Every probe that both runs observed in a stage of one kind and view: this run solid, the reference dashed."""
+    """Every probe that both runs observed in a stage of one kind and view: this run solid, the reference dashed.
+
+    The panels of a stage share their axis, so that sizes can be compared between probes and between runs.
+    """
     reference = material.reference
     assert reference is not None, "drawn only where a reference was given"
-    blocks = [_overlays(material, reference, kind) for kind in ("pointwise", "pairwise")]
-    overlays = [overlay for block in blocks for overlay in block]
-    if not overlays:
-        return f"{reference.name} has no stage with the kind, the view and a probe of a stage of this run"
-    canvas, panels = lay_out(_cells([len(block) for block in blocks]), _SIZE)
-    for axes, overlay in zip(panels, overlays, strict=True):
-        _panel(axes, overlay)
-    title = "Shapes of the curves, compared with a reference run"
-    foot = f"Across: share of the stage. {_examples(material, reference, overlays)}"
-    head_and_foot(canvas, title, foot)
-    _legend(canvas, material, reference)
-    return Drawing(canvas, title, _caption(material, reference, overlays))
-
-
-def shape_of(curve: pd.DataFrame) -> Shape | None:
-    """None for a curve that has fewer than two values or never changes."""
-    curve = curve[np.isfinite(curve["change"])]
-    seen, change = curve["examples_seen"], curve["change"]
-    if len(curve) < 2 or np.ptp(change) == 0:
-        return None
-    size = float(np.ptp(change))
-    share = (seen - seen.min()) / (seen.max() - seen.min())
-    scaled = {"examples_seen": share, "change": change / size, "change_half": curve["change_half"] / size}
-    return Shape(pd.DataFrame(scaled), size)
-
-
-def _overlays(material: Material, reference: Material, kind: str) -> list[Overlay]:
-    own, other = main_stage(material.stages, kind), main_stage(reference.stages, kind)
-    if own is None or other is None or set(own.view) != set(other.view):
-        return []
-    shared = order_probes(material.probes(own) & reference.probes(other))
-    shapes = [
-        (probe, shape_of(material.curve(own, probe)), shape_of(reference.curve(other, probe))) for probe in shared
+    pairs = [(main_stage(material.stages, kind), main_stage(reference.stages, kind)) for kind in KINDS]
+    pairs_of_one_view = [(own, other) for own, other in pairs if own and other and set(own.view) == set(other.view)]
+    blocks = [
+        (own, other, order_probes(material.probes(own) & reference.probes(other))) for own, other in pairs_of_one_view
     ]
-    return [Overlay(own, probe, first, second) for probe, first, second in shapes if first and second]
-
-
-def _cells(counts: Sequence[int]) -> list[Cell]:
-    """The panels of each block in rows of COLUMNS; every block begins a row."""
-    cells: list[Cell] = []
-    for count in counts:
-        top = 1 + max((cell.row for cell in cells), default=-1)
-        cells += [Cell(top + place // COLUMNS, place % COLUMNS) for place in range(count)]
-    return cells
-
-
-def _panel(axes: Axes, overlay: Overlay) -> None:
-    style = curve_style(overlay.probe)
-    draw_curve(axes, overlay.other.curve, style, "change", DASHED)
-    draw_curve(axes, overlay.own.curve, style, "change", SOLID)
-    zero_line(axes)
-    sizes = f"1 = {number(overlay.own.range)} nats, reference {number(overlay.other.range)}"
-    dress(axes, end_label(overlay.probe), f"{overlay.stage.algorithm.upper()[:12]}: change / range", sizes)
-    axes.title.set_fontsize(8.5)
-    axes.xaxis.label.set_fontsize(8)
-    axes.yaxis.label.set_fontsize(8)
-    axes.xaxis.set_major_locator(FixedLocator([0, 0.5, 1]))
-    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-
-
-def _legend(canvas: Canvas, material: Material, reference: Material) -> None:
+    blocks = [block for block in blocks if block[2]]
+    if not blocks:
+        return f"{reference.name} has no stage with the kind, the view and a probe of a stage of this run"
+    rows = [-(-len(probes) // COLUMNS) for *_, probes in blocks]
+    columns = min(COLUMNS, max(len(probes) for *_, probes in blocks))
+    canvas, panels = lay_out(sum(rows), columns, 1.6, 1.35, 0.2)
+    for (own, other, probes), height in zip(blocks, rows, strict=True):
+        for axes in panels[len(probes) : height * columns]:
+            axes.remove()
+        _draw_stage(panels[: len(probes)], material, reference, own, other, probes)
+        panels = panels[height * columns :]
+    foot = (
+        f"Across: share of the stage. This run: {material.n_words([own for own, *_ in blocks], 'change')}\n"
+        f"Reference: {reference.n_words([other for _, other, _ in blocks], 'change')}"
+    )
+    title = "Change of log π over a stage, compared with a reference run"
+    head_and_foot(canvas, title, foot)
     lines = [Line2D([], [], color="#444444", linewidth=1.8, linestyle=style) for style in ("-", (0, DASHED))]
     names = [f"this run: {material.name}", f"reference: {reference.name}"]
     canvas.legend(lines, names, loc="upper right", frameon=False, fontsize=8.5, handlelength=3)
+    runs = f"{material.name} (solid) and {reference.name} (dashed)"
+    about = f"Change of log π(y|x) in nats since the stage's start, of {runs}."
+    return Drawing(canvas, title, f"{about} {foot}")
 
 
-def _examples(material: Material, reference: Material, overlays: Sequence[Overlay]) -> str:
-    """How many examples stand behind the curves of either run, a line each."""
-    own = list(dict.fromkeys(overlay.stage for overlay in overlays))
-    others = [stage for stage in (main_stage(reference.stages, stage.kind) for stage in own) if stage]
-    return f"This run: {material.n_words(own, 'change')}\nReference: {reference.n_words(others, 'change')}"
+def _draw_stage(
+    panels: list[Axes], material: Material, reference: Material, own: StageInfo, other: StageInfo, probes: list[str]
+) -> None:
+    for axes, probe in zip(panels, probes, strict=True):
+        draw_curve(axes, _over_share(reference.curve(other, probe)), curve_style(probe), "change", DASHED)
+        draw_curve(axes, _over_share(material.curve(own, probe)), curve_style(probe), "change", SOLID)
+        zero_line(axes)
+        dress(axes, end_label(probe), f"{own.algorithm.upper()[:12]}: change (nats)", "")
+        axes.title.set_fontsize(8.5)
+        axes.yaxis.label.set_fontsize(8)
+        axes.set_xticks([0, 0.5, 1])
+        axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    low, high = min(axes.get_ylim()[0] for axes in panels), max(axes.get_ylim()[1] for axes in panels)
+    for axes in panels:
+        axes.set_ylim(low, high)
 
 
-def _caption(material: Material, reference: Material, overlays: Sequence[Overlay]) -> str:
-    stages = " and ".join(stage_title(stage) for stage in dict.fromkeys(overlay.stage for overlay in overlays))
-    return (
-        f"{stages}: change of log π(y|x) since the stage's start, of {material.name} (solid) and {reference.name} "
-        "(dashed), over the share of the stage. Each curve is divided by its own range, highest minus "
-        "lowest mean, which stands below it in nats; a range near 0 makes noise look like a shape. "
-        f"{_examples(material, reference, overlays)}"
-    )
+def _over_share(curve: pd.DataFrame) -> pd.DataFrame:
+    seen = curve["examples_seen"]
+    return curve.assign(examples_seen=(seen - seen.min()) / max(1, seen.max() - seen.min()))

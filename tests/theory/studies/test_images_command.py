@@ -35,7 +35,7 @@ def test_it_leaves_tables_a_finding_figures_and_a_page(finished: Path) -> None:
     [finding] = run.findings
     assert (finding.id, finding.n, finding.seeds) == ("M1", 3, 3)
     assert finding.ci_low <= finding.estimate <= finding.ci_high
-    assert {path.name for path in (finished / "figures").iterdir()} == {"images_influence.png", "images_prediction.png"}
+    assert {path.name for path in (finished / "figures").iterdir()} == {"images_influence.png"}
     assert run.manifest["counts"] == {"images_read": 1797}
     assert len(run.manifest["hashes"]["data"]) == 64
     assert verify([finished], as_json=True) == 0

@@ -36,7 +36,7 @@ def test_it_leaves_tables_findings_figures_and_a_page(finished: Path) -> None:
     assert set(run.tables) == {"toy", "toy_distributions"}
     assert [finding.id for finding in run.findings] == ["T1", "T2", "T3", "T4", "T5"]
     assert {(finding.n, finding.seeds) for finding in run.findings} == {(8, 2)}
-    assert {path.name for path in (finished / "figures").iterdir()} == {"toy_distributions.png", "toy_strength.png"}
+    assert {path.name for path in (finished / "figures").iterdir()} == {"toy_distributions.png"}
     assert run.manifest["seeds"] == [0, 1]
     assert (finished.parent / "latest").resolve() == finished
 
