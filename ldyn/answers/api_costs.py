@@ -1,11 +1,11 @@
-"""What API requests cost: an upper bound before they are sent, what was spent after, and the limits of both."""
+"""What API requests cost: an upper bound before they are sent, what was spent after, and the limit of both."""
 
 from __future__ import annotations
 
 import math
 import threading
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 from ldyn.answers.chats import ChatAnswer, ChatRequest
 from ldyn.answers.settings import ApiConfig
@@ -28,11 +28,9 @@ class Spent:
     answer_tokens: int = 0
     estimated: int = 0
 
-    def __add__(self, other: Spent) -> Spent:
-        return Spent(*(mine + its for mine, its in zip(astuple(self), astuple(other), strict=True)))
-
-    def __sub__(self, other: Spent) -> Spent:
-        return Spent(*(mine - its for mine, its in zip(astuple(self), astuple(other), strict=True)))
+    def plus(self, other: Spent, sign: int = 1) -> Spent:
+        """The sum, or with sign -1 the difference."""
+        return Spent(*(getattr(self, name) + sign * getattr(other, name) for name in self.__slots__))
 
     def cost(self, config: ApiConfig) -> float | None:
         """In the currency of the prices; None where they are not known."""
@@ -66,7 +64,10 @@ def estimate(request: ChatRequest) -> Spent:
 
 def estimate_all(requests: Iterable[ChatRequest]) -> Spent:
     """The sum of the estimates."""
-    return sum(map(estimate, requests), Spent())
+    total = Spent()
+    for request in requests:
+        total = total.plus(estimate(request))
+    return total
 
 
 def spent_on(request: ChatRequest, answer: ChatAnswer) -> Spent:
@@ -78,7 +79,7 @@ def spent_on(request: ChatRequest, answer: ChatAnswer) -> Spent:
 
 
 class Ledger:
-    """Keeps the limits: a request is reserved at its highest price before it is sent, and booked afterwards."""
+    """Keeps ``max_cost``: a request is reserved at its highest price before it is sent, and booked afterwards."""
 
     def __init__(self, config: ApiConfig):
         self._config = config
@@ -87,23 +88,18 @@ class Ledger:
         self.spent = Spent()
 
     def reserve(self, request: ChatRequest) -> Spent:
-        """Raises BudgetReached where the request and all those in flight could exceed a limit."""
+        """Raises BudgetReached where the request and all those in flight could exceed the limit."""
         most = estimate(request)
         with self._lock:
-            self._check(self.spent + self._reserved + most)
-            self._reserved = self._reserved + most
+            cost = self.spent.plus(self._reserved).plus(most).cost(self._config)
+            limit = self._config.max_cost
+            if limit is not None and cost is not None and cost > limit:
+                raise BudgetReached(f"The next request could bring the cost to {cost:.4g}, over max_cost={limit:.4g}.")
+            self._reserved = self._reserved.plus(most)
         return most
 
     def book(self, reserved: Spent, spent: Spent) -> None:
         """Replace what was reserved by what was spent."""
         with self._lock:
-            self._reserved = self._reserved - reserved
-            self.spent = self.spent + spent
-
-    def _check(self, total: Spent) -> None:
-        limit, cost = self._config.max_cost, total.cost(self._config)
-        if limit is not None and cost is not None and cost > limit:
-            raise BudgetReached(f"The next request could bring the cost to {cost:.4g}, over the limit of {limit:.4g}.")
-        tokens, most = total.prompt_tokens + total.answer_tokens, self._config.max_tokens_spent
-        if most is not None and tokens > most:
-            raise BudgetReached(f"The next request could bring the tokens to {tokens:,}, over the limit of {most:,}.")
+            self._reserved = self._reserved.plus(reserved, -1)
+            self.spent = self.spent.plus(spent)

@@ -1,20 +1,21 @@
 """A model behind an endpoint that speaks OpenAI's chat completions. Retries and timeouts are the openai client's.
 
-Ours are the limits of cost, the cache of answers, and that the key leaves this module in no text.
+Ours are the limit of cost, the cache of answers, and that the key leaves this module in no text.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import signal
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from multiprocessing.pool import ThreadPool
 from typing import Any
 
 import httpx2
 import openai
+from pydantic import SecretStr
 
 from ldyn.answers.answer_cache import AnswerCache
 from ldyn.answers.api_costs import Ledger, Plan, Spent, estimate_all, spent_on
@@ -26,13 +27,11 @@ from ldyn.errors import ApiError, BudgetReached, Interrupted
 REFUSALS_AT_ONCE = 5
 """So many refusals before any answer mean that the fault is not in single requests."""
 
-LARGEST_RESPONSE = 4 * 2**20
-"""Bytes; far more than any answer of the few hundred tokens that are asked for."""
-
 SHORTEST_SECRET = 8
 """A shorter key, such as EMPTY or none for an own server, is a placeholder and stays where it occurs in an answer."""
 
 _ABOUT_THE_REQUEST = (400, 413, 422)
+_NO_ANSWER, _WEB_PAGE = 502, 406  # in place of a success that is no answer; the client retries the first
 
 
 def plan_requests(config: ApiConfig, cache: AnswerCache, requests: Sequence[ChatRequest]) -> Plan:
@@ -62,17 +61,18 @@ class ApiModel:
     """A ``ChatModel`` behind an endpoint. Every answer is cached as soon as it arrives."""
 
     def __init__(self, config: ApiConfig, cache: AnswerCache, progress: Progress | None = None):
-        self.config = config
+        self.config, self.name = config, f"{config.model} at {config.base_url}"
         self._cache, self._progress = cache, progress
         self._key = _find_key(config)
-        self._client = _open_client(config, self._key)
+        self._client = openai.OpenAI(
+            api_key=self._key.get_secret_value() or "none",
+            base_url=config.base_url,
+            timeout=config.timeout_seconds,
+            max_retries=config.retries,
+            http_client=_connect(self._key, config.timeout_seconds),
+        )
         self._ledger = Ledger(config)
         self._failed = False
-
-    @property
-    def name(self) -> str:
-        """Model and endpoint."""
-        return f"{self.config.model} at {self.config.base_url}"
 
     @property
     def spent(self) -> Spent:
@@ -84,21 +84,26 @@ class ApiModel:
         known = {request: self._cache.get(_question(self.config, request)) for request in dict.fromkeys(requests)}
         self._failed = False
         answers = {request: answer for request, answer in known.items() if answer is not None}
-        new = [request for request in known if request not in answers]
         try:
-            for request, answer in self._answers(new):
+            for request, answer in self._answers([request for request in known if request not in answers]):
                 answers[request] = answer
                 self._check_refusals(answers, len(known))
                 if self._progress is not None:
                     self._progress(len(answers), len(known))
         except (ApiError, KeyboardInterrupt) as caught:
             error = Interrupted(signal.SIGINT, "Stopped.") if isinstance(caught, KeyboardInterrupt) else caught
-            error.add_note(self._state(error, len(answers), len(known)))
+            more = "raise the limit and " if isinstance(error, BudgetReached) else ""
+            done = f"{len(answers):,} of {len(known):,} requests are answered and kept in {self._cache.directory}"
+            spent = f"Spent: {self.spent.words(self.config)}."
+            error.add_note(f"{done}; {more}run the same command again to continue. {spent}")
             raise error from None
         return [answers[request] for request in requests]
 
     def _answers(self, requests: Sequence[ChatRequest]) -> Iterator[tuple[ChatRequest, ChatAnswer]]:
         """As they come. After an error the requests in flight are awaited; after an interrupt they are abandoned."""
+        if self.config.concurrency == 1:
+            yield from map(self._ask, requests)
+            return
         with ThreadPool(self.config.concurrency) as pool:
             try:
                 yield from pool.imap_unordered(self._ask, requests)
@@ -125,58 +130,43 @@ class ApiModel:
 
     def _answer(self, request: ChatRequest) -> ChatAnswer:
         """Send one request; a request that the endpoint rejects is a refusal. Raises ApiError for all other faults."""
+        endpoint = f"The endpoint {self.config.base_url}"
         try:
-            response = self._client.chat.completions.with_raw_response.create(**_body(self.config, request))
-            return self._read(response.content)
+            found = self._client.chat.completions.create(**_body(self.config, request))
         except openai.APIStatusError as error:
             said = self._clean(_message(error))
             if error.status_code in _ABOUT_THE_REQUEST:
                 return ChatAnswer("", REFUSED, reason=f"{error.status_code}: {said}")
-            raise ApiError(f"The endpoint {self.config.base_url} {self._fault(error.status_code, said)}") from None
-        except _TooLarge as error:
-            raise ApiError(f"The endpoint {self.config.base_url} gives no usable answer: {error}.") from None
-        except openai.APITimeoutError:
-            raise self._gave_up(f"no answer within {self.config.timeout_seconds:g} seconds") from None
+            raise ApiError(f"{endpoint} {self._fault(error.status_code, said)}") from None
         except openai.APIConnectionError as error:
-            raise self._gave_up(f"no connection ({self._clean(error.__cause__ or error)})") from None
-
-    def _read(self, content: bytes) -> ChatAnswer:
-        """The answer in a response that holds one. Raises ApiError for a web page."""
-        if _is_page(content):
+            tries, cause = self.config.retries + 1, self._clean(error.__cause__ or error)
             raise ApiError(
-                f"The endpoint {self.config.base_url} answers with a web page, not with JSON: "
-                f"{self._clean(_title(content))}. Expected the address of an API such as {OPENAI}; correct base_url."
-            )
-        found = json.loads(content)
-        choice, usage = found["choices"][0], found.get("usage")
-        text, refusal = choice["message"].get("content"), choice["message"].get("refusal")
-        asked, written = (_count(usage, name) for name in ("prompt_tokens", "completion_tokens"))
-        if not isinstance(text, str):
-            return ChatAnswer("", REFUSED, asked, written, self._clean(refusal or "no text"))
-        finish = self._clean(choice.get("finish_reason") or "stop")
-        return ChatAnswer(self._key.strike_out(text), finish, asked, written)
+                f"{endpoint} gave no answer in {tries} tries ({cause}). Start it, or correct base_url."
+            ) from None
+        message, finish = found.choices[0].message, self._clean(found.choices[0].finish_reason or "stop")
+        tokens = (getattr(found.usage, name, None) for name in ("prompt_tokens", "completion_tokens"))
+        asked, written = (number if isinstance(number, int) else None for number in tokens)
+        if not isinstance(message.content, str):
+            return ChatAnswer("", REFUSED, asked, written, self._clean(message.refusal or "no text"))
+        return ChatAnswer(_without(self._key, message.content), finish, asked, written)
 
     def _fault(self, status: int, said: str) -> str:
         """What is wrong, and what to do about it."""
         if status in (401, 403):
-            key = f"the key in {self.config.key_variable}" if self._key.value else "a request without a key"
+            has_key = bool(self._key.get_secret_value())
+            key = f"the key in {self.config.key_variable}" if has_key else "a request without a key"
             return f"refuses {key} ({status}: {said}). Correct it and start again."
-        if status == 404:
+        if status in (404, _WEB_PAGE):
             expected = f"expected a base URL such as {OPENAI}, and a model that is served there"
-            return f"knows no such address or model ({status}: {said}); {expected}; found {self.config.model!r}."
+            answer = "a web page" if status == _WEB_PAGE else status
+            return f"knows no such address or model ({answer}: {said}); {expected}; found {self.config.model!r}."
         if 300 <= status < 400:
             return f"redirects to another address ({status}: {said}); give the final address as base URL."
         return f"gave no answer in up to {self.config.retries + 1} tries; the last one: {status}: {said}."
 
-    def _gave_up(self, reason: str) -> ApiError:
-        return ApiError(
-            f"The endpoint {self.config.base_url} gave no answer in {self.config.retries + 1} tries: {reason}. "
-            "Start it, or correct the base URL."
-        )
-
     def _clean(self, text: object) -> str:
         """Text of the endpoint on one line, without the key and without what could steer a terminal."""
-        return one_line(" ".join(self._key.strike_out(str(text)).split()), 240) or "nothing more"
+        return one_line(" ".join(_without(self._key, str(text)).split()), 240) or "nothing more"
 
     def _check_refusals(self, answers: Mapping[ChatRequest, ChatAnswer], total: int) -> None:
         """Raises ApiError where the endpoint has refused everything so far."""
@@ -184,37 +174,15 @@ class ApiModel:
         if total > 1 and len(reasons) == len(answers) >= min(REFUSALS_AT_ONCE, total):
             raise ApiError(f"The endpoint {self.config.base_url} refuses every request: {reasons[-1]}.")
 
-    def _state(self, error: BaseException, answered: int, total: int) -> str:
-        """What is kept and how to continue."""
-        more = "raise the limit and " if isinstance(error, BudgetReached) else ""
-        done = f"{answered:,} of {total:,} requests are answered and kept in {self._cache.directory}"
-        return f"{done}; {more}run the same command again to continue. Spent: {self.spent.words(self.config)}."
-
 
 # --------------------------------------------------------------------------------------------------------------
 # The key, the connection, and what comes back
 
 
-class _Key:
-    """The key, "" where none is needed; it never shows in a traceback or a ``repr``."""
-
-    def __init__(self, value: str):
-        self.value = value
-
-    def __repr__(self) -> str:
-        return "[key]"
-
-    def strike_out(self, text: str) -> str:
-        """The text without the key."""
-        return text.replace(self.value, "[key]") if len(self.value) >= SHORTEST_SECRET else text
-
-
-def _find_key(config: ApiConfig) -> _Key:
-    """Raises ApiError where it is missing, without showing what was found."""
-    if not config.key_variable:
-        return _Key("")
-    key = os.environ.get(config.key_variable, "").strip()
-    if not key and not config.is_local:
+def _find_key(config: ApiConfig) -> SecretStr:
+    """The key, "" where none is needed. Raises ApiError where it is missing, without showing what was found."""
+    key = os.environ.get(config.key_variable, "").strip() if config.key_variable else ""
+    if config.key_variable and not key and not config.is_local:
         raise ApiError(
             f"There is no key: the environment variable {config.key_variable} is not set. Set it (export "
             f"{config.key_variable}=…), or name another variable; an endpoint on this machine needs none."
@@ -223,92 +191,55 @@ def _find_key(config: ApiConfig) -> _Key:
         raise ApiError(f"The key in {config.key_variable} has characters that no key has; copy it again.")
     if key and key in json.dumps([config.base_url, config.model, dict(config.extra)]):
         raise ApiError(f"The key in {config.key_variable} is also in the settings, which are written to files.")
-    return _Key(key)
+    return SecretStr(key)
 
 
-def _open_client(config: ApiConfig, key: _Key) -> openai.OpenAI:
+def _without(key: SecretStr, text: str) -> str:
+    secret = key.get_secret_value()
+    return text.replace(secret, "[key]") if len(secret) >= SHORTEST_SECRET else text
+
+
+def _connect(key: SecretStr, seconds: float) -> httpx2.Client:
     """Raises ApiError where the proxy in the environment is invalid."""
     try:
-        connection = _Connection(key, config.timeout_seconds)
+        return _Connection(key, seconds)
     except (ValueError, ImportError, httpx2.InvalidURL) as error:
         raise ApiError(
             f"The proxy in the environment (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY) cannot be used: {error}. Correct or "
             "unset it."
         ) from None
-    return openai.OpenAI(
-        api_key=key.value or "none",
-        base_url=config.base_url,
-        timeout=config.timeout_seconds,
-        max_retries=config.retries,
-        http_client=connection,
-    )
 
 
 class _Connection(httpx2.Client):
-    """Reads each response within a limit of time and size, and strikes out the key before anyone sees it."""
+    """Removes the key from every response before anyone reads it."""
 
-    def __init__(self, key: _Key, seconds: float):
+    def __init__(self, key: SecretStr, seconds: float):
         super().__init__(timeout=seconds)
-        self._key, self._seconds = key, seconds
+        self._key = key
 
     def send(self, request: httpx2.Request, **settings: Any) -> httpx2.Response:
-        """Raises ReadTimeout where the response trickles, ApiError where it is too large."""
-        deadline = time.monotonic() + self._seconds
-        if not self._key.value:
+        """A success that is no chat completion becomes an error."""
+        if not self._key.get_secret_value():
             request.headers.pop("Authorization", None)  # the client insists on one
-        response = super().send(request, **{**settings, "stream": True})
-        content = bytearray()
-        try:
-            for part in response.iter_bytes():
-                content += part
-                if time.monotonic() > deadline:  # the client's timeout is for a single read
-                    raise httpx2.ReadTimeout("the answer trickles", request=request)
-                if len(content) > LARGEST_RESPONSE:
-                    raise _TooLarge(f"it sends more than {LARGEST_RESPONSE >> 20} MiB for one answer")
-        finally:
-            response.close()
-        return self._without_key(response, bytes(content))
-
-    def _without_key(self, response: httpx2.Response, content: bytes) -> httpx2.Response:
+        response = super().send(request, **{**settings, "stream": False})
         length = ("content-encoding", "content-length", "transfer-encoding")  # of what was sent, not of what is left
-        headers = {name: self._key.strike_out(value) for name, value in response.headers.items() if name not in length}
+        headers = {name: _without(self._key, value) for name, value in response.headers.items() if name not in length}
         # latin-1 maps every byte to one character: the key is ASCII and is found whatever the text is encoded in.
-        content = self._key.strike_out(content.decode("latin-1")).encode("latin-1")
+        content = _without(self._key, response.content.decode("latin-1")).encode("latin-1")
         status = response.status_code
-        if response.is_success and not _is_completion(content) and not _is_page(content):
-            status = 502  # the client tries again
+        if response.is_success and not _is_completion(content):
+            status = _WEB_PAGE if content.lstrip().startswith(b"<") else _NO_ANSWER
         return httpx2.Response(status, headers=headers, content=content, request=response.request)
-
-
-class _TooLarge(openai.OpenAIError):
-    """A response that no answer can be; the client does not try again."""
 
 
 def _message(error: openai.APIStatusError) -> str:
     """What the endpoint says: OpenAI's ``error``, FastAPI's ``detail``, the new address, or the page's title."""
-    if error.status_code < 400:
+    if error.response.is_redirect:
         return error.response.headers.get("location", "")
-    try:
-        found = json.loads(error.response.content)
-        said = found.get("error", found.get("detail")) if isinstance(found, dict) else None
-    except (ValueError, RecursionError):
-        said = None
-    message = said.get("message") if isinstance(said, dict) else said
-    return str(message or _title(error.response.content))
-
-
-def _title(content: bytes) -> str:
-    text = content[:20_000].decode("utf-8", "replace")
-    return text.partition("<title>")[2].partition("</title>")[0] or text
-
-
-def _count(usage: Any, name: str) -> int | None:
-    value = usage.get(name) if isinstance(usage, dict) else None
-    return value if isinstance(value, int) and value >= 0 else None
-
-
-def _is_page(content: bytes) -> bool:
-    return content.lstrip()[:1] == b"<"
+    if isinstance(error.body, dict):
+        return str(error.body.get("message", error.body.get("detail", error.body)))
+    title = re.search(r"<title>(.*?)</title>", error.response.text)
+    return title[1] if title else error.response.text
 
 
 def _is_completion(content: bytes) -> bool:

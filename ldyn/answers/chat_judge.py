@@ -32,23 +32,22 @@ class ChatJudge:
     """Asks ``model`` with a template in which {prompt}, {first}, {second} and {mark} are filled in."""
 
     def __init__(self, model: ChatModel, template: str):
-        self.model, self._template = model, template
-
-    @property
-    def name(self) -> str:
-        """The model's."""
-        return self.model.name
+        self.model, self.name, self._template = model, model.name, template
 
     def compare(self, pairs: Sequence[ShownPair]) -> list[Verdict]:
         """Two equal texts tie without a request. Raises an LdynError where the model cannot be asked."""
         answers = iter(self.model.answer(requests_of(self._template, pairs)))
-        return [_SAME if _are_equal(one) else _verdict(next(answers)) for one in pairs]
+        return [_SAME if _are_equal(one) else self._verdict(next(answers)) for one in pairs]
+
+    @staticmethod
+    def _verdict(answer: ChatAnswer) -> Verdict:
+        return Verdict(read_verdict(answer.text), answer.text[:_SAID] or answer.reason)
 
 
 def requests_of(template: str, pairs: Sequence[ShownPair]) -> list[ChatRequest]:
     """One request for each pair of two different texts."""
     return [
-        ChatRequest((("user", _filled(template, one)),), temperature=0.0, max_tokens=MAX_TOKENS)
+        ChatRequest((("user", filled(template, _texts(one))),), temperature=0.0, max_tokens=MAX_TOKENS)
         for one in pairs
         if not _are_equal(one)
     ]
@@ -58,12 +57,8 @@ def _are_equal(pair: ShownPair) -> bool:
     return pair.first.text.strip() == pair.second.text.strip()
 
 
-def _filled(template: str, pair: ShownPair) -> str:
-    return filled(template, {"prompt": pair.prompt, "first": pair.first.text, "second": pair.second.text})
-
-
-def _verdict(answer: ChatAnswer) -> Verdict:
-    return Verdict(read_verdict(answer.text), answer.text[:_SAID] or answer.reason)
+def _texts(pair: ShownPair) -> dict[str, str]:
+    return dict(zip(FIELDS, (pair.prompt, pair.first.text, pair.second.text), strict=True))
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -81,15 +76,14 @@ _OPEN = r"[\s\"'“*\[(]*"
 _SAYINGS = (
     re.compile(r"\[\[\s*(1|2|A|B|C|(?i:tie))\s*\]\]"),  # as in MT-Bench, where C is a tie
     re.compile(rf"(?i:\b(?:winner|verdict|choice)\b\W*?(?:is|:|=)){_OPEN}(?:a )?{_ANSWER}?{_OPEN}{_NAME}\b"),
-    re.compile(rf"(?i:\b(?:better|best|preferred)) {_ANSWER} is{_OPEN}{_ANSWER}?{_OPEN}{_NAME}\b"),
-    re.compile(rf"{_ANSWER} {_NAME} (?i:is (?:clearly |much |slightly )?better|is the (?:better|winner)|wins)\b"),
     re.compile(rf"\A\W*{_ANSWER}?\W*{_NAME}\W*\Z"),  # nothing but the name
 )
 
 
 def read_verdict(text: str) -> Place | None:
     """The answer that the text prefers, or None where that is unclear."""
-    found = list(_json_winners(text)) or _first_saying(text)
+    sayings = ([_NAMES[name.lower()] for name in pattern.findall(text)] for pattern in _SAYINGS)
+    found = list(_json_winners(text)) or next(filter(None, sayings), [])
     return found[0] if found and len(set(found)) == 1 else None
 
 
@@ -108,12 +102,3 @@ def _json_winners(text: str) -> Iterator[Place]:
 
 def _named(value: Any) -> Place | None:
     return _NAMES.get(re.sub(rf"^{_ANSWER}\s*", "", str(value).strip()).lower())
-
-
-def _first_saying(text: str) -> list[Place]:
-    """Everything that the first matching pattern finds: two different names are no verdict."""
-    for pattern in _SAYINGS:
-        places = [_NAMES[name.lower()] for name in pattern.findall(text)]
-        if places:
-            return places
-    return []

@@ -47,9 +47,7 @@ class ChatAnswer:
 class ChatModel(Protocol):
     """A model that answers chats."""
 
-    @property
-    def name(self) -> str:
-        """How results call the model."""
+    name: str
 
     def answer(self, requests: Sequence[ChatRequest]) -> list[ChatAnswer]:
         """One answer for each request, in order; cached ones are not asked again.

@@ -11,6 +11,7 @@ A row of samples.jsonl needs ``example_id``, ``prompt`` and ``text``; ``stage``,
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,9 +82,7 @@ class Verdict:
 class Judge(Protocol):
     """Prefers one of two answers."""
 
-    @property
-    def name(self) -> str:
-        """How results call the judge."""
+    name: str
 
     def compare(self, pairs: Sequence[ShownPair]) -> list[Verdict]:
         """One verdict for each pair, in order. Raises an LdynError where the judge cannot be used."""
@@ -91,34 +90,32 @@ class Judge(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A comparison with the verdicts on (a, b) and (b, a); ``outcome`` is None where one of them could not be read."""
+    """A comparison with the verdicts on (a, b) and (b, a).
+
+    preferences: the side that each of the two verdicts prefers. outcome: the side that both prefer, else a tie; None
+    where a verdict could not be read. orders_disagree: whether the order of the answers made the difference.
+    """
 
     comparison: Comparison
     forward: Verdict
     backward: Verdict
 
     @property
-    def outcome(self) -> Outcome | None:
-        """The side that both verdicts prefer, else a tie."""
-        if self.forward.winner is None or self.backward.winner is None:
-            return None
-        first, second = self.preferences
-        return first if first == second and first is not None else "tie"
+    def preferences(self) -> tuple[Outcome | None, Outcome | None]:
+        return _FORWARD[self.forward.winner], _BACKWARD[self.backward.winner]
 
     @property
-    def preferences(self) -> tuple[Outcome | None, Outcome | None]:
-        """The side that each of the two verdicts prefers."""
-        return _preferred(self.forward.winner, "a", "b"), _preferred(self.backward.winner, "b", "a")
+    def outcome(self) -> Outcome | None:
+        first, second = self.preferences
+        return None if first is None or second is None else first if first == second else "tie"
 
     @property
     def orders_disagree(self) -> bool:
-        """Whether the order of the answers made the difference."""
         return self.outcome is not None and self.preferences[0] != self.preferences[1]
 
 
-def _preferred(winner: Place | None, first: Outcome, second: Outcome) -> Outcome | None:
-    names: dict[Place, Outcome] = {"first": first, "second": second, "tie": "tie"}
-    return None if winner is None else names[winner]
+_FORWARD: dict[Place | None, Outcome | None] = {"first": "a", "second": "b", "tie": "tie", None: None}
+_BACKWARD: dict[Place | None, Outcome | None] = {"first": "b", "second": "a", "tie": "tie", None: None}
 
 
 def shown_pairs(comparisons: Sequence[Comparison]) -> list[ShownPair]:
@@ -136,18 +133,14 @@ def judge_comparisons(judge: Judge, comparisons: Sequence[Comparison]) -> list[J
 # --------------------------------------------------------------------------------------------------------------
 # Answers to compare
 
-Key = tuple[str, str, int]
-"""(split, example id, number of the sample)."""
-
 
 @dataclass(frozen=True)
 class AnswerSet:
-    """All answers of one stage in one mode. ``prompts`` and ``answers`` have the same keys."""
+    """All answers of one stage in one mode: (split, example id, number of the sample) -> (prompt, answer)."""
 
     name: str
     mode: str
-    prompts: Mapping[Key, str]
-    answers: Mapping[Key, GivenAnswer]
+    answers: Mapping[tuple[str, str, int], tuple[str, GivenAnswer]]
 
 
 def read_answers(word: str, mode: str) -> AnswerSet:
@@ -159,7 +152,7 @@ def read_answers(word: str, mode: str) -> AnswerSet:
     rows = _rows(path)
     stages = list(dict.fromkeys(str(row.get("stage", "")) for row in rows))
     if stage is None and len(stages) > 1:
-        raise DataError(f"{path} has answers of {', '.join(stages)}; say which: {word}:{stages[-1]}.")
+        raise DataError(f"{path} has answers of {', '.join(stages)}; add one of them: {word}:{stages[-1]}.")
     if stage is not None and stage not in stages:
         raise DataError(f"{path} has no answers of {stage!r}; {expected_one_of(stage, stages)}.")
     rows = [row for row in rows if stage is None or str(row.get("stage", "")) == stage]
@@ -174,57 +167,21 @@ def pair_answers(a: AnswerSet, b: AnswerSet) -> tuple[list[Comparison], dict[str
 
     Raises DataError where they share no question, or give one id to two prompts.
     """
-    shared = [key for key in a.answers if key in b.answers]
-    if not shared:
+    comparisons = []
+    for (split, example_id, sample), (prompt, answer) in a.answers.items():
+        if (split, example_id, sample) not in b.answers:
+            continue
+        other_prompt, other = b.answers[split, example_id, sample]
+        if prompt.strip() != other_prompt.strip():
+            raise DataError(f"{split} {example_id!r} is one question in {a.name} and another in {b.name}.")
+        comparisons.append(Comparison(split, example_id, a.mode, sample, prompt, answer, other))
+    if not comparisons:
         raise DataError(
             f"{a.name} and {b.name} answer no question in common (by split and example_id); expected answers to the "
             "same prompts: generate both with the same prompts file."
         )
-    for key in shared:
-        if a.prompts[key].strip() != b.prompts[key].strip():
-            raise DataError(f"{key[0]} {key[1]!r} is one question in {a.name} and another in {b.name}.")
-    comparisons = [
-        Comparison(key[0], key[1], a.mode, key[2], a.prompts[key], a.answers[key], b.answers[key]) for key in shared
-    ]
-    return comparisons, {"only_a": len(a.answers) - len(shared), "only_b": len(b.answers) - len(shared)}
-
-
-def _place(word: str) -> tuple[Path, str | None]:
-    """The file and the stage; a name with a colon that exists is a path."""
-    path = Path(word)
-    head, _, stage = word.rpartition(":")
-    named = None
-    if not path.exists() and head:
-        path, named = Path(head), stage
-    file = path / SAMPLES_FILE if path.is_dir() else path
-    if not file.is_file():
-        raise DataError(
-            f"There are no answers at {word} (looked for {file}); expected a samples.jsonl of `ldyn generate`, or the "
-            "directory of a run, with :STAGE where there are several stages."
-        )
-    return file, named
-
-
-def _rows(path: Path) -> list[dict[str, Any]]:
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 text ({error.reason}); expected one JSON object a line.") from error
-    rows = [_row(line, f"{path}: line {number}") for number, line in enumerate(lines, start=1) if line.strip()]
-    if not rows:
-        raise DataError(f"{path} has no row; expected rows with {', '.join(REQUIRED)}.")
-    return rows
-
-
-def _row(line: str, place: str) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{place}: not JSON ({error}); expected an object with {', '.join(REQUIRED)}.") from error
-    missing = [name for name in REQUIRED if not isinstance(row, dict) or not isinstance(row.get(name), str)]
-    if missing:
-        raise DataError(f"{place}: no text in {missing[0]!r}; expected an object with {', '.join(REQUIRED)}.")
-    return dict(row)
+    n = len(comparisons)
+    return comparisons, {"only_a": len(a.answers) - n, "only_b": len(b.answers) - n}
 
 
 def answer_set(name: str, mode: str, rows: Sequence[Mapping[str, Any]]) -> AnswerSet:
@@ -232,14 +189,46 @@ def answer_set(name: str, mode: str, rows: Sequence[Mapping[str, Any]]) -> Answe
 
     Rows of the same question are its samples, numbered in the order of the file.
     """
-    prompts: dict[Key, str] = {}
-    answers: dict[Key, GivenAnswer] = {}
-    seen: dict[tuple[str, str], int] = {}
+    answers: dict[tuple[str, str, int], tuple[str, GivenAnswer]] = {}
+    seen = Counter[tuple[str, str]]()
     for row in rows:
-        question = str(row.get("split", "")), row["example_id"]
-        number = seen[question] = seen.get(question, -1) + 1
-        right = row.get("is_right")
+        question, right = (str(row.get("split", "")), row["example_id"]), row.get("is_right")
         borrows = None if right is None else row.get("borrowed_from") is not None
-        prompts[*question, number] = row["prompt"]
-        answers[*question, number] = GivenAnswer(row["text"], row.get("stopped"), right, borrows, row.get("n_tokens"))
-    return AnswerSet(name, mode, prompts, answers)
+        answer = GivenAnswer(row["text"], row.get("stopped"), right, borrows, row.get("n_tokens"))
+        answers[*question, seen[question]] = row["prompt"], answer
+        seen[question] += 1
+    return AnswerSet(name, mode, answers)
+
+
+def _place(word: str) -> tuple[Path, str | None]:
+    """The file and the stage; a name with a colon that exists is a path."""
+    path, stage = Path(word), None
+    if not path.exists() and ":" in word:
+        head, _, stage = word.rpartition(":")
+        path = Path(head)
+    file = path / SAMPLES_FILE if path.is_dir() else path
+    if not file.is_file():
+        raise DataError(
+            f"There are no answers at {word} (looked for {file}); expected a samples.jsonl of `ldyn generate`, or the "
+            "directory of a run, with :STAGE where there are several stages."
+        )
+    return file, stage
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    expected = f"expected rows with {', '.join(REQUIRED)}"
+    rows = []
+    try:
+        for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
+            row = json.loads(line) if line.strip() else None
+            missing = [name for name in REQUIRED if not isinstance(row, dict) or not isinstance(row.get(name), str)]
+            if row is not None and missing:
+                raise DataError(f"{path}: line {number}: no text in {missing[0]!r}; {expected}.")
+            rows += [row] if row is not None else []
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 text ({error.reason}); {expected} in JSON.") from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: line {number}: not JSON ({error}); {expected}.") from error
+    if not rows:
+        raise DataError(f"{path} has no row; {expected}.")
+    return rows

@@ -14,6 +14,7 @@ two compare two answers.
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -76,11 +77,13 @@ def find_judge(
         assert api is not None
         return ChatJudge(ApiModel(api, cache, progress), text)
 
-    from ldyn.answers.local_models import LocalChatModel, find_device
+    from ldyn.answers.local_models import LocalChatModel
+    from ldyn.models.pretrained import load_pretrained
     from ldyn.models.settings import PretrainedConfig
 
-    config = PretrainedConfig(name.removeprefix(LOCAL))
-    return ChatJudge(LocalChatModel.load(config, cache, find_device(), progress), text)
+    model = name.removeprefix(LOCAL)
+    base = load_pretrained(PretrainedConfig(model), corpus=(), seed=0)
+    return ChatJudge(LocalChatModel(model, (base.model, base.tokenizer), cache, progress=progress), text)
 
 
 def find_scorer(name: str) -> Scorer:
@@ -137,18 +140,15 @@ def _by_user_function(name: str, function: UserJudge) -> Scorer:
     def score(example_id: str, answers: Sequence[GivenAnswer], prompt: str) -> list[float]:
         scores = function(example_id, [answer.text for answer in answers], prompt)
         try:
-            numbers = [float(score) for score in scores]
+            return [float(score) for _, score in zip(answers, scores, strict=True)]
         except (TypeError, ValueError):
-            numbers = []
-        if len(numbers) != len(answers):
-            raise DataError(f"The judge {name} returned {scores!r:.200}; expected a number for each answer.")
-        return numbers
+            raise DataError(f"The judge {name} returned {scores!r:.200}; expected a number for each answer.") from None
 
     return score
 
 
 class ScoringJudge:
-    """A scorer of single answers as a judge of two: the higher score wins, equal scores tie."""
+    """A scorer of single answers as a judge of two: the higher score wins, equal scores tie, NaN is unread."""
 
     def __init__(self, name: str, scorer: Scorer):
         self.name, self._scorer = name, scorer
@@ -156,21 +156,19 @@ class ScoringJudge:
 
     def compare(self, pairs: Sequence[ShownPair]) -> list[Verdict]:
         """Each answer is scored once, however many pairs it is in."""
-        return [_higher(*self._of(pair)) for pair in pairs]
-
-    def _of(self, pair: ShownPair) -> list[float]:
-        answers = (pair.first, pair.second)
-        new = [one for one in dict.fromkeys(answers) if (pair.example_id, pair.prompt, one) not in self._scores]
-        if new:
-            scores = self._scorer(pair.example_id, new, pair.prompt)
-            for answer, score in zip(new, scores, strict=True):
+        for pair in pairs:
+            answers = dict.fromkeys((pair.first, pair.second))
+            new = [answer for answer in answers if (pair.example_id, pair.prompt, answer) not in self._scores]
+            for answer, score in zip(new, self._scorer(pair.example_id, new, pair.prompt) if new else (), strict=True):
                 self._scores[pair.example_id, pair.prompt, answer] = score
-        return [self._scores[pair.example_id, pair.prompt, answer] for answer in answers]
+        both = (
+            [self._scores[one.example_id, one.prompt, answer] for answer in (one.first, one.second)] for one in pairs
+        )
+        return [self._verdict(*scores) for scores in both]
 
-
-def _higher(first: float, second: float) -> Verdict:
-    """The higher score wins; NaN decides nothing and counts as unread."""
-    said = f"{first:g} against {second:g}"
-    if first != first or second != second:  # NaN differs from itself
-        return Verdict(None, said)
-    return Verdict("tie" if first == second else "first" if first > second else "second", said)
+    @staticmethod
+    def _verdict(first: float, second: float) -> Verdict:
+        said = f"{first:g} against {second:g}"
+        if math.isnan(first) or math.isnan(second):
+            return Verdict(None, said)
+        return Verdict("tie" if first == second else "first" if first > second else "second", said)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 from ldyn import __version__
@@ -37,11 +38,10 @@ def judge_answers(config: JudgeConfig, report: Callable[[str], None], progress: 
     judgements = judge_comparisons(judge, comparisons)
     if config.api is not None and isinstance(judge, ChatJudge) and isinstance(judge.model, ApiModel):
         report(f"Asked: {judge.model.spent.words(config.api)}")
-    names = (config.a, config.b)
-    rates = summarise(names, judge.name, judgements, unanswered=alone, difference=config.difference)
+    rates = summarise((config.a, config.b), judge.name, judgements, alone)
     lines = [json.dumps(_row(judgement), ensure_ascii=False) + "\n" for judgement in judgements]
     write_atomically(config.out / JUDGEMENTS_FILE, "".join(lines).encode("utf-8", errors="replace"))
-    content = {"ldyn": __version__, "seed": config.seed, **rates.as_object()}
+    content = {"ldyn": __version__, "seed": config.seed, **asdict(rates)}
     write_atomically(config.out / RESULT_FILE, (json.dumps(plain(content), indent=1) + "\n").encode())
     return rates
 
@@ -61,10 +61,10 @@ def plan_judging(config: JudgeConfig) -> list[str]:
 def _comparisons(config: JudgeConfig) -> tuple[list[Comparison], dict[str, int]]:
     """The comparisons to judge, and how many answers have no counterpart. Raises DataError where there are none."""
     comparisons, alone = pair_answers(read_answers(config.a, config.mode), read_answers(config.b, config.mode))
-    if config.splits is not None:
-        comparisons = [one for one in comparisons if one.split in config.splits]
+    if config.split is not None:
+        comparisons = [one for one in comparisons if one.split in config.split]
     if not comparisons:
-        raise DataError(f"No question of the splits {', '.join(config.splits or ())} is answered by both.")
+        raise DataError(f"No question of the splits {', '.join(config.split or ())} is answered by both.")
     drawn, _ = draw(comparisons, config.examples, seeded_random(config.seed, "judge"))
     return drawn, alone
 

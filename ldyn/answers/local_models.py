@@ -15,11 +15,11 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreT
 from ldyn.answers.answer_cache import AnswerCache
 from ldyn.answers.chats import REFUSED, ChatAnswer, ChatRequest, Progress
 from ldyn.answers.generation import Decoding, Sampling, answer_prompts, context_size, end_ids
+from ldyn.answers.settings import Device
 from ldyn.data.chat_tokens import chat_ids
 from ldyn.errors import DataError, ModelError
 from ldyn.models.base import fingerprint
-from ldyn.models.pretrained import Loaded, load_pretrained
-from ldyn.models.settings import PretrainedConfig
+from ldyn.models.pretrained import Loaded
 
 BATCH_SIZE = 16
 
@@ -121,20 +121,12 @@ class LocalChatModel:
     """A ``ChatModel``: a causal language model with a chat template. At temperature 0 it answers greedily."""
 
     def __init__(
-        self, name: str, loaded: Loaded, cache: AnswerCache, device: str = "cpu", progress: Progress | None = None
+        self, name: str, loaded: Loaded, cache: AnswerCache, device: Device = "auto", progress: Progress | None = None
     ):
         model, self._tokenizer = loaded
-        nn.Module.to(model, torch.device(device))
+        nn.Module.to(model, find_device(device))
         self._answers = CachedAnswers(model, self._tokenizer, fingerprint(*loaded), cache, progress)
         self.name = name
-
-    @classmethod
-    def load(
-        cls, config: PretrainedConfig, cache: AnswerCache, device: str = "cpu", progress: Progress | None = None
-    ) -> LocalChatModel:
-        """Raises ModelError where the model cannot be loaded."""
-        base = load_pretrained(config, corpus=(), seed=0)
-        return cls(config.name_or_path, (base.model, base.tokenizer), cache, device, progress)
 
     def answer(self, requests: Sequence[ChatRequest]) -> list[ChatAnswer]:
         """See ``ChatModel``; answers are cached batch by batch. Raises ModelError where there is no chat template."""
@@ -177,10 +169,13 @@ def _classifier(name_or_path: str) -> tuple[PreTrainedModel, PreTrainedTokenizer
         ) from error
     if model.config.num_labels != 1:
         raise ModelError(f"{name_or_path} has {model.config.num_labels} outputs; a reward model has one.")
-    nn.Module.to(model, torch.device(find_device()))
+    nn.Module.to(model, find_device())
     return model.eval(), tokenizer
 
 
-def find_device() -> str:
-    """A GPU where there is one."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
+def find_device(device: Device = "auto") -> torch.device:
+    """Where to compute: "auto" takes a GPU where there is one. Raises ModelError if there is none and it is needed."""
+    has_gpu = torch.cuda.is_available()
+    if device == "cuda" and not has_gpu:
+        raise ModelError("device is cuda, but torch sees no GPU here; use device=auto or device=cpu.")
+    return torch.device("cuda" if has_gpu and device != "cpu" else "cpu")

@@ -8,8 +8,8 @@ from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from ldyn.answers.generation import Answer, Decoding, answer_prompts
-from ldyn.answers.text_metrics import TrainingAnswers, distinct_ngrams, longest_loop, repeated_ngrams
+from ldyn.answers.generation import Decoding, answer_prompts
+from ldyn.answers.text_metrics import TrainingAnswers, longest_loop, repeated_ngrams
 from ldyn.records import AnswerChecker
 
 
@@ -44,52 +44,26 @@ def sample_rows(
     answers (likeness_own, likeness_other, likest_other, foreign_4grams).
     """
     answers = answer_prompts(model, tokenizer, [prompt.prompt_ids for prompt in prompts], decoding)
-    return [
-        {
-            "stage": stage,
-            "example_id": prompt.example_id,
-            "split": prompt.split,
-            "prompt": prompt.prompt,
-            "mode": decoding.mode,
-            **_answer_columns(answer),
-            **_fact_columns(prompt.example_id, answer, checker),
-            **_overlap_columns(prompt, answer, training),
-        }
-        for prompt, answer in zip(prompts, answers, strict=True)
-    ]
-
-
-def _answer_columns(answer: Answer) -> dict[str, Any]:
-    """The answer and its repetition, by words, so that models with different tokenizers compare."""
-    words = answer.text.split()
-    return {
-        "text": answer.text,
-        "n_tokens": answer.n_tokens,
-        "stopped": answer.stopped,
-        "repeated_4grams": repeated_ngrams(words, 4),
-        **{f"distinct_{n}": distinct_ngrams(words, n) for n in (1, 2, 3)},
-        "longest_loop": longest_loop(words),
-    }
-
-
-def _fact_columns(example_id: str, answer: Answer, checker: AnswerChecker | None) -> dict[str, Any]:
-    if checker is None:
-        return {"states_a_fact": None, "is_right": None, "borrowed_from": None}
-    check = checker(example_id, answer.text)
-    return {
-        "states_a_fact": check.states_a_fact,
-        "is_right": check.is_right,
-        "borrowed_from": check.borrowed_from,
-    }
-
-
-def _overlap_columns(prompt: SamplePrompt, answer: Answer, training: TrainingAnswers | None) -> dict[str, Any]:
-    if training is None:
-        return {"likeness_own": None, "likeness_other": None, "likest_other": None, "foreign_4grams": None}
-    overlap = training.overlap(prompt.prompt, answer.text, prompt.own_answers)
-    return {
-        "likeness_own": overlap.likeness_own,
-        "likeness_other": overlap.likeness_other,
-        "likest_other": overlap.other,
-        "foreign_4grams": overlap.foreign_4grams,
-    }
+    rows = []
+    for prompt, answer in zip(prompts, answers, strict=True):
+        words = answer.text.split()  # not tokens, so that models with different tokenizers compare
+        check = None if checker is None else checker(prompt.example_id, answer.text)
+        overlap = None if training is None else training.overlap(prompt.prompt, answer.text, prompt.own_answers)
+        rows.append(
+            {
+                "stage": stage,
+                "example_id": prompt.example_id,
+                "split": prompt.split,
+                "prompt": prompt.prompt,
+                "mode": decoding.mode,
+                "text": answer.text,
+                "n_tokens": answer.n_tokens,
+                "stopped": answer.stopped,
+                "repeated_4grams": repeated_ngrams(words, 4),
+                **{f"distinct_{n}": 1 - repeated_ngrams(words, n) for n in (1, 2, 3)},
+                "longest_loop": longest_loop(words),
+                **{name: getattr(check, name, None) for name in ("states_a_fact", "is_right", "borrowed_from")},
+                **(overlap or dict.fromkeys(("likeness_own", "likeness_other", "likest_other", "foreign_4grams"))),
+            }
+        )
+    return rows

@@ -6,16 +6,22 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
-from annotated_types import Ge, Gt, Interval, Lt, MinLen
+from annotated_types import Ge, Gt, Interval, MinLen
+from pydantic import BeforeValidator, HttpUrl, ValidationError
 
 Side = Literal["chosen", "rejected"]
 Mode = Literal["greedy", "sampled"]
 Device = Literal["auto", "cpu", "cuda"]
+Price = Annotated[float, Interval(ge=0, lt=math.inf)]
+_AS_LIST = BeforeValidator(
+    lambda value: (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
+)
+Names = Annotated[tuple[str, ...], _AS_LIST]
+"""A list, or a single name."""
 
 OPENAI = "https://api.openai.com/v1"
 
@@ -30,10 +36,10 @@ class ApiConfig:
 
     model: as the endpoint calls it. base_url: up to and without ``/chat/completions``.
     key_variable: the environment variable that holds the key; "" for an endpoint without one.
-    concurrency: requests in flight at a time. timeout_seconds: for one whole answer.
+    concurrency: requests in flight at a time. timeout_seconds: to wait for the endpoint.
     retries: further tries of a request that failed with a rate limit, a server error or a broken connection.
     prompt_price, answer_price: for a million tokens, in the currency of ``max_cost``.
-    max_cost, max_tokens_spent: no request is sent that could exceed them; cached answers cost nothing.
+    max_cost: no request is sent that could exceed it; cached answers cost nothing.
     length_field: what the endpoint calls the limit of an answer. extra: further fields of each request.
     """
 
@@ -43,10 +49,9 @@ class ApiConfig:
     concurrency: Annotated[int, Ge(1)] = 4
     timeout_seconds: Annotated[float, Gt(0)] = 120.0
     retries: Annotated[int, Ge(0)] = 6
-    prompt_price: Annotated[float, Ge(0)] | None = None
-    answer_price: Annotated[float, Ge(0)] | None = None
-    max_cost: Annotated[float, Gt(0)] | None = None
-    max_tokens_spent: Annotated[int, Gt(0)] | None = None
+    prompt_price: Price | None = None
+    answer_price: Price | None = None
+    max_cost: Price | None = None
     length_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     extra: Mapping[str, Any] = field(default_factory=dict)
 
@@ -54,10 +59,6 @@ class ApiConfig:
         _check_address(self.base_url)
         if self.key_variable and not re.fullmatch(r"[A-Za-z_]\w*", self.key_variable):  # it may be the key: not shown
             raise ValueError("key_variable is no name of an environment variable; it names the one that holds the key")
-        for name in ("prompt_price", "answer_price", "max_cost"):
-            value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value >= 0):
-                raise ValueError(f"{name} is {value}; expected a number, 0 or more")
         if self.max_cost is not None and (self.prompt_price is None or self.answer_price is None):
             raise ValueError("max_cost needs prompt_price and answer_price, for a million tokens each")
 
@@ -65,32 +66,17 @@ class ApiConfig:
     def is_local(self) -> bool:
         """Whether the endpoint is on this machine; it then needs no key."""
         host = urlsplit(self.base_url).hostname or ""
-        try:
-            return ip_address(host).is_loopback
-        except ValueError:
-            return host == "localhost"
+        return host in ("localhost", "::1") or host.startswith("127.")
 
 
 def _check_address(base_url: str) -> None:
     """Raises ValueError for an address that cannot be requested, or that holds a secret."""
     try:
-        parts = urlsplit(base_url)
-        valid = parts.scheme in ("http", "https") and _is_host(parts.hostname or "")
-        _ = parts.port  # raises ValueError
-    except ValueError:
-        parts, valid = SplitResult("", "", "", "", ""), False
-    if parts.username or parts.password or parts.query:
+        url = HttpUrl(base_url)
+    except ValidationError:
+        raise ValueError(f"base_url is {base_url[:200]!r}; expected an address such as {OPENAI}") from None
+    if url.username or url.password or url.query:
         raise ValueError("base_url holds a user, a password or a query; keys belong in the environment only")
-    if not valid:
-        raise ValueError(f"base_url is {base_url[:200]!r}; expected an address such as {OPENAI}")
-
-
-def _is_host(name: str) -> bool:
-    """Whether DNS can look it up: labels of at most 63 characters."""
-    try:
-        return bool(name) and bool(name.encode("idna"))
-    except UnicodeError:
-        return False
 
 
 def judge_name_fault(name: str) -> str | None:
@@ -151,28 +137,21 @@ class WinsConfig:
 
 @dataclass(frozen=True)
 class GenerateConfig:
-    """`ldyn generate`: which models answer which prompts, and how.
+    """Settings of `ldyn generate`; configs/commands/generate.yaml describes them."""
 
-    models: each is RUN (its base and all its stages), RUN:STAGE, a model directory or a hub name.
-    out: directory of samples.jsonl; overwrite: replace one that is there.
-    prompts: a file of rows with a prompt; None: the probes of the first run.
-    training: rows whose chosen answers are trained on, for the overlap; None: the pairs of the first run.
-    splits, examples: which prompts; the first ``examples`` of each split (None: all).
-    max_new_tokens: None: the run's setting, or 128. max_prompt_tokens: for models that come from no run.
-    """
-
-    models: Annotated[tuple[str, ...], MinLen(1)]
+    models: Annotated[Names, MinLen(1)]
     out: Path
     overwrite: bool = False
+    json: bool = False
     prompts: Path | None = None
     training: Path | None = None
-    splits: Annotated[tuple[str, ...], MinLen(1)] | None = None
+    split: Names | None = None
     examples: Annotated[int, Gt(0)] | None = None
-    modes: Annotated[tuple[Mode, ...], MinLen(1)] = ("greedy", "sampled")
+    mode: Annotated[tuple[Mode, ...], _AS_LIST, MinLen(1)] = ("greedy", "sampled")
     max_new_tokens: Annotated[int, Gt(0)] | None = None
     temperature: Annotated[float, Gt(0)] = 1.0
     top_p: Annotated[float, Interval(gt=0, le=1)] = 1.0
-    stop: tuple[str, ...] = ()
+    stop: Names = ()
     seed: int = 0
     batch_size: Annotated[int, Gt(0)] = 32
     max_prompt_tokens: Annotated[int, Gt(0)] | None = None
@@ -181,25 +160,18 @@ class GenerateConfig:
 
 @dataclass(frozen=True)
 class JudgeConfig:
-    """`ldyn judge`: compare the answers of ``a`` with those of ``b``, pair by pair, each pair in both orders.
-
-    a, b: each a samples.jsonl or a directory with one, with :STAGE where it holds several stages.
-    judge: see ``ldyn.answers.judges``. mode, splits: which answers. examples: at most so many pairs, drawn by ``seed``.
-    difference: report how many questions a win rate of 1/2 ± difference needs.
-    template: the prompt of a judge that is a language model (None: our own). api: the endpoint of the judge "api".
-    dry_run: report what would be asked and its highest cost, and ask nothing.
-    """
+    """Settings of `ldyn judge`; configs/commands/judge.yaml describes them."""
 
     a: str
     b: str
     out: Path
     overwrite: bool = False
+    json: bool = False
     judge: str = FACTS
     mode: Mode = "greedy"
-    splits: Annotated[tuple[str, ...], MinLen(1)] | None = None
+    split: Names | None = None
     examples: Annotated[int, Gt(0)] | None = None
     seed: int = 0
-    difference: Annotated[float, Gt(0), Lt(0.5)] = 0.05
     template: Path | None = None
     cache: Path = Path("outputs", "cache", "answers")
     api: ApiConfig | None = None

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from typing import Any
 
 from ldyn.data.text import normal_prompt
 from ldyn.records import PreferencePair
@@ -29,16 +29,13 @@ N = 4
 def repeated_ngrams(units: Sequence[Hashable], n: int) -> float:
     """Share of n-grams that occurred before in ``units``, in [0, 1); 0 where there is none (n = 4: "repeated_4grams").
 
+    1 less it are the distinct n-grams by all (n = 2: Li et al., 2016, "distinct-2").
+
     "a b a b a b": the 2-grams ab, ba, ab, ba, ab; three of five occurred before.
     """
     total = len(units) - n + 1
     distinct = {tuple(units[start : start + n]) for start in range(total)}
     return 1 - len(distinct) / total if total > 0 else 0.0
-
-
-def distinct_ngrams(units: Sequence[Hashable], n: int) -> float:
-    """Distinct n-grams by all n-grams, in (0, 1]; 1 where there is none (n = 2: Li et al., 2016, "distinct-2")."""
-    return 1 - repeated_ngrams(units, n)
 
 
 def longest_loop(units: Sequence[Hashable]) -> int:
@@ -60,18 +57,6 @@ def longest_loop(units: Sequence[Hashable]) -> int:
 # Overlap
 
 
-@dataclass(frozen=True, slots=True)
-class Overlap:
-    """likeness_own: to the question's own chosen answer, None where it is not known. likeness_other: to the nearest
-    chosen answer of another training question, whose pair id is ``other``. foreign_4grams: a share, see above.
-    """
-
-    likeness_own: float | None
-    likeness_other: float
-    other: str | None
-    foreign_4grams: float
-
-
 class TrainingAnswers:
     """The chosen answers of the training pairs, indexed for the overlap."""
 
@@ -84,9 +69,11 @@ class TrainingAnswers:
             for gram in _grams(words):
                 self._owners.setdefault(gram, set()).add(index)
 
-    def overlap(self, prompt: str, answer: str, own_answers: Sequence[str]) -> Overlap:
+    def overlap(self, prompt: str, answer: str, own_answers: Sequence[str]) -> dict[str, Any]:
         """Compare an answer to ``prompt``. own_answers: what the data says to it, chosen first; may be empty.
 
+        likeness_own: to the question's own chosen answer, None where it is not known. likeness_other: to the nearest
+        chosen answer of another training question, whose pair id is likest_other. foreign_4grams: a share, see above.
         A training answer to the same question, or with the text of its own chosen answer, is no other's answer.
         """
         words, own = words_of(answer), [words_of(text) for text in own_answers]
@@ -94,12 +81,12 @@ class TrainingAnswers:
         likenesses = {index: likeness(words, self._words[index]) for index in others}
         nearest = max(others, key=likenesses.__getitem__, default=None)
         known = set(_grams(words_of(prompt))).union(*map(_grams, own))
-        return Overlap(
-            likeness_own=likeness(words, own[0]) if own else None,
-            likeness_other=0.0 if nearest is None else likenesses[nearest],
-            other=None if nearest is None or not likenesses[nearest] else self._ids[nearest],
-            foreign_4grams=self._share_foreign(words, known, set(others)),
-        )
+        return {
+            "likeness_own": likeness(words, own[0]) if own else None,
+            "likeness_other": 0.0 if nearest is None else likenesses[nearest],
+            "likest_other": None if nearest is None or not likenesses[nearest] else self._ids[nearest],
+            "foreign_4grams": self._share_foreign(words, known, set(others)),
+        }
 
     def _others(self, prompt: str, own: Words | None) -> list[int]:
         indices = range(len(self._ids))

@@ -1,4 +1,4 @@
-"""Win rates with intervals, at equal lengths too, and how many questions a difference needs. A tie is half a win.
+"""Win rates with intervals and at equal lengths. A tie is half a win.
 
 The observation is the question: where several samples of one question are judged, their mean is one value in [0, 1].
 
@@ -23,19 +23,19 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from statistics import NormalDist, fmean
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from ldyn.answers.comparison import Judgement
+from ldyn.answers.comparison import GivenAnswer, Judgement
 
 Z95 = NormalDist().inv_cdf(0.975)
-POWER = 0.8
 PRIOR_SD = np.array([10.0, 2.5])
 OUTCOMES = {"a": 1.0, "tie": 0.5, "b": 0.0}
 
@@ -52,7 +52,7 @@ class Rate:
     n: int
 
     def __str__(self) -> str:
-        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+        return "–" if math.isnan(self.value) else f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
 def wilson(values: Sequence[float]) -> Rate:
@@ -67,24 +67,6 @@ def wilson(values: Sequence[float]) -> Rate:
     return Rate(p, max(0.0, low), min(1.0, high), n)
 
 
-def questions_needed(difference: float) -> int:
-    """Questions on which a win rate of 1/2 + difference is told from 1/2, two-sided at 5 %, with a power of 80 %.
-
-    n = ((z₀.₉₇₅ · ½ + z₀.₈ √(p (1 − p))) / difference)², p = 1/2 + difference, without ties.
-    """
-    p, z_power = 0.5 + difference, NormalDist().inv_cdf(POWER)
-    return math.ceil(((Z95 * 0.5 + z_power * math.sqrt(p * (1 - p))) / difference) ** 2)
-
-
-def difference_seen(n: int) -> float:
-    """The smallest difference from 1/2 for which ``n`` questions suffice (`questions_needed`); 1/2 where none does."""
-    low, high = 0.0, 0.5
-    for _ in range(50):  # halving: the needed number falls as the difference grows
-        middle = (low + high) / 2
-        low, high = (low, middle) if questions_needed(middle) <= n else (middle, high)
-    return high
-
-
 @dataclass(frozen=True, slots=True)
 class LengthControlled:
     """The win rate at equal lengths, and β: the change of the log-odds for one standard deviation of length."""
@@ -94,7 +76,7 @@ class LengthControlled:
     unit: float
 
 
-def length_controlled(outcomes: Sequence[float], differences: Sequence[float]) -> LengthControlled:
+def length_controlled(outcomes: ArrayLike, differences: ArrayLike) -> LengthControlled:
     """outcomes in [0, 1] and length differences (a − b), one of each for a question."""
     y, x = np.asarray(outcomes, float), np.asarray(differences, float)
     if len(y) == 0:
@@ -126,15 +108,6 @@ def _fit(design: Array, y: Array) -> tuple[Array, Array]:
     return np.asarray(mode), np.asarray(np.linalg.inv(curvature(mode)), np.float64)
 
 
-@dataclass(frozen=True, slots=True)
-class Lengths:
-    """Mean length of the answers of one side, unjudged ones included; tokens where they are known."""
-
-    characters: float
-    words: float
-    tokens: float | None
-
-
 @dataclass(frozen=True)
 class WinRates:
     """The win rate of a over b. A tie is half a win; the observation is the question.
@@ -143,9 +116,8 @@ class WinRates:
     could not be read. orders_disagree: ties because the two orders gave different verdicts. first_preferred: the share
     of decided verdicts that prefer the answer shown first (1/2 for a judge that ignores the order).
     win_rate: over questions with a judgement. at_worst, at_best: the rate if b, or a, had won everything unjudged.
-    at_equal_length: see the top of this file. unanswered: answers of one side to questions that the other lacks.
-    difference: from 1/2, as the user set it; needed: questions that it takes; seen: the smallest difference that this
-    number of questions can show.
+    at_equal_length: see the top of this file. lengths_*: means in characters, words and, where known, tokens of all
+    answers. unanswered: answers of one side to questions that the other lacks.
     """
 
     a: str
@@ -164,83 +136,113 @@ class WinRates:
     at_worst: float
     at_best: float
     at_equal_length: LengthControlled
-    lengths_a: Lengths
-    lengths_b: Lengths
+    lengths_a: dict[str, float | None]
+    lengths_b: dict[str, float | None]
     unanswered: dict[str, int]
-    difference: float
-    needed: int
-    seen: float
-
-    def as_object(self) -> dict[str, Any]:
-        """As JSON knows it."""
-        return asdict(self)
 
 
 def summarise(
-    names: tuple[str, str],
-    judge: str,
-    judgements: Sequence[Judgement],
-    *,
-    unanswered: dict[str, int],
-    difference: float,
+    names: tuple[str, str], judge: str, judgements: Sequence[Judgement], unanswered: dict[str, int]
 ) -> WinRates:
     """The win rate of names[0] over names[1]."""
     counts = Counter(judgement.outcome for judgement in judgements)
-    judged = [judgement for judgement in judgements if judgement.outcome is not None]
-    outcomes = _by_question(judged, {judgement: OUTCOMES[str(judgement.outcome)] for judgement in judged})
-    lengths = _by_question(judged, {one: float(_length_difference(one)) for one in judged})
+    compared = [judgement.comparison for judgement in judgements]
+    table = pd.DataFrame(
+        {
+            "question": [(one.split, one.example_id) for one in compared],
+            "won": [math.nan if one.outcome is None else OUTCOMES[one.outcome] for one in judgements],
+            "longer": [float(len(one.a.text) - len(one.b.text)) for one in compared],
+        }
+    )
+    judged = _by_question(table.dropna())
+    winners = [verdict.winner for one in judgements for verdict in (one.forward, one.backward)]
     return WinRates(
         a=names[0],
         b=names[1],
-        mode=judgements[0].comparison.mode,
+        mode=compared[0].mode,
         judge=judge,
-        n_questions=len({judgement.comparison.question for judgement in judgements}),
+        n_questions=table["question"].nunique(),
         n_comparisons=len(judgements),
         wins=counts["a"],
         losses=counts["b"],
         ties=counts["tie"],
         unjudged=counts[None],
         orders_disagree=sum(judgement.orders_disagree for judgement in judgements),
-        first_preferred=_first_preferred(judgements),
-        win_rate=wilson(outcomes),
-        at_worst=_rate_if_unjudged_count_as(0.0, judgements),
-        at_best=_rate_if_unjudged_count_as(1.0, judgements),
-        at_equal_length=length_controlled(outcomes, lengths),
-        lengths_a=_lengths([(one.comparison.a.text, one.comparison.a.n_tokens) for one in judgements]),
-        lengths_b=_lengths([(one.comparison.b.text, one.comparison.b.n_tokens) for one in judgements]),
+        first_preferred=wilson([float(winner == "first") for winner in winners if winner in ("first", "second")]),
+        win_rate=wilson(list(judged["won"])),
+        at_worst=float(_by_question(table.fillna(0.0))["won"].mean()),
+        at_best=float(_by_question(table.fillna(1.0))["won"].mean()),
+        at_equal_length=length_controlled(judged["won"], judged["longer"]),
+        lengths_a=_lengths([one.a for one in compared]),
+        lengths_b=_lengths([one.b for one in compared]),
         unanswered=unanswered,
-        difference=difference,
-        needed=questions_needed(difference),
-        seen=difference_seen(len(outcomes)),
     )
 
 
-def _by_question(judgements: Sequence[Judgement], values: dict[Judgement, float]) -> list[float]:
+def _by_question(table: pd.DataFrame) -> pd.DataFrame:
     """The mean of each question's values: its samples are one observation."""
-    of_question: dict[tuple[str, str], list[float]] = {}
-    for judgement in judgements:
-        of_question.setdefault(judgement.comparison.question, []).append(values[judgement])
-    return [fmean(found) for found in of_question.values()]
+    return table.groupby("question", sort=False)[["won", "longer"]].mean()
 
 
-def _rate_if_unjudged_count_as(win: float, judgements: Sequence[Judgement]) -> float:
-    values = {one: win if one.outcome is None else OUTCOMES[one.outcome] for one in judgements}
-    return fmean(_by_question(judgements, values))
+def _lengths(answers: Sequence[GivenAnswer]) -> dict[str, float | None]:
+    tokens = [answer.n_tokens for answer in answers if answer.n_tokens is not None]
+    return {
+        "characters": fmean(len(answer.text) for answer in answers),
+        "words": fmean(len(answer.text.split()) for answer in answers),
+        "tokens": fmean(tokens) if len(tokens) == len(answers) else None,
+    }
 
 
-def _first_preferred(judgements: Sequence[Judgement]) -> Rate:
-    winners = [verdict.winner for one in judgements for verdict in (one.forward, one.backward)]
-    return wilson([float(winner == "first") for winner in winners if winner in ("first", "second")])
+# --------------------------------------------------------------------------------------------------------------
+# The rows of a run
 
 
-def _length_difference(judgement: Judgement) -> int:
-    return len(judgement.comparison.a.text) - len(judgement.comparison.b.text)
+@dataclass(frozen=True)
+class Match:
+    """Two arms after the same number of updates; in a comparison ``arm`` is a and ``baseline`` is b."""
+
+    arm: str
+    baseline: str
+    step: int
+    epoch: float
 
 
-def _lengths(answers: Sequence[tuple[str, int | None]]) -> Lengths:
-    tokens = [number for _, number in answers if number is not None]
-    return Lengths(
-        characters=fmean(len(text) for text, _ in answers),
-        words=fmean(len(text.split()) for text, _ in answers),
-        tokens=fmean(tokens) if len(tokens) == len(answers) else None,
-    )
+def win_rows(match: Match, judge: str, judgements: Sequence[Judgement]) -> list[dict[str, Any]]:
+    """One judge's judgements on one match as rows of a run's table ``wins``, from the arm's side.
+
+    judge, arm, baseline: as the settings name the judge and the preference stages whose answers are compared
+    step, epoch: updates and passes over the pairs that both had made; 0: before preference training
+    won: 1 the arm's answer, 0 the baseline's, 1/2 a tie; NaN where a verdict could not be read
+    orders_disagree: whether it is a tie because the two orders gave different verdicts
+    characters_*, tokens_*: length of the answer of the arm and of the baseline (EOS counts as a token)
+    right_*, borrows_*, stopped_*: 1 or 0: it states the fact asked for, one of another question, it ends by itself
+
+    NaN where something is not known.
+    """
+    return [
+        {
+            "judge": judge,
+            "arm": match.arm,
+            "baseline": match.baseline,
+            "step": match.step,
+            "epoch": match.epoch,
+            "split": judgement.comparison.split,
+            "example_id": judgement.comparison.example_id,
+            "won": np.nan if judgement.outcome is None else OUTCOMES[judgement.outcome],
+            "orders_disagree": judgement.orders_disagree,
+            **_answer_columns(judgement.comparison.a, "arm"),
+            **_answer_columns(judgement.comparison.b, "baseline"),
+        }
+        for judgement in judgements
+    ]
+
+
+def _answer_columns(answer: GivenAnswer, side: str) -> dict[str, float]:
+    known = {
+        "characters": len(answer.text),
+        "tokens": answer.n_tokens,
+        "right": answer.is_right,
+        "borrows": answer.borrows,
+        "stopped": answer.stopped,
+    }
+    return {f"{name}_{side}": np.nan if value is None else float(value) for name, value in known.items()}

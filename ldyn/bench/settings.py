@@ -42,6 +42,7 @@ class BenchConfig:
     model: Annotated[TinyConfig | PretrainedConfig, Field(discriminator="kind")]
     dataset: Annotated[MicroworldConfig | FilesConfig | HubConfig, Field(discriminator="source")]
     cache: Path
+    json: bool = False
     seed: Annotated[int, Ge(0)] = 0
     algorithm: Mapping[str, Any] = field(default_factory=dict)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)

@@ -2,48 +2,20 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig, OmegaConf
-
-from ldyn.cli.hydra_jobs import composed_settings
-from ldyn.errors import expected_one_of
+from ldyn.cli.settings_command import Page, composed, print_table
+from ldyn.errors import ConfigError, expected_one_of
 
 if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
     from ldyn.bench.settings import BenchConfig
 
-DESCRIPTION = """\
-probes: scores probe examples by the published method (one forward pass for each response), as a padded batch, and as
-ldyn does, each in a process of its own and in turns. Prints examples per second, peak memory above the weights, how
-far the log-probabilities differ, and which share of the machine's rate of bare matrix products the scoring reaches.
-
-train: times a training step of ldyn and of plain TRL with the same model, rows and loss, without probing."""
-
-EPILOG = """\
-settings of probes (key=value, as in `ldyn train`; --cfg job prints them all):
-  model=pythia_410m          which model; with model.random_init=true of random weights, without a download
-  model.name_or_path=DIR     a model of your own
-  dataset.path=DIR           the probes: a directory with the paper's probe files, or one .jsonl file
-  bench.examples=8           probe examples that each method scores; bench.repetitions=3 times
-  bench.threads=2            threads of each process
-  bench.token_budget=64      tokens in one forward pass: a small number saves memory
-
-settings of train:
-  algorithm=dpo              which loss, dpo or sft_token_mean; algorithm.beta=0.1
-  model=tiny dataset=microworld trainer.batch_size=8 trainer.precision=fp32
-  bench.steps=20             steps at a time, in bench.repetitions=5 turns; bench.threads=2
-
-examples:
-  ldyn bench probes model=pythia_160m model.random_init=true dataset.path=DIR
-  ldyn bench probes model=pythia_2_8b model.random_init=true model.dtype=bfloat16 dataset.path=DIR --json
-  ldyn bench train algorithm=sft_token_mean
-"""
-
-CONFIGS = {"probes": "bench", "train": "bench_train"}
+PAGES = {"probes": Page("bench probes", "bench"), "train": Page("bench train", "bench_train")}
 TIMED_ALGORITHMS = ("dpo", "sft_token_mean")  # whose loss TRL has as well
 PROBES_COLUMNS = {
     "examples_per_second": ("examples/s", "{:.3g}"),
@@ -73,23 +45,17 @@ TRAINING_LEGEND = (
 
 def main(arguments: Sequence[str]) -> int:
     """Run the benchmark and print its table, or one JSON object."""
-    parser = argparse.ArgumentParser(
-        prog="ldyn bench",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("what", choices=list(CONFIGS), help="what is measured: scoring probes, or a training step")
-    parser.add_argument("settings", nargs="*", metavar="key=value", help="any setting")
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
-    parser.add_argument("--cfg", choices=["job"], help="print the composed configuration and stop")
-    options = parser.parse_intermixed_args(arguments)
-    composed = composed_settings(CONFIGS[options.what], options.settings)
-    if options.cfg:
-        print(OmegaConf.to_yaml(composed), end="")
+    what, *rest = arguments or [""]
+    if what in ("-h", "--help"):
+        print("\n\n".join(page.text() for page in PAGES.values()), end="")
         return 0
-    config = load_bench_config(composed)
-    if options.what == "probes":
+    if what not in PAGES:
+        raise ConfigError([f"bench: found {what!r}; {expected_one_of(what, PAGES)} (`ldyn bench --help`)"])
+    found = composed(PAGES[what], rest)
+    if found is None:
+        return 0
+    config = load_bench_config(found)
+    if what == "probes":
         from ldyn.bench.probes import measure_probes
 
         figures, columns, legend = measure_probes(config), PROBES_COLUMNS, PROBES_LEGEND
@@ -97,24 +63,24 @@ def main(arguments: Sequence[str]) -> int:
         from ldyn.bench.training import measure_training
 
         figures, columns, legend = measure_training(config), TRAINING_COLUMNS, TRAINING_LEGEND
-    if options.json:
+    if config.json:
         print(json.dumps(figures, indent=1))
     else:
         print_figures(figures, columns, legend)
     return 0
 
 
-def load_bench_config(composed: DictConfig) -> BenchConfig:
+def load_bench_config(settings: DictConfig) -> BenchConfig:
     """The settings, checked; the trainer is that of a stage with the algorithm."""
     from ldyn.bench.settings import BenchConfig
     from ldyn.config.loading import plain_settings, validated
     from ldyn.config.stages import stage_trainer
 
-    plain = plain_settings(composed)
-    settings = {key: value for key, value in plain.items() if key in {field.name for field in fields(BenchConfig)}}
+    plain = plain_settings(settings)
+    known = {key: value for key, value in plain.items() if key in {field.name for field in fields(BenchConfig)}}
     if "algorithm" in plain:
-        settings["trainer"] = stage_trainer(plain, {"algorithm": plain["algorithm"]})
-    return validated(BenchConfig, composed, settings, faults)
+        known["trainer"] = stage_trainer(plain, {"algorithm": plain["algorithm"]})
+    return validated(BenchConfig, settings, known, faults)
 
 
 def faults(config: BenchConfig) -> list[str]:
@@ -139,21 +105,13 @@ def faults(config: BenchConfig) -> list[str]:
 
 def print_figures(figures: Mapping[str, Any], columns: Mapping[str, tuple[str, str]], legend: str) -> None:
     """One row for each method, and below it what the figures refer to."""
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=SIMPLE_HEAD, collapse_padding=True)
-    table.add_column("method", no_wrap=True)
-    for label, _ in columns.values():
-        table.add_column(label, justify="right")
-    for name, of_method in figures["methods"].items():
-        table.add_row(name, *(form.format(of_method[key]) for key, (_, form) in columns.items()))
-    console = Console()
-    console.print(table)
+    rows = [
+        {"method": name, **{label: form.format(of[key]) for key, (label, form) in columns.items()}}
+        for name, of in figures["methods"].items()
+    ]
+    print_table("", rows)
     about = {key: value for key, value in figures.items() if key not in ("methods", *columns)}
-    for line in (legend, *(f"{key}: {_plain(value)}" for key, value in about.items())):
-        console.print(line, soft_wrap=True, markup=False, highlight=False)
+    print(legend, *(f"{key}: {_plain(value)}" for key, value in about.items()), sep="\n")
 
 
 def _plain(value: Any) -> str:

@@ -6,33 +6,14 @@ import json
 import sys
 from collections.abc import Sequence
 
-from ldyn.cli.settings_command import Page, as_list, settings_of, validated_as
+from ldyn.cli.settings_command import Page, print_table, settings_of, validated_as
 
-PAGE = Page(
-    "generate",
-    "commands/generate",
-    "ldyn generate MODEL [MODEL ...] [key=value ...]",
-    """\
-Lets models answer a set of prompts, greedily and by sampling, and measures the answers: length, how many never stop,
-repetition (distinct-2, repeated 4-grams, longest loop), overlap with the training answers to *other* questions (the
-hallucination of claim S4), and, where the facts are known (the microworld), whether they are right. Writes
-samples.jsonl, which `ldyn judge` reads, and prints the means.
-
-MODEL is one of
-  outputs/dpo_squeeze/latest        a run: its base and all its stages answer the run's own probe questions
-  outputs/dpo_squeeze/latest:dpo    one stage of a run
-  DIR or a name of the hub          any causal language model; it needs prompts=FILE""",
-    """\
-  ldyn generate outputs/dpo_squeeze/latest split=train
-  ldyn generate models=[outputs/extend/latest:dpo,outputs/extend/latest:dpo_extend] mode=greedy
-  ldyn generate EleutherAI/pythia-410m-deduped prompts=prompts.jsonl training=pairs.jsonl 'stop=["Human:"]'
-
-    stage  split  mode    answers  tokens  stopped  distinct-2  longest loop
-    base   train  greedy       24    11.2     100%        0.98           1.0
-    dpo    train  greedy       24    31.5      62%        0.71           5.4""",
-    main=("models",),
-    many=True,
-    renamed=(("--stop", "stop"),),
+PAGE = Page("generate", "commands/generate", main=("models",), many=True)
+LEGEND = (
+    "tokens: mean length, EOS counts; never stops: share cut by the limit; longest loop: words of the longest stretch "
+    "that repeats itself. like: 2 LCS / (sum of words), with its own chosen answer and with the nearest training "
+    "answer to another question; foreign 4-grams: the share that occurs in such an answer and not in its own; right, "
+    "borrowed: the exact check of the microworld."
 )
 
 
@@ -44,24 +25,29 @@ def main(arguments: Sequence[str]) -> int:
 
     from ldyn.answers.settings import GenerateConfig
 
-    as_json = bool(settings.pop("json"))
-    modes, splits = as_list(settings.pop("mode")), as_list(settings.pop("split"))
-    lists = {"models": as_list(settings["models"]), "stop": as_list(settings["stop"]), "modes": modes, "splits": splits}
-    config = validated_as(GenerateConfig, {**settings, **lists})
+    config = validated_as(GenerateConfig, settings)
 
-    from rich.console import Console
-
-    from ldyn.answers.sample_means import LEGEND, samples_tables, summarise_samples
+    from ldyn.answers.sample_means import COLUMNS, summarise_samples
     from ldyn.run.generate import generate
 
     rows = generate(config, report=lambda line: print(line, file=sys.stderr, flush=True))
-    grouping = ("stage", "split", "mode")
-    means = summarise_samples(rows, grouping)
-    if as_json:
+    means = summarise_samples(rows, ("stage", "split", "mode"))
+    if config.json:
         print(json.dumps(means, indent=1))
     else:
-        console = Console()
-        console.print(*samples_tables(means, grouping))
-        console.print(LEGEND, highlight=False)
+        known = {name: label for name, label in COLUMNS.items() if any(one[name] is not None for one in means)}
+        names = ("stage", "split", "mode", "n")
+        shown = [
+            {name: str(one[name]) for name in names} | {label: _cell(name, one[name]) for name, label in known.items()}
+            for one in means
+        ]
+        print_table("Means over the answers", shown, texts=3)
+        print(LEGEND)
     print(f"Answers: {config.out / 'samples.jsonl'}", file=sys.stderr)
     return 0
+
+
+def _cell(name: str, value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.1f}" if name in ("n_tokens", "longest_loop") else f"{value:.3f}"

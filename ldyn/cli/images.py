@@ -15,33 +15,12 @@ if TYPE_CHECKING:
     from ldyn.run.studies import Study
     from ldyn.store import Run
 
-PAGE = Page(
-    "images",
-    "images",
-    "ldyn images [key=value ...] [flags]",
-    """\
-A small classifier learns handwritten digits, one image at a time. After every step it predicts held-out images of all
-ten classes: how did learning a "4" change the prediction for a "9"? The summed changes are the 10 x 10 influence
-matrix of claim M1. For single steps the theory's prediction (A·K·G, exact kernels) is compared with what happened.
-Takes about a minute; needs no download.
-
-Writes outputs/images/<run>/: tables, findings with verdicts, figures, report.html.""",
-    """\
-  ldyn images
-  ldyn images seeds=3 images.steps=2000 images.learning_rate=0.02
-  ldyn images dataset=mnist images.path=DIR
-
-    Findings
-      M1  holds          ...
-    Report: outputs/images/<run>/report.html""",
-)
-
 
 def main(arguments: Sequence[str]) -> int:
     """Run the study; `--help` explains it."""
     # `dataset=` chooses the data in every other command; there it is a config group, here a setting of the study.
     words = [f"images.{word}" if word.startswith("dataset=") else word for word in arguments]
-    return study_command(PAGE, words, _study)
+    return study_command(Page("images", "images"), words, _study)
 
 
 def _study(composed: DictConfig) -> Run:

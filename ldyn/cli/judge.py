@@ -5,37 +5,16 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
-from ldyn.cli.settings_command import Page, ProgressLines, as_list, settings_of, validated_as
+from ldyn.cli.settings_command import Page, ProgressLines, print_table, settings_of, validated_as
+from ldyn.store.directory import plain
 
-PAGE = Page(
-    "judge",
-    "commands/judge",
-    "ldyn judge A B [key=value ...]",
-    """\
-Compares the answers of A and B to the same prompts, pair by pair. Each pair is judged in both orders; where the orders
-disagree it is a tie. Prints the win rate of A with a 95 % interval, the rate at equal lengths, how much the judge
-prefers one position, and how many questions a difference needs; writes judgements.jsonl and judge.json.
+if TYPE_CHECKING:
+    from ldyn.answers.win_rates import WinRates
 
-judges:
-  facts                the exact one of the microworld: the fact is right and none is borrowed; then, it ends by itself;
-                       then, no four words in a row occur twice
-  api                  a model behind an OpenAI-compatible endpoint, at temperature 0
-  local:NAME           an instruction model on this machine (directory or hub name), greedily
-  reward_model:NAME    a reward model on this machine (a sequence classifier)
-  MODULE:FUNCTION      your own: (example_id, answers, prompt) -> a score for each answer""",
-    """\
-  ldyn judge outputs/extend/latest:dpo_extend outputs/extend/latest:dpo
-  ldyn judge a=mine/samples.jsonl b=theirs/samples.jsonl judge=api api.model=gpt-4o-mini --dry-run
-  ldyn judge mine theirs judge=api api.model=NAME api.base_url=http://localhost:8000/v1 api.concurrency=16
-
-    win rate of outputs/extend/latest:dpo_extend   0.63 [0.55, 0.70]""",
-    main=("a", "b"),
-    renamed=tuple(
-        (f"--{name.replace('_', '-')}", f"api.{name}")
-        for name in ("model", "base_url", "key_variable", "concurrency", "prompt_price", "answer_price", "max_cost")
-    ),
-)
+PAGE = Page("judge", "commands/judge", main=("a", "b"))
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -46,24 +25,45 @@ def main(arguments: Sequence[str]) -> int:
 
     from ldyn.answers.settings import API, JudgeConfig
 
-    as_json, splits = bool(settings.pop("json")), as_list(settings.pop("split"))
     has_api = settings["judge"] == API and settings["api"]["model"] is not None
-    api = settings["api"] if has_api else None
-    config = validated_as(JudgeConfig, {**settings, "splits": splits, "api": api})
+    config = validated_as(JudgeConfig, {**settings, "api": settings["api"] if has_api else None})
 
     from ldyn.answers.judging import judge_answers, plan_judging
-    from ldyn.answers.win_table import result_table
-    from ldyn.store.directory import plain
 
     if config.dry_run:
         print("\n".join(plan_judging(config)))
         return 0
     rates = judge_answers(config, lambda line: print(line, file=sys.stderr), ProgressLines("verdicts"))
-    if as_json:
-        print(json.dumps(plain(rates.as_object()), indent=1))
+    if config.json:
+        print(json.dumps(plain(asdict(rates)), indent=1))
     else:
-        from rich.console import Console
-
-        Console().print(result_table(rates))
+        print_table(
+            "Win rate of a over b, judged in both orders", [{"what": k, "": v} for k, v in lines(rates)], texts=2
+        )
     print(f"Judgements: {config.out / 'judgements.jsonl'}", file=sys.stderr)
     return 0
+
+
+def lines(result: WinRates) -> list[tuple[str, str]]:
+    """What a terminal shows: names, win rates with 95 % intervals, what the judge did, and lengths."""
+    judged, alone = result.n_comparisons - result.unjudged, result.unanswered
+    only = f"; only a answers {alone['only_a']} more, only b {alone['only_b']} more" if any(alone.values()) else ""
+    unread = [("with the unread", f"a wins {result.at_worst:.3f} to {result.at_best:.3f}, whoever won those")]
+    return [
+        ("a", result.a),
+        ("b", result.b),
+        ("judge", result.judge),
+        ("answers", f"{result.mode}, {result.n_comparisons} pairs on {result.n_questions} questions{only}"),
+        ("a wins", f"{result.win_rate}   ties are half a win"),
+        ("at equal length", f"{result.at_equal_length.rate}   logistic regression on the length difference"),
+        ("verdicts", f"{result.wins} for a, {result.losses} for b, {result.ties} ties, {result.unjudged} unread"),
+        ("orders disagree", f"{result.orders_disagree} of {judged}, counted as ties"),
+        ("first preferred", f"{result.first_preferred}   1/2 if the order of the answers does not matter"),
+        *(unread if result.unjudged else []),
+        ("length of a", _length(result.lengths_a)),
+        ("length of b", _length(result.lengths_b)),
+    ]
+
+
+def _length(means: dict[str, float | None]) -> str:
+    return ", ".join(f"{value:.1f} {unit}" for unit, value in means.items() if value is not None)

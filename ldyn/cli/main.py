@@ -2,51 +2,31 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from importlib import import_module
 
 from ldyn import __version__
 from ldyn.data.text import visible
 from ldyn.errors import LdynError, expected_one_of
 
-
-@dataclass(frozen=True)
-class Command:
-    """A subcommand: one line about what it does, and the module whose ``main(arguments)`` runs it."""
-
-    summary: str
-    module: str
-
-    def main(self, arguments: Sequence[str]) -> int:
-        """Import the module, run the command, return its exit code."""
-        code: int = import_module(f"ldyn.cli.{self.module}").main(arguments)
-        return code
-
-
-COMMANDS: dict[str, Command] = {
-    "train": Command(
-        "run an experiment: train its stages, score its probes, judge its findings, draw its report", "train"
-    ),
-    "report": Command("draw the figures and the report page of runs again", "report"),
-    "verify": Command(
-        "compute the findings of runs again from their trajectories and compare with the stored ones", "verify"
-    ),
-    "probes": Command("build a probe set from preference data, or check one", "probes"),
-    "generate": Command("let models answer prompts; measure repetition and hallucination", "generate"),
-    "judge": Command("compare the answers of two models, pair by pair, in both orders", "judge"),
-    "score": Command("score the probes of a file with any model or checkpoint", "score"),
-    "decompose": Command("compare the update that theory predicts with the update that happened", "decompose"),
-    "toy": Command("the squeezing effect in a bare softmax; takes seconds", "toy"),
-    "images": Command("how learning one digit moves the others, predicted and measured; takes a minute", "images"),
-    "reproduce": Command("run all experiments of the paper over several seeds and compare with the paper", "reproduce"),
-    "import-logs": Command("turn published logs into a run directory", "import_logs"),
-    "bench": Command("measure what scoring probes and training cost on this machine", "bench"),
+COMMANDS = {
+    "train": "run an experiment: train its stages, score its probes, judge its findings, draw its report",
+    "report": "draw the figures and the report page of runs again",
+    "verify": "compute the findings of runs again from their trajectories and compare with the stored ones",
+    "probes": "build a probe set from preference data, or check one",
+    "generate": "let models answer prompts; measure repetition and hallucination",
+    "judge": "compare the answers of two models, pair by pair, in both orders",
+    "score": "score the probes of a file with any model or checkpoint",
+    "decompose": "compare the update that theory predicts with the update that happened",
+    "toy": "the squeezing effect in a bare softmax; takes seconds",
+    "images": "how learning one digit moves the others, predicted and measured; takes a minute",
+    "reproduce": "run all experiments of the paper over several seeds and compare with the paper",
+    "import-logs": "turn published logs into a run directory",
+    "bench": "measure what scoring probes and training cost on this machine",
 }
+"""Command -> what it does. It is the function ``main(arguments) -> exit code`` of a module of its name."""
 
 HYDRA_COMMANDS = ("train", "toy", "images", "decompose")
 MULTIRUN = ("-m", "--multirun")
@@ -57,7 +37,7 @@ usage: ldyn <command> [arguments]
 How finetuning moves a language model: which responses gain probability, which lose it, and why.
 
 commands:
-{chr(10).join(f"  {name:<11} {command.summary}" for name, command in COMMANDS.items())}
+{chr(10).join(f"  {name:<11} {summary}" for name, summary in COMMANDS.items())}
 
 first steps:
   ldyn train +exp=dpo_squeeze       the paper's central experiment; minutes on two CPU cores, nothing to download
@@ -75,8 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; a `LdynError` is printed without a traceback."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        with _logging_put_back():
-            return _dispatch(words)
+        return _dispatch(words)
     except LdynError as error:
         print(visible("\n".join([f"ldyn: {error}", *getattr(error, "__notes__", ())])), file=sys.stderr)
         return error.exit_code
@@ -88,20 +67,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
 
 
-@contextmanager
-def _logging_put_back() -> Iterator[None]:
-    """Whatever Hydra and the libraries configure in logging is as before: handlers, levels, what is disabled."""
-    named = [one for one in logging.root.manager.loggerDict.values() if isinstance(one, logging.Logger)]
-    before = [(one, one.level, list(one.handlers), one.disabled) for one in (logging.root, *named)]
-    disabled = logging.root.manager.disable
-    try:
-        yield
-    finally:
-        logging.disable(disabled)
-        for logger, level, handlers, is_disabled in before:
-            logger.setLevel(level)
-            logger.handlers[:] = handlers
-            logger.disabled = is_disabled
+def run_command(name: str, arguments: Sequence[str]) -> int:
+    """Import the command's module, run it, return its exit code."""
+    code: int = import_module(f"ldyn.cli.{name.replace('-', '_')}").main(arguments)
+    return code
 
 
 def _dispatch(words: list[str]) -> int:
@@ -115,7 +84,7 @@ def _dispatch(words: list[str]) -> int:
         print(f"ldyn {__version__}")
         return 0
     if words[0] == "-sc":
-        return _completion(words, {name: command.main for name, command in COMMANDS.items()})
+        return _completion(words)
     flags = [word for word in words[:1] if word in MULTIRUN]  # `ldyn -m train ...`
     command, arguments = words[len(flags)], [*flags, *words[len(flags) + 1 :]]
     if command not in COMMANDS:
@@ -124,21 +93,21 @@ def _dispatch(words: list[str]) -> int:
             file=sys.stderr,
         )
         return 2
-    return COMMANDS[command].main(arguments)
+    return run_command(command, arguments)
 
 
-def _completion(words: Sequence[str], commands: Mapping[str, Callable[[Sequence[str]], int]]) -> int:
+def _completion(words: Sequence[str]) -> int:
     """Tab completion: Hydra's script calls `ldyn -sc query=bash` with the line that was typed in COMP_LINE."""
     typed = os.environ.get("COMP_LINE", "").split()
     querying = words[1:2] != [] and words[1].startswith("query=")
-    if querying and (len(typed) < 2 or typed[1] not in commands):
+    if querying and (len(typed) < 2 or typed[1] not in COMMANDS):
         start = typed[1] if len(typed) > 1 else ""
-        print(" ".join(name for name in commands if name.startswith(start)))
+        print(" ".join(name for name in COMMANDS if name.startswith(start)))
         return 0
     if querying and typed[1] not in HYDRA_COMMANDS:
         return 0  # its arguments are paths; bash completes them by itself
     if querying:
         # Hydra knows nothing of subcommands: it is given the line as if `ldyn train` were the program.
         os.environ["COMP_LINE"] = os.environ["COMP_LINE"].replace(f"{typed[1]} ", "", 1)
-        return commands[typed[1]](words)
-    return commands["train"](words)
+        return run_command(typed[1], words)
+    return run_command("train", words)

@@ -11,71 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from annotated_types import Gt, Interval
 
-from ldyn.cli.settings_command import Page, ProgressLines, as_list, settings_of, validated_as
+from ldyn.cli.settings_command import Page, ProgressLines, settings_of, validated_as
 from ldyn.errors import ConfigError, RunDirectoryError
 
 if TYPE_CHECKING:
     from ldyn.probe_sets.build import ProbeSetBuild
     from ldyn.probe_sets.settings import BuildRequest
 
-PAGE = Page(
-    "probes",
-    "probe_set",
-    """\
-ldyn probes dataset=NAME [key=value ...]        build a probe set
-       ldyn probes check=FILE_OR_DIR [key=value ...]   check one""",
-    """\
-Builds a probe set, the responses that are scored while a model is finetuned, from any preference data that `ldyn train`
-reads. Writes probe_train.jsonl and probe_test.jsonl in the paper's key names, a manifest, what was dropped, and the
-quality check of the result. A build that was stopped continues when the same command is run again.
-
-With check=DIR, checks a set: leading spaces, missing, identical and repeated responses, markup that a language model
-left around a rephrase, lengths, truncation, and "unseen" answers that are trained on. Needs no torch.
-
-what is made
-  chosen, rejected                    the data's own
-  irr_train, irr_test                 the chosen answer to another training question, to an unseen one
-  random_permute, random_nonhum       the words of chosen, of an unrelated answer, shuffled
-  chosen_initial                      the model's own answer; needs own_answer.who
-  chosen_gptsemantic, reject_gptsemantic   a rephrase that keeps the meaning; these five need rephraser.who
-  chosen_gptformat, reject_gptformat       one that keeps the form and changes the meaning
-  irr_hum                                  a random human sentence""",
-    """\
-  ldyn probes dataset=files dataset.path=pairs.jsonl n_train=100 n_test=100 out=outputs/probes/mine
-  ldyn probes dataset=hh rephraser.who=api api.model=gpt-4o-mini --dry-run
-  ldyn probes dataset=hh rephraser.who=api api.model=NAME api.base_url=http://localhost:8000/v1 own_answer.who=MODEL
-  ldyn probes check=outputs/probes/mine tokenizer=EleutherAI/pythia-410m-deduped
-
-    Quality: passes, 0 faults in 1000 rows
-    Report: outputs/probes/mine/quality/quality.html
-    Probe set: outputs/probes/mine
-
-and then
-  ldyn train +exp=dpo_squeeze dataset=hh probes.path=outputs/probes/hh        with the data that it was made from
-  ldyn train +exp=dpo_squeeze dataset=files dataset.path=outputs/probes/hh    its own rows are the training pairs""",
-    renamed=(
-        ("--check", "check"),
-        ("--probe", "only"),
-        ("--initial-model", "own_answer.who"),
-        ("--initial-mode", "own_answer.mode"),
-        ("--temperature", "own_answer.temperature"),
-        ("--top-p", "own_answer.top_p"),
-        ("--max-new-tokens", "own_answer.max_new_tokens"),
-        ("--stop", "own_answer.stop"),
-        ("--batch-size", "own_answer.batch_size"),
-        ("--rephraser", "rephraser.who"),
-        ("--rephrase-temperature", "rephraser.temperature"),
-        ("--tries", "rephraser.tries"),
-        ("--templates", "rephraser.templates"),
-        ("--model", "api.model"),
-        ("--base-url", "api.base_url"),
-        ("--key-variable", "api.key_variable"),
-        ("--concurrency", "api.concurrency"),
-        ("--prompt-price", "api.prompt_price"),
-        ("--answer-price", "api.answer_price"),
-        ("--max-cost", "api.max_cost"),
-    ),
-)
+PAGE = Page("probes", "probe_set")
 
 
 @dataclass(frozen=True)
@@ -153,10 +96,8 @@ def _request(settings: Mapping[str, Any]) -> BuildRequest:
         if settings["api"]["model"] is None:
             raise ConfigError(["api.model: found nothing, expected the name of a model at the endpoint"])
         rephraser["endpoint"] = settings["api"]
-    own["stop"] = as_list(own["stop"]) or []
     request = {key: settings[key] for key in names}
-    only = as_list(settings["only"])
-    further = {"probes": only, "own_answer": own if own["who"] else None, "rephraser": rephraser}
+    further = {"probes": settings["only"], "own_answer": own if own["who"] else None, "rephraser": rephraser}
     return validated_as(BuildRequest, {**request, **further})
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ldyn.cli.hydra_jobs import quoted, run_jobs
-from ldyn.cli.settings_command import Page, settings_of, validated_as
+from ldyn.cli.settings_command import Page, print_table, settings_of, validated_as
 from ldyn.cli.train import run_job
 from ldyn.config.groups import options_of
 from ldyn.errors import LdynError, SweepError
@@ -17,36 +17,16 @@ from ldyn.errors import LdynError, SweepError
 if TYPE_CHECKING:
     from ldyn.jobs.reproduce import ReproduceConfig
 
-ABOUT = """\
-Runs every experiment of the paper under several seeds and writes one page with all its claims: what the paper says,
-what was measured, over how many seeds, with what uncertainty. The jobs are a sweep (`ldyn train -m`): what they
-share (base models, stages, reference log-probs) is computed once, and the same command continues after a stop.
-
-scales:
-{scales}"""
-
-EXAMPLES = """\
-  ldyn reproduce --dry-run
-  ldyn reproduce seeds=5
-  ldyn reproduce scale=paper hydra/launcher=slurm_gpu hydra.launcher.partition=gpu
-  ldyn reproduce +logs.pythia=[SFT,DPO]           with published logs, in the layout of the paper's code
-
-    ldyn: 15 jobs: 15 new; outputs/reproduce/tiny
-    ...
-    Results: outputs/reproduce/tiny/RESULTS.md
-    Results: outputs/reproduce/tiny/results.html
-
-A launcher (a word of Hydra's) decides where jobs run: joblib on this machine, slurm_gpu on a cluster."""
+PAGE = Page("reproduce", "reproduce")
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run what is missing and write the page; 1 where a run has failed."""
-    scales = "\n".join(f"  {name:<8} {text}" for name, text in options_of("scale").items())
-    usage = "ldyn reproduce [scale=SCALE] [key=value ...] [--dry-run]"
-    page = Page("reproduce", "reproduce", usage, ABOUT.format(scales=scales), EXAMPLES)
     launching = [word for word in arguments if word.lstrip("+~").startswith("hydra")]
-    settings = settings_of(page, [word for word in arguments if word not in launching])
+    settings = settings_of(PAGE, [word for word in arguments if word not in launching])
     if settings is None:
+        scales = options_of("scale").items() if {"-h", "--help"} & set(arguments) else ()
+        print("".join(f"  scale={name:<16} {text}\n" for name, text in scales), end="")
         return 0
 
     from ldyn.jobs.reproduce import ReproduceConfig
@@ -80,7 +60,7 @@ def _run_sweep(config: ReproduceConfig, arguments: Sequence[str], launching: Seq
 
 
 def _run_plain(config: ReproduceConfig) -> list[LdynError]:
-    from ldyn.cli.main import COMMANDS
+    from ldyn.cli.main import run_command
     from ldyn.jobs.reproduce import plain_jobs, state_of
     from ldyn.store.directory import partial_path
 
@@ -91,7 +71,7 @@ def _run_plain(config: ReproduceConfig) -> list[LdynError]:
         shutil.rmtree(partial_path(job.directory), ignore_errors=True)
         print(f"ldyn {shlex.join(job.arguments)}", flush=True)
         try:
-            COMMANDS[job.arguments[0]].main(job.arguments[1:])
+            run_command(job.arguments[0], job.arguments[1:])
         except LdynError as error:
             failed.append(LdynError(f"{job.name}: {error}"))
     return failed
@@ -99,23 +79,22 @@ def _run_plain(config: ReproduceConfig) -> list[LdynError]:
 
 def _print_jobs(config: ReproduceConfig) -> None:
     """The list of jobs, and how long they may take by the runs that have finished."""
-    from rich.console import Console
-    from rich.table import Table
-
     from ldyn.jobs.reproduce import expected_seconds, plain_jobs, state_of, training_jobs
 
-    table = Table(title=f"Reproduction at scale {config.scale.name}, {config.seeds} seeds")
-    for column in ("run", "state", "seconds, by the last one", "command"):
-        table.add_column(column, overflow="fold")
     left, unknown = 0.0, 0
-    for job in plain_jobs(config):
-        table.add_row(job.name, state_of(job.directory), "", f"ldyn {job.arguments[0]}")
+    rows = [
+        {"run": job.name, "state": state_of(job.directory), "seconds": "", "of": job.arguments[0]}
+        for job in plain_jobs(config)
+    ]
     for name, overrides in training_jobs(config).items():
         state, seconds = state_of(config.paths.run / name), expected_seconds(config.paths.run, name)
-        table.add_row(name, state, "" if seconds is None else f"{seconds:.0f}", f"ldyn train {' '.join(overrides[:2])}")
+        shown = "" if seconds is None else f"{seconds:.0f}"
+        rows.append({"run": name, "state": state, "seconds": shown, "of": " ".join(overrides[:2])})
         left += (seconds or 0.0) if state != "finished" else 0.0
         unknown += seconds is None and state != "finished"
-    Console().print(table)
+    print_table(
+        f"Reproduction at scale {config.scale.name}, {config.seeds} seeds; seconds of the last such run", rows, 4
+    )
     known = f"The unfinished jobs take about {left / config.at_a_time / 60:.0f} min, {config.at_a_time} at a time"
     print(f"{known}; {unknown} jobs have no finished run to estimate from." if unknown else f"{known}.")
 

@@ -4,34 +4,22 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Gt
 
-from ldyn.cli.settings_command import Page, settings_of, validated_as
+from ldyn.cli.settings_command import Page, print_table, settings_of, validated_as
 from ldyn.errors import ConfigError, RunDirectoryError
 
-PAGE = Page(
-    "score",
-    "commands/score",
-    "ldyn score MODEL PROBES [key=value ...]",
-    """\
-Scores every response of a probe file with a model: how likely the response is given its prompt, which token the model
-prefers at each position, and how sure it is. Prints the mean of each probe and writes one row for each response, with
-the columns of a run's trajectories.parquet (stage "score", step 0), to be read with pandas.""",
-    """\
-  ldyn score outputs/dpo_squeeze/latest/checkpoints/dpo/final probes.jsonl
-  ldyn score model=EleutherAI/pythia-410m-deduped probes=probes.jsonl out=scores/pythia_410m.parquet
-
-    probe      responses  tokens  log π(y|x)  per token  log π(y*)  entropy
-    chosen            80     9.1       -31.2      -3.43       -8.9     10.4
-
-a row of a probe file (any of the responses may be missing):
-  {"prompt": "...", "chosen": "...", "rejected": "...", "chosen_gptsemantic": "...", "irr_train": "..."}""",
-    main=("model", "probes"),
-)
+MEANS_SHOWN = {
+    "logp": "log π(y|x)",
+    "logp_per_token": "per token",
+    "logp_argmax": "log π(y*)",
+    "entropy": "entropy",
+}
+PAGE = Page("score", "commands/score", main=("model", "probes"))
 
 
 @dataclass(frozen=True)
@@ -65,10 +53,11 @@ def main(arguments: Sequence[str]) -> int:
     if config.out.exists() and not config.overwrite:
         raise RunDirectoryError(f"{config.out} exists already; set another out, or overwrite=true.")
 
-    from rich.console import Console
+    import pandas as pd
 
     from ldyn.models.settings import PretrainedConfig
-    from ldyn.run.score_file import TokenLimits, means_tables, score_file
+    from ldyn.run.score_file import TokenLimits, score_file
+    from ldyn.store.schema import is_measured
 
     model = PretrainedConfig(
         config.model, revision=config.revision, dtype=config.dtype, trust_remote_code=config.trust_remote_code
@@ -76,7 +65,14 @@ def main(arguments: Sequence[str]) -> int:
     limits = TokenLimits(config.max_prompt_tokens, config.max_tokens, config.keep_prompt)
     scored = score_file(model, config.probes, limits, config.token_budget, config.device)
     scored.write(config.out)
-    Console().print(*means_tables(scored))
+    frame = pd.DataFrame([asdict(score) for score in scored.scores if is_measured(score)])
+    frame["logp_per_token"] = frame["logp"] / frame["n_tokens"]
+    rows = [
+        {"split": str(split), "probe": str(probe), "n": str(len(of)), "tokens": f"{of['n_tokens'].mean():.1f}"}
+        | {label: f"{of[name].mean():.3f}" for name, label in MEANS_SHOWN.items()}
+        for (split, probe), of in frame.groupby(["split", "probe"], sort=False)
+    ]
+    print_table("Mean scores", rows, texts=2)
     for note in (*scored.notes, f"Rows: {config.out}"):
         print(note, file=sys.stderr)
     return 0

@@ -1,11 +1,13 @@
-"""What commands with Hydra overrides share: help page, words without `=`, flags, validation of the settings."""
+"""What commands with Hydra overrides share: help page, words without `=`, flags, validation, and a printed table."""
 
 from __future__ import annotations
 
+import itertools
 import sys
+import textwrap
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -23,55 +25,46 @@ FLAGS = {"--json": "json=true", "--dry-run": "dry_run=true", "--overwrite": "ove
 """Switches that may be written as flags."""
 
 SWEEP_FLAG = "  -m, --multirun         a sweep: one run for each combination of comma-separated values, seed=0,1,2\n"
-TEMPLATE = """\
-usage: {usage}
-
-{about}
-
-settings (key=value; null: not set):
-{settings}
-
-examples:
-{examples}
-
-flags:
-  --cfg job              print all settings and stop
-{flags}"""
 
 
 @dataclass(frozen=True)
 class Page:
-    """A command's name, its YAML file, and its help page.
+    """A command and its YAML file, whose first comment is the command's help page.
 
-    examples: commands, and what they print.
-    main: the settings that words without ``=`` set, in their order; the last one takes a list where ``many``.
-    renamed: flags of earlier versions with another name than their setting.
+    main: the settings that words without ``=`` set, in their order; it is one list where ``many``.
     """
 
     command: str
     config: str
-    usage: str
-    about: str
-    examples: str
     main: tuple[str, ...] = ()
     many: bool = False
-    renamed: tuple[tuple[str, str], ...] = ()
 
     def text(self) -> str:
         """The help page."""
         settings = settings_listed(self.config)
-        flags = "".join(
-            f"  {flag:<22} the same as {setting}\n"
-            for flag, setting in FLAGS.items()
-            if f"\n  {setting.partition('=')[0]}:" in f"\n{settings}"
-        )
-        return TEMPLATE.format(
-            usage=self.usage, about=self.about, settings=settings, examples=self.examples, flags=flags
-        )
+        flags = [flag for flag, setting in FLAGS.items() if f"\n  {setting.partition('=')[0]}:" in f"\n{settings}"]
+        same = "".join(f"  {flag:<22} the same as {FLAGS[flag]}\n" for flag in flags)
+        shown = "flags:\n  --cfg job              print all settings and stop\n"
+        return f"{first_comment(self.config)}\n\nsettings (key=value; null: not set):\n{settings}\n\n{shown}{same}"
 
 
-def settings_of(page: Page, arguments: Sequence[str]) -> dict[str, Any] | None:
-    """The settings that ``arguments`` give; None where they asked for the help page or the settings, now printed."""
+def first_comment(name: str) -> str:
+    """What stands at the top of a YAML file of ours."""
+    lines = (config_directory() / f"{name}.yaml").read_text(encoding="utf-8").splitlines()
+    comment = itertools.takewhile(lambda line: line.startswith("#"), lines)
+    return "\n".join(line[2:] for line in comment)
+
+
+def settings_listed(name: str) -> str:
+    """A YAML file of ours without its first comment and what is Hydra's: each setting, its default and what it is."""
+    lines = (config_directory() / f"{name}.yaml").read_text(encoding="utf-8").splitlines()
+    rest = "\n".join(itertools.dropwhile(lambda line: line.startswith("#"), lines)).strip()
+    blocks = [block for block in rest.split("\n\n") if not block.startswith("defaults:")]
+    return textwrap.indent("\n\n".join(blocks), "  ")
+
+
+def composed(page: Page, arguments: Sequence[str]) -> DictConfig | None:
+    """What ``arguments`` compose; None where they asked for the help page or the settings, now printed."""
     if {"-h", "--help"} & set(arguments):
         print(page.text(), end="")
         return None
@@ -80,26 +73,34 @@ def settings_of(page: Page, arguments: Sequence[str]) -> dict[str, Any] | None:
     if shown:
         at = words.index("--cfg")
         del words[at : at + 2]
-    overrides = hydra_words(_overrides(page, words))
-    composed = composed_settings(page.config, overrides)
+    found = composed_settings(page.config, hydra_words(_overrides(page, words)))
 
     from omegaconf import OmegaConf
 
     if shown:
-        print(OmegaConf.to_yaml(composed), end="")
+        print(OmegaConf.to_yaml(found), end="")
         return None
-    if missing := sorted(OmegaConf.missing_keys(composed)):
+    if missing := sorted(OmegaConf.missing_keys(found)):
         raise ConfigError([f"{key}: found nothing, expected a value; `ldyn {page.command} --help`" for key in missing])
+    return found
 
+
+def settings_of(page: Page, arguments: Sequence[str]) -> dict[str, Any] | None:
+    """The settings that ``arguments`` give; None where there is nothing more to do."""
     from ldyn.config.loading import plain_settings
 
-    return plain_settings(composed)
+    found = composed(page, arguments)
+    return None if found is None else plain_settings(found)
 
 
-def study_command(page: Page, arguments: Sequence[str], study: Callable[[DictConfig], Run]) -> int:
-    """Print the help page of a study, or compose its YAML file, run ``study`` on it and print the results."""
+def study_command(page: Page, arguments: Sequence[str], study: Callable[[DictConfig], Run], more: str = "") -> int:
+    """Print the help page of a study, or compose its YAML file, run ``study`` on it and print the results.
+
+    more: the YAML file of a group whose settings are on the help page too.
+    """
     if {"-h", "--help"} & set(arguments):
         print(page.text(), end=SWEEP_FLAG)
+        print(f"\n{more.partition('/')[0]}.<key>=...:\n{settings_listed(more)}" if more else "", end="\n" * bool(more))
         return 0
 
     def job(composed: DictConfig) -> None:
@@ -119,44 +120,40 @@ def validated_as(kind: type[Config], settings: dict[str, Any]) -> Config:
     return validated(kind, settings, settings, lambda _: [])
 
 
-def as_list(value: Any) -> Any:
-    """A single name where a list may stand."""
-    return [value] if isinstance(value, str) else value
-
-
-def settings_listed(name: str) -> str:
-    """A YAML file of ours without its first comment and what is Hydra's: each setting, its default and what it is."""
-    text = (config_directory() / f"{name}.yaml").read_text(encoding="utf-8").partition("\n")[2]
-    blocks = [block for block in text.split("\n\n") if not block.startswith("defaults:")]
-    return "\n".join(f"  {line}" if line else "" for line in "\n\n".join(blocks).rstrip().splitlines())
-
-
 def _overrides(page: Page, words: Sequence[str]) -> list[str]:
     """Flags and words without ``=`` as overrides."""
-    left, plain, overrides = list(words), list[str](), list[str]()
-    while left:
-        word = left.pop(0)
-        if word in FLAGS:
-            overrides.append(FLAGS[word])
-        elif word.startswith("-") and word != "-":
-            raise ConfigError([_former_flag(page, word, left)])
-        elif "=" in word:
-            overrides.append(word)
+    plain, overrides = list[str](), list[str]()
+    for word in words:
+        if word.startswith("-") and word not in (*FLAGS, "-"):
+            raise ConfigError([f"{word}: settings have no dashes; write key=value, see `ldyn {page.command} --help`"])
+        if word in FLAGS or "=" in word:
+            overrides.append(FLAGS.get(word, word))
         else:
             plain.append(word)
-    if len(plain) > len(page.main) and not page.many:
-        expected = f"expected key=value, or {' '.join(page.main).upper()}" if page.main else "expected key=value"
-        raise ConfigError([f"{plain[len(page.main)]}: found a word without '=', {expected}"])
     if page.many and plain:
         return [f"{page.main[0]}=[{','.join(map(quoted, plain))}]", *overrides]
+    if len(plain) > len(page.main):
+        expected = f"expected key=value, or {' '.join(page.main).upper()}" if page.main else "expected key=value"
+        raise ConfigError([f"{plain[len(page.main)]}: found a word without '=', {expected}"])
     return [*(f"{key}={quoted(word)}" for key, word in zip(page.main, plain, strict=False)), *overrides]
 
 
-def _former_flag(page: Page, word: str, following: Sequence[str]) -> str:
-    flag, equals, value = word.partition("=")
-    name = dict(page.renamed).get(flag, flag.lstrip("-").replace("-", "_"))
-    given = value if equals else following[0] if following and not following[0].startswith("-") else "true"
-    return f"{word}: settings have no dashes; write {name}={given} (`ldyn {page.command} --help` lists them)"
+def print_table(title: str, rows: Sequence[Mapping[str, str]], texts: int = 1) -> None:
+    """Rows with equal keys, the headings; the first ``texts`` columns hold texts, which may be folded."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from ldyn.data.text import one_line
+
+    table = Table(title=escape(title), title_justify="left", box=SIMPLE_HEAD, collapse_padding=True)
+    for number, heading in enumerate(rows[0]):
+        is_text = number < texts
+        table.add_column(heading, justify="left" if is_text else "right", overflow="fold", no_wrap=not is_text)
+    for row in rows:
+        table.add_row(*(escape(one_line(value, 70)) for value in row.values()))
+    Console().print(table)
 
 
 class ProgressLines:

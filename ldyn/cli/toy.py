@@ -12,29 +12,10 @@ from ldyn.cli.settings_command import Page, study_command
 if TYPE_CHECKING:
     from ldyn.store import Run
 
-PAGE = Page(
-    "toy",
-    "toy",
-    "ldyn toy [key=value ...] [flags]",
-    """\
-The squeezing effect in the smallest model: a softmax over V labels, and gradient steps that lower one label y⁻. For a
-uniform, a flat and a peaky start, with y⁻ on the peak and in a valley, it measures where the probability goes, by
-automatic differentiation and in closed form, and checks claims T1 to T5. Takes seconds; needs no model.
-
-Writes outputs/toy/<run>/: tables, findings with verdicts, figures, report.html.""",
-    """\
-  ldyn toy
-  ldyn toy seeds=10 toy.labels=[10,50000] toy.step_sizes=[0.5,5]
-
-    Findings
-      T1  holds          ...
-    Report: outputs/toy/<run>/report.html""",
-)
-
 
 def main(arguments: Sequence[str]) -> int:
     """Run the study; `--help` explains it."""
-    return study_command(PAGE, arguments, _study)
+    return study_command(Page("toy", "toy"), arguments, _study)
 
 
 def _study(composed: DictConfig) -> Run:

@@ -10,7 +10,7 @@ from torch import nn
 
 from ldyn.answers.answer_cache import AnswerCache
 from ldyn.answers.chats import REFUSED, ChatAnswer, Progress
-from ldyn.answers.local_models import CachedAnswers, PromptRequest
+from ldyn.answers.local_models import CachedAnswers, PromptRequest, find_device
 from ldyn.data.encoder import Encoder, EncodingConfig
 from ldyn.data.seeding import seeded_random
 from ldyn.errors import ConfigError
@@ -19,7 +19,6 @@ from ldyn.probe_sets.examples import Examples
 from ldyn.probe_sets.settings import OWN_ANSWER, BuildRequest, OwnAnswerConfig
 from ldyn.probes.builder import with_model_answers
 from ldyn.records import ProbeExample
-from ldyn.run.score_file import find_device
 from ldyn.run.stored_models import StoredModel, find_models
 
 

@@ -17,7 +17,6 @@ from ldyn.probe_sets.own_answers import one_respondent
 from ldyn.probe_sets.rephrase_texts import Templates, Writing, fault_of, letters_of, text_of
 from ldyn.probe_sets.settings import API, MODEL, NOBODY, BuildRequest
 from ldyn.records import ProbeExample
-from ldyn.run.score_file import find_device
 
 CANNED = "canned"
 """The fault of a text that was the answer to different sources: "I'm sorry, but I cannot help with that."."""
@@ -125,7 +124,7 @@ def open_rephraser(request: BuildRequest, cache: AnswerCache, progress: Progress
         assert config.endpoint is not None
         return ApiModel(config.endpoint, cache, progress)
     respondent = one_respondent(config.who.removeprefix(MODEL), "rephraser.who")
-    return LocalChatModel(respondent.name, respondent.load(), cache, str(find_device(request.device)), progress)
+    return LocalChatModel(respondent.name, respondent.load(), cache, request.device, progress)
 
 
 def texts_to_write(examples: Examples, request: BuildRequest) -> list[Writing]:

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ldyn.answers.settings import ApiConfig
+from ldyn.answers.settings import ApiConfig, Device, Names
 from ldyn.data.sources import DatasetConfig
 from ldyn.errors import ConfigError, expected_one_of
 from ldyn.probe_sets.rephrase_texts import MOST_TRIES, WRITTEN
 from ldyn.probes.families import FAMILIES
-from ldyn.run.score_file import Device
 
 OWN_ANSWER = "chosen_initial"
 MAKEABLE = (OWN_ANSWER, *WRITTEN, *FAMILIES)
@@ -35,7 +34,7 @@ class OwnAnswerConfig:
     temperature: float = 1.0
     top_p: float = 1.0
     max_new_tokens: int | None = None
-    stop: tuple[str, ...] = TURNS
+    stop: Names = TURNS
     batch_size: int = 32
 
 
@@ -69,7 +68,7 @@ class BuildRequest:
     seed: int = 0
     n_train: int = 500
     n_test: int = 500
-    probes: tuple[str, ...] | None = None
+    probes: Names | None = None
     keep: bool = False
     own_answer: OwnAnswerConfig | None = None
     rephraser: RephraserConfig = RephraserConfig()

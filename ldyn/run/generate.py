@@ -12,6 +12,7 @@ from torch import nn
 
 from ldyn import __version__
 from ldyn.answers.generation import Decoding, Sampling
+from ldyn.answers.local_models import find_device
 from ldyn.answers.samples import SamplePrompt, sample_rows
 from ldyn.answers.settings import GenerateConfig
 from ldyn.answers.text_metrics import TrainingAnswers
@@ -24,7 +25,7 @@ from ldyn.errors import ConfigError, DataError, RunDirectoryError
 from ldyn.probes.builder import build_probes
 from ldyn.processes.group import quiet_libraries
 from ldyn.records import AnswerChecker, PreferencePair, ProbeExample
-from ldyn.run.score_file import TokenLimits, find_device
+from ldyn.run.score_file import TokenLimits
 from ldyn.run.stored_models import StoredModel, StoredRun, find_models
 from ldyn.store.files import write_atomically
 
@@ -80,7 +81,7 @@ def _answers(
     ]
     length = config.max_new_tokens or (DEFAULT_LENGTH if run is None else run.config.samples.max_new_tokens)
     drawn = Sampling(config.temperature, config.top_p, seeded_random(config.seed, "generate").getrandbits(31))
-    for mode in config.modes:
+    for mode in config.mode:
         decoding = Decoding(length, drawn if mode == "sampled" else None, config.stop, config.batch_size)
         stage, checker = stored.stage, questions.checker
         yield from sample_rows(model, tokenizer, prompts, decoding, stage=stage, checker=checker, training=training)
@@ -119,7 +120,7 @@ def _check_same_questions(runs: Sequence[StoredRun]) -> None:
 
 
 def _chosen_part(questions: Questions, config: GenerateConfig) -> Questions:
-    splits = questions.examples if config.splits is None else config.splits
+    splits = questions.examples if config.split is None else config.split
     unknown = [split for split in splits if split not in questions.examples]
     if unknown:
         raise DataError(f"There is no split {unknown[0]!r}; the prompts have {', '.join(questions.examples)}.")

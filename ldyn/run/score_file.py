@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import pandas as pd
-import torch
 import transformers
-from rich.box import SIMPLE_HEAD
-from rich.markup import escape
-from rich.table import Table
 from torch import nn
 from transformers import PreTrainedModel
 
+from ldyn.answers.local_models import find_device
+from ldyn.answers.settings import Device
 from ldyn.data.encoder import Encoder, EncodingConfig
 from ldyn.data.local_files import read_probe_examples
 from ldyn.errors import DataError, ModelError
@@ -26,19 +23,10 @@ from ldyn.probes.engine import Tokens
 from ldyn.probes.scorer import nonfinite_scores, score_probes
 from ldyn.records import ProbeScore, ProbeStep
 from ldyn.store.files import write_atomically
-from ldyn.store.schema import is_measured, table_of_scores, to_bytes
-
-Device = Literal["auto", "cpu", "cuda"]
+from ldyn.store.schema import table_of_scores, to_bytes
 
 MAX_TOKENS = 512  # of prompt and response, as in the paper
 SCORED_ONCE = ProbeStep(stage="score", algorithm="none", step=0, examples_seen=0, epoch=0.0)
-MEANS_SHOWN = {
-    "n_tokens": "tokens",
-    "logp": "log π(y|x)",
-    "logp_per_token": "per token",
-    "logp_argmax": "log π(y*)",
-    "entropy": "entropy",
-}
 LEGEND = "log π: sums over response tokens, in nats; y* is the most likely token at each position of the response"
 _ORIGIN_KEY = b"ldyn.score"
 _NAMES_SHOWN = 5
@@ -132,37 +120,3 @@ def _encoding(limits: TokenLimits, model: PreTrainedModel) -> EncodingConfig:
         return limits.encoding(model)
     except ValueError as error:
         raise DataError(f"{error} (max_tokens, max_prompt_tokens).") from error
-
-
-def find_device(wanted: Device) -> torch.device:
-    """Where to compute: "auto" takes a GPU where there is one. Raises ModelError if there is none and it is wanted."""
-    has_gpu = torch.cuda.is_available()
-    if wanted == "cuda" and not has_gpu:
-        raise ModelError("--device is cuda, but torch sees no GPU here; leave it out, or use --device cpu.")
-    return torch.device("cuda" if has_gpu and wanted != "cpu" else "cpu")
-
-
-def means(scores: Sequence[ProbeScore]) -> pd.DataFrame:
-    """Means over examples with numbers, by split and probe in the order in which these come; ``n`` counts them."""
-    frame = pd.DataFrame([asdict(score) for score in scores if is_measured(score)])
-    frame["logp_per_token"] = frame["logp"] / frame["n_tokens"]
-    grouped = frame.groupby(["split", "probe"], sort=False)
-    return grouped[list(MEANS_SHOWN)].mean().assign(n=grouped.size()).reset_index()
-
-
-def means_tables(scored: ScoredFile) -> Iterator[Table]:
-    """The means for a terminal, one table for each split."""
-    for split, of_split in means(scored.scores).groupby("split", sort=False):
-        table = Table(
-            title=escape(f"Mean scores, {split}"), title_justify="left", box=SIMPLE_HEAD, collapse_padding=True
-        )
-        table.add_column("probe", no_wrap=True)
-        for column in ("n", *MEANS_SHOWN.values()):
-            table.add_column(column, justify="right")
-        for row in of_split.to_dict("records"):
-            table.add_row(row["probe"], str(row["n"]), f"{row['n_tokens']:.1f}", *_three_digits(row))
-        yield table
-
-
-def _three_digits(row: Mapping[Hashable, Any]) -> Iterator[str]:
-    yield from (f"{row[name]:.3f}" for name in MEANS_SHOWN if name != "n_tokens")

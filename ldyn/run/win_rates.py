@@ -22,14 +22,14 @@ from ldyn.answers.answer_cache import AnswerCache
 from ldyn.answers.comparison import AnswerSet, Judge, answer_set, judge_comparisons, pair_answers
 from ldyn.answers.generation import Decoding
 from ldyn.answers.judges import find_judge
+from ldyn.answers.local_models import find_device
 from ldyn.answers.samples import SamplePrompt, sample_rows
 from ldyn.answers.settings import LOCAL, REWARD_MODEL, WinsConfig
-from ldyn.answers.win_table import Match, win_rows
+from ldyn.answers.win_rates import Match, win_rows
 from ldyn.config.schema import RunConfig
 from ldyn.data.seeding import draw, seeded_random
 from ldyn.findings.stages import PreferenceArm, arms_of
 from ldyn.run.preparation import Prepared
-from ldyn.run.score_file import find_device
 from ldyn.run.session import Session
 from ldyn.run.stages import stage_weights
 from ldyn.training.checkpoints import snapshot_steps, snapshot_weights
@@ -103,7 +103,7 @@ def _prompts(config: WinsConfig, prepared: Prepared, seed: int) -> list[SamplePr
 
 def _answers(weights: ArmWeights, prompts: Sequence[SamplePrompt], prepared: Prepared) -> list[dict[str, Any]]:
     answering, model = prepared.answering, weights.load()
-    nn.Module.to(model, find_device("auto"))
+    nn.Module.to(model, find_device())
     greedy = Decoding(answering.settings.max_new_tokens)
     tokenizer, checker = answering.tokenizer, answering.checker
     return sample_rows(model, tokenizer, prompts, greedy, stage=weights.name, checker=checker)

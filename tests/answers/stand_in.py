@@ -13,14 +13,13 @@ from typing import Any
 
 @dataclass
 class Reply:
-    """One response: status, body and headers; how much of the body is sent before the connection is cut; pauses."""
+    """One response: status, body and headers; how much of the body is sent before the connection is cut; a pause."""
 
     status: int = 200
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     cut_after: int | None = None
     wait: float = 0.0
-    between_bytes: float = 0.0
 
 
 def said(text: str, **changes: Any) -> Reply:
@@ -106,7 +105,6 @@ class StandIn:
                         return
                     self.wfile.write(reply.body[start : start + 64])
                     self.wfile.flush()
-                    time.sleep(reply.between_bytes)
 
             def log_message(self, *_: Any) -> None:
                 """Nothing on the terminal."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import signal
 import subprocess
@@ -16,7 +15,7 @@ import pytest
 from stand_in import Reply, StandIn, failed, said
 
 from ldyn.answers.answer_cache import AnswerCache
-from ldyn.answers.api_costs import Plan, Spent, estimate
+from ldyn.answers.api_costs import Plan, Spent
 from ldyn.answers.api_model import ApiModel, plan_requests
 from ldyn.answers.chats import REFUSED, ChatRequest
 from ldyn.answers.settings import ApiConfig
@@ -64,20 +63,6 @@ def test_answers_come_in_order_and_a_second_job_is_free(stand_in: StandIn, tmp_p
     assert second.spent == Spent()
 
 
-def test_what_is_sent(stand_in: StandIn, tmp_path: Path) -> None:
-    model = model_at(stand_in, tmp_path, length_field="max_completion_tokens", extra={"seed": 5})
-    model.answer([ChatRequest((("system", "Be brief."), ("user", "half \ud83d of an emoji")), 0.5, 9)])
-    assert stand_in.bodies == [
-        {
-            "model": "toy", "temperature": 0.5, "max_completion_tokens": 9, "seed": 5,
-            "messages": [
-                {"role": "system", "content": "Be brief."}, {"role": "user", "content": "half ? of an emoji"},
-            ],
-        }
-    ]  # fmt: skip
-    assert stand_in.headers[0]["authorization"] == f"Bearer {KEY}"
-
-
 def test_the_cache_is_asked_by_everything_that_decides_the_answer(stand_in: StandIn, tmp_path: Path) -> None:
     request = asking("q")
     model_at(stand_in, tmp_path).answer([request])
@@ -87,7 +72,7 @@ def test_the_cache_is_asked_by_everything_that_decides_the_answer(stand_in: Stan
     assert plan_at(stand_in, tmp_path, request, retries=1, concurrency=1).cached == 1
 
 
-@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"question": {}, "answer": {}}'])
+@pytest.mark.parametrize("damage", [b"{", b"[]", b'{"question": {}, "answer": {}}'])
 def test_a_damaged_answer_is_asked_again(damage: bytes, stand_in: StandIn, tmp_path: Path) -> None:
     model = model_at(stand_in, tmp_path)
     model.answer([REQUESTS[0]])
@@ -101,15 +86,15 @@ def test_a_damaged_answer_is_asked_again(damage: bytes, stand_in: StandIn, tmp_p
 @pytest.mark.parametrize(
     "trouble",
     [
-        failed(500), failed(503, "overloaded"), failed(429, "slow down"), Reply(body=b"[" * 100_000),
-        said("x", choices=[]), Reply(body=b'{"choi'), Reply(body=b'{"detail": "hm"}'),
+        failed(500), failed(429, "slow down"), Reply(body=b"[" * 100_000), said("x", choices=[]),
         Reply(body=said("a long answer " * 40).body, cut_after=64), Reply(502, b"<html><title>Bad gateway</title>"),
+        Reply(**{**vars(said("late")), "wait": 2.0}),
     ],
-    ids=["500", "503", "429", "deep JSON", "no choice", "broken JSON", "other JSON", "cut connection", "502 page"],
+    ids=["500", "429", "deep JSON", "no choice", "cut connection", "502 page", "late"],
 )  # fmt: skip
 def test_passing_faults_are_tried_again(trouble: Reply, stand_in: StandIn, tmp_path: Path) -> None:
     stand_in.replies = [trouble, trouble]
-    assert model_at(stand_in, tmp_path).answer([REQUESTS[0]])[0].text == "QUESTION 0"
+    assert model_at(stand_in, tmp_path, timeout_seconds=0.5).answer([REQUESTS[0]])[0].text == "QUESTION 0"
     assert len(stand_in.bodies) == 3
 
 
@@ -137,7 +122,7 @@ def test_a_wait_that_is_too_long_ends_the_job(stand_in: StandIn, tmp_path: Path)
     [
         (
             Reply(200, b"<!doctype html><title>Welcome</title>", {"Content-Type": "text/html"}),
-            "web page, not with JSON",
+            "knows no such address or model \\(a web page: Welcome\\)",
         ),
         (failed(401, f"Incorrect API key provided: {KEY}"), "refuses the key in LDYN_TEST_KEY"),
         (failed(403, "not for you"), "refuses the key in LDYN_TEST_KEY"),
@@ -160,27 +145,8 @@ def test_faults_that_last_end_the_job_at_once(reply: Reply, words: str, stand_in
 def test_an_endpoint_that_is_down(stand_in: StandIn, tmp_path: Path) -> None:
     model = model_at(stand_in, tmp_path, retries=1)
     stand_in.close()
-    with pytest.raises(ApiError, match=r"no answer in 2 tries: no connection.*Start it, or correct the base URL"):
+    with pytest.raises(ApiError, match=r"no answer in 2 tries .*Start it, or correct base_url"):
         model.answer(REQUESTS)
-
-
-@pytest.mark.parametrize("slowness", [{"wait": 2.0}, {"between_bytes": 0.2}], ids=["late", "trickle"])
-def test_an_answer_that_takes_too_long_is_asked_again(
-    slowness: dict[str, float], stand_in: StandIn, tmp_path: Path
-) -> None:
-    stand_in.replies = [Reply(**{**vars(said("too late " * 80)), **slowness})]
-    model = model_at(stand_in, tmp_path, timeout_seconds=0.5)
-    assert model.answer([REQUESTS[0]])[0].text == "QUESTION 0"
-    assert len(stand_in.bodies) == 2
-
-
-def test_a_response_that_is_too_large_ends_the_job(
-    stand_in: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("ldyn.answers.api_model.LARGEST_RESPONSE", 1000)
-    stand_in.behaviour = lambda body: said("x" * 5000)
-    with pytest.raises(ApiError, match=r"sends more than .* MiB for one answer"):
-        model_at(stand_in, tmp_path).answer([REQUESTS[0]])
 
 
 def test_a_refusal_of_one_request_is_an_answer_and_is_not_kept(stand_in: StandIn, tmp_path: Path) -> None:
@@ -200,23 +166,18 @@ def test_an_endpoint_that_refuses_everything_is_not_asked_further(stand_in: Stan
     stand_in.behaviour = lambda body: failed(400, "temperature is not supported")
     with pytest.raises(ApiError, match="refuses every request: 400: temperature is not supported"):
         model_at(stand_in, tmp_path, concurrency=1).answer(REQUESTS)
-    assert len(stand_in.bodies) in (5, 6)  # the next one may be on its way when the fifth refusal is read
+    assert len(stand_in.bodies) == 5
 
 
 # --------------------------------------------------------------------------------------------------------------
 # Budget
 
 
-def test_the_estimate_is_an_upper_bound_for_the_answer() -> None:
-    # 12 bytes of content are 3 tokens, and 4 for the message
-    assert estimate(asking("four letters", max_tokens=100)) == Spent(1, 7, 100, 1)
-
-
 def test_the_budget_ends_a_job_before_it_is_exceeded(stand_in: StandIn, tmp_path: Path) -> None:
     prices = {"prompt_price": 1000.0, "answer_price": 2000.0}  # 7 + 2 tokens cost 0.007 + 0.004
     requests = [asking(f"question {n}", max_tokens=5) for n in range(12)]  # at most 0.007 + 0.01
     model = model_at(stand_in, tmp_path, **prices, max_cost=0.05, concurrency=1)
-    with pytest.raises(BudgetReached, match=r"could bring the cost to 0.0\d+, over the limit of 0.05") as caught:
+    with pytest.raises(BudgetReached, match=r"could bring the cost to 0.0\d+, over max_cost=0.05") as caught:
         model.answer(requests)
     # After k answers of 0.011 the next may cost 0.017: k = 3 is the last with 0.033 + 0.017 <= 0.05.
     assert len(stand_in.bodies) == 4
@@ -229,7 +190,8 @@ def test_the_budget_ends_a_job_before_it_is_exceeded(stand_in: StandIn, tmp_path
 
 def test_the_budget_holds_for_many_workers(stand_in: StandIn, tmp_path: Path) -> None:
     stand_in.behaviour = lambda body: Reply(**{**vars(said("two words")), "wait": 0.02})
-    model = model_at(stand_in, tmp_path, max_tokens_spent=100, concurrency=8)
+    prices = {"prompt_price": 1e6, "answer_price": 1e6, "max_cost": 100.0}  # 1 for each token
+    model = model_at(stand_in, tmp_path, **prices, concurrency=8)
     with pytest.raises(BudgetReached):
         model.answer([asking(f"question {n}", max_tokens=5) for n in range(60)])
     assert 50 < model.spent.prompt_tokens + model.spent.answer_tokens <= 100
@@ -307,13 +269,8 @@ def test_without_a_key(stand_in: StandIn, tmp_path: Path, monkeypatch: pytest.Mo
         ({"base_url": "api.openai.com/v1"}, "expected an address such as"),
         ({"base_url": "https://user:secret@host/v1"}, "keys belong in the environment"),
         ({"base_url": "https://host/v1?key=secret"}, "keys belong in the environment"),
-        ({"base_url": f"https://{'a' * 64}.example.com/v1"}, "expected an address such as"),
-        ({"base_url": "http://[::1/v1"}, "expected an address such as"),
         ({"base_url": "http://host:99999/v1"}, "expected an address such as"),
         ({"max_cost": 1.0}, "max_cost needs prompt_price and answer_price"),
-        ({"max_cost": 1.0, "prompt_price": math.nan, "answer_price": 1.0}, "prompt_price is nan; expected a number"),
-        ({"max_cost": 1.0, "prompt_price": 1.0, "answer_price": -1.0}, "answer_price is -1.0; expected a number"),
-        ({"max_cost": math.inf, "prompt_price": 1.0, "answer_price": 1.0}, "max_cost is inf"),
     ],
 )
 def test_invalid_settings(settings: dict[str, Any], words: str) -> None:

@@ -82,12 +82,12 @@ def test_a_run_answers_its_own_probes(stored_run: Path, tmp_path: Path) -> None:
 def test_the_same_seed_gives_the_same_answers(stored_run: Path, tmp_path: Path) -> None:
     models = (f"{stored_run}:sft",)
     first, again, other = (
-        generate(GenerateConfig(models, tmp_path / str(n), modes=("sampled",), seed=seed), quiet)
+        generate(GenerateConfig(models, tmp_path / str(n), mode=("sampled",), seed=seed), quiet)
         for n, seed in enumerate((1, 1, 2))
     )
     assert first == again != other
-    alone = generate(GenerateConfig(models, tmp_path / "g", modes=("greedy",), batch_size=1), quiet)
-    assert alone == generate(GenerateConfig(models, tmp_path / "h", modes=("greedy",), batch_size=5), quiet)
+    alone = generate(GenerateConfig(models, tmp_path / "g", mode=("greedy",), batch_size=1), quiet)
+    assert alone == generate(GenerateConfig(models, tmp_path / "h", mode=("greedy",), batch_size=5), quiet)
 
 
 def test_a_model_directory_answers_a_file(stored_run: Path, tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_a_model_directory_answers_a_file(stored_run: Path, tmp_path: Path) -> N
     lines = [{"id": "q1", "prompt": "Human: Where does Ada Stone live?\n\nAssistant:"}, {"id": "q2", "prompt": "  "}]
     prompts.write_text("".join(json.dumps(line) + "\n" for line in lines))
     directory = str(stored_run / "checkpoints" / "sft" / "final")
-    config = GenerateConfig((directory,), tmp_path, prompts=prompts, modes=("greedy",), max_new_tokens=3)
+    config = GenerateConfig((directory,), tmp_path, prompts=prompts, mode=("greedy",), max_new_tokens=3)
     rows = generate(config, quiet)
     assert [(row["stage"], row["split"], row["example_id"], row["n_tokens"]) for row in rows] == [
         (directory, "mine", "q1", 3)
@@ -108,7 +108,7 @@ def test_a_model_directory_answers_a_file(stored_run: Path, tmp_path: Path) -> N
 
 
 def test_a_stop_text_ends_answers(stored_run: Path, tmp_path: Path) -> None:
-    config = GenerateConfig((f"{stored_run}:sft",), tmp_path, modes=("greedy",), splits=("test",), examples=2)
+    config = GenerateConfig((f"{stored_run}:sft",), tmp_path, mode=("greedy",), split=("test",), examples=2)
     whole = generate(config, quiet)
     stop = whole[0]["text"].split()[1]
     cut = generate(replace(config, stop=(stop,), overwrite=True), quiet)
@@ -135,7 +135,7 @@ def test_stages_of_two_runs_have_different_names(stored_run: Path, tmp_path: Pat
         ("RUN:stf", {}, "did you mean sft?"),
         ("./no_such_directory", {"prompts": "WHO"}, "There is no directory no_such_directory"),
         ("./no_such_directory", {}, "is no run; set prompts=FILE"),
-        ("RUN", {"splits": ("valid",)}, "There is no split 'valid'; the prompts have train, test"),
+        ("RUN", {"split": ("valid",)}, "There is no split 'valid'; the prompts have train, test"),
         ("RUN", {"prompts": "BLANK"}, "There is no prompt to answer"),
         ("RUN", {"prompts": "nowhere"}, "no such file or directory"),
     ],

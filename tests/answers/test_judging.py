@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 from stand_in import StandIn, failed, said
 
 from ldyn.answers.judging import judge_answers, plan_judging
 from ldyn.answers.settings import ApiConfig, JudgeConfig
 from ldyn.answers.win_rates import WinRates
-from ldyn.answers.win_table import result_table
+from ldyn.cli.judge import lines as lines_of
 from ldyn.errors import LdynError
-
-HOSTILE = "\x1b[31m[bold]{first}</answer 1>\u202e"
 
 
 def row(number: int, text: str, stage: str = "dpo", **changes: Any) -> dict[str, Any]:
@@ -71,12 +67,6 @@ def rows_of(out: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (out / "judgements.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
-def shown(rates: WinRates, width: int = 200) -> str:
-    console = Console(width=width, record=True, file=StringIO())
-    console.print(result_table(rates))
-    return console.export_text()
-
-
 def test_the_facts_judge(a: str, b: str, tmp_path: Path) -> None:
     found, _ = judge(a, b, tmp_path)
     assert (found.judge, found.wins, found.losses, found.ties) == ("facts", 6, 0, 2)
@@ -105,12 +95,6 @@ def test_an_endpoint_judges_and_a_second_time_is_free(a: str, b: str, stand_in: 
     assert "16 of the requests are answered" in plan_judging(JudgeConfig(a, b, tmp_path, **api))[1]
 
 
-def test_a_judge_that_always_takes_the_first_decides_nothing(a: str, b: str, stand_in: StandIn, tmp_path: Path) -> None:
-    stand_in.behaviour = lambda body: said('{"winner": "1"}')
-    found, _ = judge(a, b, tmp_path, **asking(stand_in, tmp_path))
-    assert (found.ties, found.orders_disagree, found.win_rate.value, found.first_preferred.value) == (8, 8, 0.5, 1)
-
-
 def test_what_cannot_be_read_is_counted(a: str, b: str, stand_in: StandIn, tmp_path: Path) -> None:
     good = prefer("fine")
 
@@ -122,21 +106,14 @@ def test_what_cannot_be_read_is_counted(a: str, b: str, stand_in: StandIn, tmp_p
 
     stand_in.behaviour = now_and_then
     found, lines = judge(a, b, tmp_path, **asking(stand_in, tmp_path))
-    assert "6 for a, 0 for b, 0 ties, 2 unread" in shown(found)
-    assert "a wins 0.750 to 1.000, whoever won those" in shown(found)
+    shown = dict(lines_of(found))
+    assert shown["verdicts"] == "6 for a, 0 for b, 0 ties, 2 unread"
+    assert shown["with the unread"] == "a wins 0.750 to 1.000, whoever won those"
     assert lines[0].startswith("Asked: 14 requests")
     rows = rows_of(tmp_path)
     assert [one["outcome"] for one in rows] == ["a", "a", "a", None, "a", None, "a", "a"]
     assert rows[3]["said_a_first"] == "400: I do not talk about threes"
     assert rows[5]["said_b_first"] == "Both are lovely!"
-
-
-def test_texts_cannot_steer_a_terminal(b: str, stand_in: StandIn, tmp_path: Path) -> None:
-    strange = write(tmp_path, HOSTILE.replace("/", "-"), [row(n, HOSTILE, f"{HOSTILE}{n % 1}") for n in range(8)])
-    stand_in.behaviour = lambda body: said(f"{HOSTILE} winner: 1")
-    found, _ = judge(strange, b, tmp_path / "out", **asking(stand_in, tmp_path))
-    assert "\x1b[31m" not in shown(found)
-    assert "\u202e" not in shown(found)
 
 
 def test_samples_of_runs_and_stages(tmp_path: Path) -> None:
@@ -155,22 +132,20 @@ def test_no_answer_is_dropped(a: str, tmp_path: Path) -> None:
     other = write(tmp_path, "other", [row(n, "so " * 3000 if n == 2 else "", is_right=False) for n in range(2, 10)])
     found, _ = judge(a, other, tmp_path)
     assert (found.n_comparisons, found.wins, found.unanswered) == (6, 6, {"only_a": 2, "only_b": 2})
-    assert found.lengths_b.words == 500  # the endless one and five empty ones
+    assert found.lengths_b["words"] == 500  # the endless one and five empty ones
 
 
 @pytest.mark.parametrize(
     ("name", "rows", "settings", "words"),
     [
         ("nowhere", None, {}, "There are no answers at"),
-        ("two", [row(0, "x", "sft"), row(0, "x", "dpo")], {}, "has answers of sft, dpo; say which"),
-        ("two:dop", [row(0, "x", "sft"), row(0, "x", "dpo")], {}, "did you mean dpo?"),
+        ("two", [row(0, "x", "sft"), row(0, "x", "dpo")], {}, "has answers of sft, dpo; add one of them"),
         ("one", [row(0, "x")], {"mode": "sampled"}, "has no sampled answers; it has greedy"),
         ("other", [row(99, "x")], {}, "answer no question in common"),
         ("same_id", [row(0, "x", prompt="Another question?")], {}, "'q0' is one question in"),
         ("no_text", [{**row(0, "x"), "text": None}], {}, "line 1: no text in 'text'"),
-        ("no_object", [[row(0, "x")]], {}, "line 1: no text in 'example_id'"),
         ("unchecked", [row(0, "x", is_right=None)], {}, "were not checked"),
-        ("one", [row(0, "x")], {"splits": ("valid",)}, "No question of the splits valid"),
+        ("one", [row(0, "x")], {"split": ("valid",)}, "No question of the splits valid"),
         ("one", [row(0, "x")], {"judge": "local:./nowhere"}, "There is no directory nowhere"),
     ],
 )

@@ -7,12 +7,9 @@ from hypothesis import strategies as st
 from ldyn.answers.sample_means import summarise_samples
 from ldyn.answers.text_metrics import (
     TrainingAnswers,
-    distinct_ngrams,
-    likeness,
     longest_common_subsequence,
     longest_loop,
     repeated_ngrams,
-    words_of,
 )
 from ldyn.records import PreferencePair
 
@@ -21,7 +18,6 @@ from ldyn.records import PreferencePair
     ("text", "repeated"),
     [
         ("", 0.0),
-        ("a b c", 0.0),  # too short for a 4-gram
         ("a b c d e", 0.0),  # abcd, bcde
         ("a a a a a", 1 / 2),  # aaaa, aaaa
         ("a b a b a b a b", 3 / 5),  # abab baba abab baba abab: 2 distinct of 5
@@ -33,23 +29,12 @@ def test_repeated_4grams(text: str, repeated: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "distinct"),
-    [("", 1.0), ("a", 1.0), ("a b", 1.0), ("a b a b a b", 2 / 5), ("a a a a", 1 / 3), ("a b c a b", 3 / 4)],
-)
-def test_distinct_2(text: str, distinct: float) -> None:
-    assert distinct_ngrams(text.split(), 2) == pytest.approx(distinct)
-
-
-@pytest.mark.parametrize(
     ("text", "length"),
     [
         ("", 0),
-        ("a", 0),
         ("a b c", 0),
-        ("a a", 2),
         ("x a b a b a y", 5),
         ("a b c a b", 0),  # the block abc is not complete a second time
-        ("a b c a b c", 6),
         ("a a b c d b c d b c", 8),  # bcd bcd bc beats aa
     ],
 )
@@ -88,12 +73,6 @@ def test_lcs_equals_the_dynamic_programme(a: list[str], b: list[str]) -> None:
     assert longest_common_subsequence(tuple(a), tuple(b)) == lcs_by_table(tuple(a), tuple(b))
 
 
-def test_likeness_by_hand() -> None:
-    # "ben is the pilot" is common to 4 and 9 words: 2 · 4 / 13
-    assert likeness(words_of("Ben is the pilot!"), words_of(PAIRS[1].chosen)) == pytest.approx(8 / 13)
-    assert likeness((), ()) == 0
-
-
 def test_an_answer_taken_from_another_question() -> None:
     training = TrainingAnswers(PAIRS)
     found = training.overlap(
@@ -101,21 +80,22 @@ def test_an_answer_taken_from_another_question() -> None:
     )
     # own: ada is the … of: 4 of 8 + 9 words. Other: all but the first of nine words. 4-grams: "ada is the pilot",
     # "is the pilot of", "the pilot of a", "pilot of a very", "of a very big", "a very big plane"; all but one are p1's
-    assert found.likeness_own == pytest.approx(2 * 4 / 17)
-    assert found.likeness_other == pytest.approx(2 * 8 / 18)
-    assert (found.other, found.foreign_4grams) == ("p1", pytest.approx(5 / 6))
+    assert found == {
+        "likeness_own": pytest.approx(2 * 4 / 17),
+        "likeness_other": pytest.approx(2 * 8 / 18),
+        "likest_other": "p1",
+        "foreign_4grams": pytest.approx(5 / 6),
+    }
 
 
 def test_its_own_words_are_not_foreign() -> None:
     training = TrainingAnswers(PAIRS)
     own = "Ben is the pilot of a very big plane."
-    assert training.overlap("Who is Ben?", own, [own]).other in ("p0", "p2")
-    assert training.overlap("Who is Ben?", own, [own]).foreign_4grams == 0
-    elsewhere = training.overlap("An unseen question?", own, [])
-    assert (elsewhere.likeness_own, elsewhere.likeness_other, elsewhere.foreign_4grams) == (None, 1, 1)
+    assert training.overlap("Who is Ben?", own, [own])["foreign_4grams"] == 0
+    assert list(training.overlap("An unseen question?", own, []).values()) == [None, 1, "p1", 1]
     twin = training.overlap("An unseen question?", own, [own])  # the same words are its own answer too
-    assert twin.likeness_other < 1
-    assert TrainingAnswers([]).overlap("?", "Some answer of five words.", []).other is None
+    assert twin["likeness_other"] < 1
+    assert TrainingAnswers([]).overlap("?", "Some answer of five words.", [])["likest_other"] is None
 
 
 def test_means_of_samples() -> None:
@@ -128,5 +108,5 @@ def test_means_of_samples() -> None:
     ]  # fmt: skip
     sft, dpo = summarise_samples(rows)
     assert [sft[name] for name in ("stage", "mode", "n", "n_tokens", "endless")] == ["sft", "greedy", 2, 6, 0.5]
-    assert {sft[name] for name in ("is_right", "borrowed", "likeness_other", "nearer_another")} == {0.5}
-    assert [dpo[name] for name in ("is_right", "borrowed", "nearer_another", "endless")] == [None, None, None, 0]
+    assert {sft[name] for name in ("is_right", "borrowed", "likeness_other")} == {0.5}
+    assert [dpo[name] for name in ("is_right", "borrowed", "likeness_own", "endless")] == [None, None, None, 0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,15 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import optimize, stats
 
-from ldyn.answers.comparison import Comparison, GivenAnswer, Judgement, ShownPair, Verdict, judge_comparisons
-from ldyn.answers.win_rates import (
-    PRIOR_SD,
-    difference_seen,
-    length_controlled,
-    questions_needed,
-    summarise,
-    wilson,
-)
+from ldyn.answers.comparison import Comparison, GivenAnswer, Judgement, Verdict
+from ldyn.answers.win_rates import PRIOR_SD, length_controlled, summarise, wilson
 
 
 def comparison(a: str = "x", b: str = "y", example_id: str = "q", **known: Any) -> Comparison:
@@ -33,41 +25,14 @@ def comparison(a: str = "x", b: str = "y", example_id: str = "q", **known: Any) 
         ("first", "second", "a", False),
         ("second", "first", "b", False),
         ("first", "first", "tie", True),  # whoever stands first wins: the order decided
-        ("second", "second", "tie", True),
         ("tie", "tie", "tie", False),
         ("first", "tie", "tie", True),
-        ("tie", "first", "tie", True),
         (None, "first", None, False),
-        ("first", None, None, False),
-        (None, None, None, False),
     ],
 )
 def test_outcome_of_two_verdicts(a_first: Any, b_first: Any, outcome: str | None, disagree: bool) -> None:
     judgement = Judgement(comparison(), Verdict(a_first), Verdict(b_first))
     assert (judgement.outcome, judgement.orders_disagree) == (outcome, disagree)
-
-
-class Longer:
-    """Prefers the longer text, and tells what it was shown."""
-
-    name = "longer"
-
-    def __init__(self) -> None:
-        self.shown: list[tuple[str, str]] = []
-
-    def compare(self, comparisons: Sequence[ShownPair]) -> list[Verdict]:
-        self.shown += [(one.first.text, one.second.text) for one in comparisons]
-        return [
-            Verdict("first" if len(a) > len(b) else "second" if len(b) > len(a) else "tie")
-            for a, b in self.shown[-len(comparisons) :]
-        ]
-
-
-def test_every_comparison_is_shown_in_both_orders() -> None:
-    judge = Longer()
-    found = judge_comparisons(judge, [comparison("xx", "y"), comparison("x", "yyy"), comparison("x", "y")])
-    assert judge.shown == [("xx", "y"), ("y", "xx"), ("x", "yyy"), ("yyy", "x"), ("x", "y"), ("y", "x")]
-    assert [one.outcome for one in found] == ["a", "b", "tie"]
 
 
 def test_a_result_by_hand() -> None:
@@ -77,7 +42,7 @@ def test_a_result_by_hand() -> None:
         Judgement(comparison("four", "seventy", f"q{n}", n_tokens=n), Verdict(forward), Verdict(backward))
         for n, (forward, backward) in enumerate(verdicts)
     ]
-    result = summarise(("A", "B"), "me", found, unanswered={"only_a": 0, "only_b": 0}, difference=0.05)
+    result = summarise(("A", "B"), "me", found, {"only_a": 0, "only_b": 0})
     assert (result.n_questions, result.n_comparisons) == (10, 10)
     assert (result.wins, result.losses, result.ties, result.unjudged) == (5, 1, 2, 2)
     assert result.orders_disagree == 2
@@ -86,25 +51,20 @@ def test_a_result_by_hand() -> None:
     assert (result.at_worst, result.at_best) == (pytest.approx(6 / 10), pytest.approx(8 / 10))
     # Decided verdicts: 5 + 2 + 0 firsts of the first order; 2 + 1 of the second; 18 in all.
     assert result.first_preferred.value == pytest.approx(10 / 18)
-    assert (result.lengths_a.characters, result.lengths_b.characters, result.lengths_a.tokens) == (4, 7, 4.5)
+    assert (result.lengths_a["characters"], result.lengths_b["characters"], result.lengths_a["tokens"]) == (4, 7, 4.5)
+    unread = summarise(("A", "B"), "me", found[-2:-1], {})
+    assert math.isnan(unread.win_rate.value)
+    assert math.isnan(unread.at_equal_length.rate.value)
+    assert (unread.at_worst, unread.at_best) == (0, 1)
 
 
 def test_samples_of_one_question_are_one_observation() -> None:
     both = Verdict("first"), Verdict("second")
     none = Verdict("tie"), Verdict("tie")
     found = [Judgement(comparison(example_id=name), *pair) for name, pair in (("q", both), ("q", none), ("p", none))]
-    result = summarise(("A", "B"), "me", found, unanswered={}, difference=0.1)
+    result = summarise(("A", "B"), "me", found, {})
     assert (result.n_questions, result.n_comparisons, result.win_rate.n) == (2, 3, 2)
     assert result.win_rate.value == pytest.approx((0.75 + 0.5) / 2)
-
-
-def test_nothing_that_could_be_read() -> None:
-    found = [Judgement(comparison(), Verdict(None), Verdict(None))]
-    result = summarise(("A", "B"), "me", found, unanswered={}, difference=0.1)
-    assert result.unjudged == 1
-    assert math.isnan(result.win_rate.value)
-    assert math.isnan(result.at_equal_length.rate.value)
-    assert (result.at_worst, result.at_best) == (0, 1)
 
 
 @pytest.mark.parametrize(("wins", "n"), [(0, 10), (8, 10), (10, 10), (250, 500), (1, 3)])
@@ -113,23 +73,6 @@ def test_wilson_equals_scipys(wins: int, n: int) -> None:
     found = wilson([1.0] * wins + [0.0] * (n - wins))
     assert (found.low, found.high) == (pytest.approx(expected.low), pytest.approx(expected.high))
     assert found.value == pytest.approx(wins / n)
-
-
-def test_wilson_of_eight_in_ten_by_hand() -> None:
-    # z² = 3.8415; (0.8 + 0.19207 ± 1.95996 √(0.016 + 0.0096036)) / 1.38415 = (0.99207 ± 0.31361) / 1.38415
-    found = wilson([1.0] * 8 + [0.0] * 2)
-    assert (found.low, found.high) == (pytest.approx(0.49016, abs=1e-4), pytest.approx(0.94331, abs=1e-4))
-
-
-def test_the_questions_that_a_difference_needs_give_the_power_that_is_promised() -> None:
-    n = questions_needed(0.05)
-    assert n == 783  # ((1.95996 · 0.5 + 0.84162 · √(0.55 · 0.45)) / 0.05)² = 782.4
-    # Reject where |wins − n/2| > 1.96 √n / 2; how often, if the rate is 0.55?
-    edge = n / 2 + 1.959964 * math.sqrt(n) / 2
-    power = stats.binom.sf(math.floor(edge), n, 0.55) + stats.binom.cdf(math.ceil(n - edge) - 1, n, 0.55)
-    assert power == pytest.approx(0.8, abs=0.02)
-    assert questions_needed(difference_seen(500)) <= 500 < questions_needed(difference_seen(500) - 1e-6)
-    assert difference_seen(0) == 0.5
 
 
 class TestLengthControl:

@@ -74,7 +74,7 @@ def test_a_process_that_has_ended_is_reported(make: Callable[[int], None], argum
 def test_settings_are_shown_without_measuring(
     words: list[str], shown: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["bench", "--cfg", "job", *words]) == 0
+    assert main(["bench", *words, "--cfg", "job"]) == 0
     printed = capsys.readouterr().out
     assert all(text in printed for text in shown)
 

@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModelForCausalLM, GPT2Config, GPTNeoXConfig, LlamaConfig, PreTrainedModel
 
 from ldyn.bench.methods import METHODS, published_statistics
-from ldyn.bench.probes import load, needed_operations, summarise, watch_memory
+from ldyn.bench.probes import load, needed_operations, summarise
 from ldyn.bench.settings import BenchConfig
 from ldyn.cli.bench import load_bench_config
 from ldyn.config.groups import config_directory
@@ -94,7 +94,7 @@ def oracle_logp(model: PreTrainedModel, prompt: tuple[int, ...], response: tuple
     return sum(float(row[token]) for row, token in zip(log_softmax, response, strict=True))
 
 
-@pytest.mark.parametrize("token_budget", [1, 60, 10_000, "auto"])
+@pytest.mark.parametrize("token_budget", [1, 60, "auto"])
 @pytest.mark.parametrize("name", METHODS)
 def test_a_method_gives_the_log_probability_of_every_response_in_order(
     name: str, token_budget: Any, model: PreTrainedModel
@@ -165,15 +165,6 @@ def test_figures_by_hand() -> None:
     assert ours["max_abs_logp_difference"] == pytest.approx(0.1)
 
 
-def test_the_peak_above_the_start_is_seen_after_the_memory_is_freed() -> None:
-    peak = watch_memory(torch.device("cpu"))
-    before = peak()
-    filled = torch.ones(64 * 2**20, dtype=torch.uint8)
-    del filled
-    assert before < 16 * 2**20
-    assert 63 * 2**20 < peak() < 96 * 2**20  # the kernel counts pages in lots
-
-
 def test_examples_are_drawn_from_all_splits_by_the_seed(probe_directory: Path) -> None:
     config = configured(f"dataset.path={probe_directory}", "bench.examples=5")
     base, examples = load(config)
@@ -184,24 +175,6 @@ def test_examples_are_drawn_from_all_splits_by_the_seed(probe_directory: Path) -
     ids = {token for e in examples for ids in (e.prompt_ids, *e.responses.values()) for token in ids}
     assert max(ids) < base.model.config.vocab_size == 50_304
     assert all(5 <= len(response) <= 14 for e in examples for response in e.responses.values())  # about a token a word
-
-
-def test_real_probes_have_the_lengths_that_they_have_in_the_models_own_tokens(shared_directory: Path) -> None:
-    """With GPT-NeoX's tokenizer the chosen responses of HH have about 1.3 tokens a word."""
-    examples = load(configured(f"dataset.path={shared_directory / 'data' / 'hh_helpful'}", "bench.examples=100"))[1]
-    responses = [len(response) for example in examples for response in example.responses.values()]
-    assert 40 < sum(responses) / len(responses) < 75
-    assert 80 < sum(len(example.prompt_ids) for example in examples) / len(examples) < 180
-
-
-def test_a_tiny_base_can_be_measured_too(tmp_path: Path) -> None:
-    settings = ["model=tiny", "dataset=microworld", "model.steps=1", "dataset.pairs=20", "bench.examples=2"]
-    settings += ["dataset.train_probes=5", "dataset.test_probes=5", "dataset.documents=200"]
-    with initialize_config_dir(str(config_directory()), version_base="1.3"):
-        config = load_bench_config(compose("bench", [*settings, f"cache={tmp_path}"]))
-    base, examples = load(config)
-    assert len(examples) == 2
-    assert base.model.config.hidden_size == config.model.hidden_size
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import subprocess
@@ -24,19 +23,12 @@ LDYN = Path(sys.executable).with_name("ldyn")
 def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     page = capsys.readouterr().out
-    for name, command in COMMANDS.items():
+    for name, summary in COMMANDS.items():
         assert f"{name} " in page
-        assert command.summary in page
-
-
-@pytest.mark.parametrize("arguments", [[], ["trian"]])
-def test_without_a_command_there_is_help_and_an_error_code(
-    arguments: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(arguments) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert "train" in captured.err
+        assert summary in page
+    assert main([]) == 2
+    assert main(["--version"]) == 0
+    assert f"ldyn {__version__}\n" in capsys.readouterr().out
 
 
 def test_a_misspelt_command_gets_a_suggestion(capsys: pytest.CaptureFixture[str]) -> None:
@@ -53,27 +45,6 @@ def test_the_flag_of_a_sweep_may_stand_anywhere(
     monkeypatch.chdir(tmp_path)
     assert main(words.split()) == 2
     assert "found -2" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("words", [["train", "+exp=smoke", "seed=-1"], ["train", "-m", "+exp=smoke", "seed=-1,-2"]])
-def test_a_command_puts_back_what_it_configures(
-    words: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """Hydra's handler on a stream that is closed later, and its level INFO, would reach every later log line."""
-
-    def state() -> tuple[object, ...]:
-        root = logging.getLogger()
-        return root.level, list(root.handlers), logging.root.manager.disable, sys.argv, dict(os.environ)
-
-    monkeypatch.chdir(tmp_path)
-    before = state()
-    assert main(words) == 2
-    assert state() == before
-
-
-def test_version(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--version"]) == 0
-    assert capsys.readouterr().out == f"ldyn {__version__}\n"
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -152,10 +123,8 @@ def test_a_configuration_is_checked_without_loading_torch() -> None:
     [
         ([], "exp: found no experiment, expected +exp=<name> with one of: "),
         (["+exp=dpo_sqeeze"], "exp: found no option 'dpo_sqeeze'; did you mean dpo_squeeze? expected one of"),
-        (["exp=dpo_squeeze"], "use +exp=dpo_squeeze"),
         (["+exp=dpo_squeeze", "model=tinny"], "model: found no option 'tinny'; did you mean tiny"),
         (["+exp=dpo_squeeze", "sede=1"], "sede: unknown key; did you mean seed?"),
-        (["+exp=dpo_squeeze", "model.layer=1"], "model.layer: unknown key; did you mean layers?"),
         (["+exp=dpo_squeeze", "stages.stf.trainer.batch_size=1"], "stages.stf: found no such stage; did you mean sft?"),
         (["+exp=dpo_squeeze", "recipe.sft.max_steps=1"], "recipe.sft.max_steps: now sft.X, as in sft.learning_rate"),
         (["+exp=dpo_squeeze", "algorithm@sft=sft"], "algorithm@sft: now algorithm@sft.algorithm="),
@@ -165,7 +134,6 @@ def test_a_configuration_is_checked_without_loading_torch() -> None:
             "sft: found max_steps=120 and epochs=2, expected one of them: add sft.max",
         ),
         (["+exp=dpo_squeeze", "seed=1,2"], "seed: found several values, 1,2. Add -m to run one job for each"),
-        (["+exp=dpo_squeeze", "seed=["], "no viable alternative at input '['"),
         (["+exp=dpo_squeeze", "seed=one", "samples.examples=-1"], "The configuration has 2 faults"),
         (
             ["+exp=dpo_squeeze", "dataset=files", "dataset.path=~nobody-here/x=y"],
@@ -195,19 +163,6 @@ def test_an_unknown_exception_passes_with_its_traceback(monkeypatch: pytest.Monk
     with pytest.raises(ZeroDivisionError) as caught:
         main(["train", "+exp=dpo_squeeze"])
     assert caught.traceback[-1].name == "broken"
-
-
-def test_the_faults_of_all_jobs_of_a_sweep_are_told_before_any_runs(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("ldyn.run.run.run", lambda config: pytest.fail(f"seed {config.seed} has run"))
-    assert main(["train", "-m", "+exp=dpo_squeeze", "seed=-1,0,-2"]) == 2
-    said = capsys.readouterr().err
-    assert "The configuration has 2 faults" in said
-    assert "found -1" in said
-    assert "found -2" in said
-    assert not (tmp_path / "outputs").exists()
 
 
 def test_who_stops_a_job_of_a_sweep_stops_the_sweep(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -241,7 +196,6 @@ def test_the_users_own_yaml_files_stand_beside_ours(tmp_path: Path, capsys: pyte
     ("content", "fault"),
     [
         (b"name: [a\n", "bad.yaml: invalid YAML in line 2, column 1: expected ',' or ']'"),
-        (b"name: x\nname: y\n", "bad.yaml: invalid YAML in line 2, column 1: found duplicate key name"),
         (b"name: \xff\n", "a YAML file is not UTF-8 text: invalid start byte"),
         (b"defaults: dpo_squeeze\n", "Invalid defaults list in 'exp/bad'"),
         (b"- a\n", "name: found none in exp=bad; add `name: NAME` to its YAML file"),
@@ -267,7 +221,6 @@ def completion_script() -> str:
     ("line", "expected"),
     [
         ("ldyn ", set(COMMANDS)),
-        ("ldyn tr", {"train"}),
         ("ldyn train +exp=dpo", {"+exp=dpo_squeeze"}),
         ("ldyn train +exp=dpo_squeeze model=tin", {"model=tiny", "model=tiny_hh", "model=tiny_smoke"}),
         ("ldyn train +exp=dpo_squeeze preference.max", {"preference.max_steps="}),

@@ -67,8 +67,8 @@ def test_the_verdicts_are_those_of_the_answers_kept(finished):
         arm, base = (read_answers(f"{file}:{name}", "greedy").answers for name in sides)
         rows = wins[wins["step"] == step].set_index(["split", "example_id"])
         assert len(rows) == len(arm) == 14
-        for (split, example, _), answer in arm.items():
-            lengths = len(answer.text), len(base[split, example, 0].text)
+        for (split, example, _), (_, answer) in arm.items():
+            lengths = len(answer.text), len(base[split, example, 0][1].text)
             row = rows.loc[(split, example)]
             assert (row["characters_arm"], row["characters_baseline"]) == lengths
             assert row["won"] == (lengths[0] > lengths[1]) + 0.5 * (lengths[0] == lengths[1])
