@@ -28,7 +28,8 @@ from ldyn.models.loading import load_base
 from ldyn.records import EncodedPair, StageInfo
 from ldyn.training.arguments import common_arguments
 from ldyn.training.batches import pairwise_rows, pointwise_rows
-from ldyn.training.stage import StagePlan, make_trainer
+from ldyn.training.plan import StagePlan
+from ldyn.training.stage import make_trainer
 
 Pairs = Sequence[EncodedPair]
 Arguments = dict[str, Any]
@@ -88,7 +89,7 @@ class TrainingTask(TrainerCallback):
         view = ("chosen",) if algorithm.kind == "pointwise" else ("chosen", "rejected")
         info = StageInfo("bench", algorithm.name, algorithm.kind, view, "base")
         directory = Path(self._directory.name)
-        plan = StagePlan(info, algorithm, algorithm_parameters(config.algorithm), settings, directory / "cache")
+        plan = StagePlan(info, algorithm, algorithm_parameters(config.algorithm), settings)
         arguments = {**common_arguments(settings, directory, config.seed), "save_strategy": "no"}
         rows = [(pair.prompt_ids, pair.chosen_ids, pair.rejected_ids)[: 1 + len(view)] for pair in pairs]
         started = time.perf_counter()

@@ -24,7 +24,7 @@ from ldyn.records import AnswerChecker, EncodedPair, PreferencePair, ProbeExampl
 from ldyn.run.session import Session
 from ldyn.run.stages import stage_weights
 from ldyn.store.files import write_atomically
-from ldyn.training.stage import StagePlan
+from ldyn.training.plan import StagePlan
 
 if TYPE_CHECKING:
     from ldyn.run.preparation import Prepared

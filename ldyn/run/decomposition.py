@@ -20,7 +20,7 @@ from ldyn.run.studies import Study, run_study
 from ldyn.store import Run, read_run
 from ldyn.theory.decomposition import decompose
 from ldyn.theory.updates import Experiment, kept_updates
-from ldyn.training.stage import StagePlan
+from ldyn.training.plan import StagePlan
 
 
 def decompose_run(config: RunConfig, plans: Sequence[StagePlan], prepared: Prepared, session: Session) -> None:

@@ -18,7 +18,7 @@ from ldyn.run.preparation import Prepared, prepare
 from ldyn.run.session import Session, describe_stage, open_session
 from ldyn.run.stages import run_stage, stage_plans
 from ldyn.run.win_rates import check_judges, write_win_rates
-from ldyn.training.stage import StageLength, StagePlan
+from ldyn.training.plan import StageLength, StagePlan
 
 
 def run(config: RunConfig) -> Path:

@@ -21,7 +21,7 @@ from ldyn.run.manifest import Manifest, recorded
 from ldyn.store import RunDirectory, TrajectoryStore
 from ldyn.store.directory import how_to_resume, partial_path
 from ldyn.tracking import Observer, StagePast, make_observer
-from ldyn.training.stage import StagePlan
+from ldyn.training.plan import StagePlan
 
 RESUMED_WITH = {"data": "data", "base_model": "weights and config of the base model", "probes": "probes"}
 """What must be the same when a run is resumed: key of the manifest's ``hashes`` -> words."""

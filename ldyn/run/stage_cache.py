@@ -11,10 +11,10 @@ import json
 import os
 import platform
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import torch
@@ -31,76 +31,60 @@ from ldyn.run.session import Session
 from ldyn.store import Run, read_run
 from ldyn.store.files import write_atomically
 from ldyn.tracking import StagePast
-from ldyn.training.checkpoints import adopt_final, final_directory, stage_identity
-from ldyn.training.stage import StagePlan
+from ldyn.training.checkpoints import adopt_final, final_directory
+from ldyn.training.plan import StagePlan
 
 if TYPE_CHECKING:
     from ldyn.run.preparation import Prepared
 
 # Raise it when a change of the code would give other numbers for the same stage.
-RECIPE_VERSION = 2
+RECIPE_VERSION = 3
 
 
-@dataclass(frozen=True)
-class CachedStage:
-    """A stage called ``name`` that ``run`` has trained and measured."""
-
-    run: Run
-    name: str
-
-    @property
-    def final(self) -> Path:
-        """The directory of its last weights."""
-        return final_directory(self.run.path / "checkpoints" / self.name)
-
-    @property
-    def table(self) -> pd.DataFrame:
-        """Its rows of the trajectory table."""
-        return self.run.trajectories[self.run.trajectories["stage"] == self.name]
-
-    def past(self, plan: StagePlan, steps: Collection[int]) -> StagePast:
-        """Its training log, and its scores at ``steps``, under the stage name of ``plan``."""
-        log = self.run.train_log[self.run.train_log["stage"] == self.name].drop(columns="stage")
-        rows = [{str(name): value for name, value in row.dropna().items()} for _, row in log.iterrows()]
-        scored = self.table[self.table["step"].isin(steps)].groupby("step")
-        return StagePast(rows, [_scores_at_step(group, plan) for _, group in scored])
-
-
-@dataclass(frozen=True)
 class StageCache:
     """The cache in ``directory``."""
 
-    directory: Path
-
-    def find(self, key: str, steps: Collection[int]) -> CachedStage | None:
-        """A trained stage of this key, measured at all of ``steps``; None where there is none."""
-        try:
-            entry = json.loads(self._file(key).read_text(encoding="utf-8"))
-            found = CachedStage(read_run(self.directory / entry["run"]), entry["stage"])
-        except (OSError, ValueError, KeyError, RunDirectoryError):
-            return None
-        return found if found.final.exists() and set(steps) <= set(found.table["step"]) else None
+    def __init__(self, directory: Path):
+        self._directory = directory
 
     def reuse(self, key: str, plan: StagePlan, steps: Collection[int], session: Session) -> bool:
         """Copy weights, scores and log of a cached stage into the run; returns whether there was one."""
-        cached = self.find(key, steps)
-        if cached is None:
+        found = self._find(key, steps)
+        if found is None:
             return False
-        name = plan.info.name
-        cached.past(plan, steps).replay(session.record_scores, partial(session.record_log, name))
+        (run, cached), name = found, plan.info.name
+        log = run.train_log[run.train_log["stage"] == cached].drop(columns="stage")
+        rows = [{str(metric): value for metric, value in row.dropna().items()} for _, row in log.iterrows()]
+        scored = run.trajectories[(run.trajectories["stage"] == cached) & run.trajectories["step"].isin(steps)]
+        past = StagePast(rows, [_scores_at_step(group, plan) for _, group in scored.groupby("step")])
+        past.replay(session.record_scores, partial(session.record_log, name))
         session.commit_log(name)
-        session.manifest.update(shared_stages={name: {"run": cached.run.path, "stage": cached.name}})
-        adopt_final(cached.final, session.stage_directory(name))
+        session.manifest.update(shared_stages={name: {"run": run.path, "stage": cached}})
+        adopt_final(_final_of(run, cached), session.stage_directory(name))
         return True
 
     def store(self, key: str, run: Path, stage: str, steps: Collection[int]) -> None:
         """Enter ``stage`` of ``run`` (its final path, which it need not have yet) unless an entry has all ``steps``."""
-        if not self.find(key, steps):
-            entry = {"run": os.path.relpath(run, self.directory), "stage": stage}
+        if not self._find(key, steps):
+            entry = {"run": os.path.relpath(run, self._directory), "stage": stage}
             write_atomically(self._file(key), json.dumps(entry, indent=1).encode())
 
+    def _find(self, key: str, steps: Collection[int]) -> tuple[Run, str] | None:
+        """Run and name of a trained stage of this key, measured at all of ``steps``; None where there is none."""
+        try:
+            entry = json.loads(self._file(key).read_text(encoding="utf-8"))
+            run, stage = read_run(self._directory / entry["run"]), entry["stage"]
+        except (OSError, ValueError, KeyError, RunDirectoryError):
+            return None
+        measured = set(run.trajectories.loc[run.trajectories["stage"] == stage, "step"])
+        return (run, stage) if _final_of(run, stage).exists() and set(steps) <= measured else None
+
     def _file(self, key: str) -> Path:
-        return self.directory / f"{key}.json"
+        return self._directory / f"{key}.json"
+
+
+def _final_of(run: Run, stage: str) -> Path:
+    return final_directory(run.path / "checkpoints" / stage)
 
 
 def stage_cache(config: RunConfig) -> StageCache | None:
@@ -112,11 +96,16 @@ def stage_key(
     plan: StagePlan, model: PreTrainedModel, pairs: Sequence[EncodedPair], prepared: Prepared, config: RunConfig
 ) -> str:
     """The hash of all that decides the numbers of a stage which starts from ``model``, except its probe steps."""
-    content: dict[str, Any] = {
+    trainer = {name: value for name, value in asdict(plan.trainer).items() if name != "snapshots"}
+    content = {
         "recipe": RECIPE_VERSION,
-        "stage": dict(stage_identity(plan, model, pairs, config.seed)),
-        "start": fingerprint(model, prepared.base.tokenizer),
+        "algorithm": {"name": plan.algorithm.name, **plan.parameters},
         "loss": source_hash(plan.algorithm.loss),
+        "view": plan.info.view,
+        "trainer": trainer,
+        "seed": config.seed,
+        "pairs": [asdict(pair) for pair in pairs],
+        "start": fingerprint(model, prepared.base.tokenizer),
         "attention": model.config._attn_implementation,
         "probes": [asdict(probe) for probe in prepared.encoded],
         "token_budget": config.probes.token_budget,
@@ -124,7 +113,6 @@ def stage_key(
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine(),
         "parallel": [torch.get_num_threads(), process_count()],  # they decide the rounding
     }
-    content["stage"]["trainer"] = {k: v for k, v in content["stage"]["trainer"].items() if k != "snapshots"}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
 
 

@@ -33,7 +33,7 @@ from ldyn.run.preparation import Prepared
 from ldyn.run.session import Session
 from ldyn.run.stages import stage_weights
 from ldyn.training.checkpoints import snapshot_steps, snapshot_weights
-from ldyn.training.stage import StageLength, StagePlan
+from ldyn.training.plan import StageLength, StagePlan
 
 ANSWERS_FILE = "wins_answers.jsonl"
 LARGE = (LOCAL, REWARD_MODEL)

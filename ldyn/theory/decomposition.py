@@ -18,7 +18,7 @@ from ldyn.theory.responses import SPLIT, Observed, observe
 from ldyn.theory.settings import DecompositionConfig
 from ldyn.theory.updates import Experiment, Update, take_update
 from ldyn.training.checkpoints import start_weights
-from ldyn.training.stage import StagePlan
+from ldyn.training.plan import StagePlan
 
 PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
 Tables = dict[str, pd.DataFrame]

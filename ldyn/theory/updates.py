@@ -26,8 +26,8 @@ from ldyn.models.base import BaseModel
 from ldyn.records import EncodedPair, EncodedProbeExample
 from ldyn.theory.responses import Response, Weights, under_all_names
 from ldyn.training.checkpoints import final_directory, snapshot_directory, snapshot_steps, start_weights
+from ldyn.training.plan import StageLength, StagePlan
 from ldyn.training.single_step import StepTaken, take_step
-from ldyn.training.stage import StageLength, StagePlan
 
 Side = Literal["chosen", "rejected"]
 SIDES: tuple[Side, Side] = ("chosen", "rejected")

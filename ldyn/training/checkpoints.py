@@ -1,36 +1,27 @@
-"""The files of a stage: ``checkpoint-<step>`` to resume from, ``snapshot-<step>`` to keep, ``final`` when it is done.
-
-``stage.json`` holds the settings of the checkpoints; it is compared when a stage is resumed.
-"""
+"""The files of a stage: ``checkpoint-<step>`` to resume from, ``snapshot-<step>`` to keep, ``final`` at its end."""
 
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from ldyn.errors import RunDirectoryError, TrainingError
+from ldyn.errors import RunDirectoryError
 from ldyn.models.base import BaseModel
 from ldyn.models.cache import find_damage
 from ldyn.models.pretrained import load_weights
-from ldyn.records import EncodedPair
-from ldyn.store.files import explained, write_atomically
+from ldyn.store.files import explained
 from ldyn.training.adapters import merged, with_stored_adapters
-
-if TYPE_CHECKING:
-    from ldyn.training.stage import StagePlan
+from ldyn.training.plan import StagePlan
 
 _log = logging.getLogger(__name__)
 
@@ -45,12 +36,17 @@ def last_complete_checkpoint(stage_directory: Path) -> tuple[Path, int] | None:
     return None
 
 
-def _numbered_checkpoints(stage_directory: Path) -> list[tuple[int, Path]]:
+def drop_checkpoints_after(stage_directory: Path, step: int) -> None:
+    """Delete the checkpoints after ``step``: they are damaged or incomplete."""
+    for other, directory in _numbered_checkpoints(stage_directory):
+        if other > step:
+            shutil.rmtree(directory)
+
+
+def _numbered_checkpoints(stage_directory: Path, prefix: str = "checkpoint-") -> list[tuple[int, Path]]:
     """All checkpoints with their steps, the newest first."""
-    names = {
-        directory: directory.name.removeprefix("checkpoint-") for directory in stage_directory.glob("checkpoint-*")
-    }
-    return sorted(((int(step), directory) for directory, step in names.items() if step.isdecimal()), reverse=True)
+    found = {path.name.removeprefix(prefix): path for path in stage_directory.glob(f"{prefix}*")}
+    return sorted(((int(step), path) for step, path in found.items() if step.isdecimal()), reverse=True)
 
 
 def step_of(checkpoint: Path) -> int | None:
@@ -85,8 +81,7 @@ def snapshot_directory(stage_directory: Path, step: int) -> Path:
 
 def snapshot_steps(stage_directory: Path) -> list[int]:
     """The steps of which a stage has kept a snapshot, ascending."""
-    names = (directory.name.removeprefix("snapshot-") for directory in stage_directory.glob("snapshot-*"))
-    return sorted(int(name) for name in names if name.isdecimal())
+    return [step for step, _ in reversed(_numbered_checkpoints(stage_directory, "snapshot-"))]
 
 
 def final_directory(stage_directory: Path) -> Path:
@@ -149,56 +144,6 @@ def start_weights(stage: str, base: BaseModel, stage_directory: Callable[[str], 
     if stage == "base":
         return copy.deepcopy(base.model)
     return load_weights(final_directory(stage_directory(stage)), dtype=base.model.dtype)
-
-
-FILE = "stage.json"
-
-
-def claim_directory(directory: Path, identity: Mapping[str, Any], resumed: tuple[Path, int] | None) -> None:
-    """Write the identity of a stage that begins, or compare that of one that is ``resumed`` from a checkpoint.
-
-    Checkpoints after that one are damaged or incomplete; they are deleted. Raises TrainingError that names each
-    difference.
-    """
-    file = directory / FILE
-    if resumed and file.exists():
-        before = json.loads(file.read_text(encoding="utf-8"))
-        if differences := list(_differences(before, identity)):
-            raise TrainingError(
-                f"The checkpoints in {directory} belong to another configuration:\n"
-                + "\n".join(f"  - {line}" for line in differences)
-                + "\nResume with the settings of these checkpoints, or start a new run."
-            )
-    else:
-        write_atomically(file, json.dumps(identity, indent=1).encode())
-    for other, _ in _numbered_checkpoints(directory):
-        if resumed is None or other > resumed[1]:
-            shutil.rmtree(directory / f"checkpoint-{other}")
-
-
-def stage_identity(
-    plan: StagePlan, model: PreTrainedModel, pairs: Sequence[EncodedPair], seed: int
-) -> Mapping[str, Any]:
-    """All that decides how a stage continues from a checkpoint, as JSON values."""
-    rows = hashlib.sha256(repr([asdict(pair) for pair in pairs]).encode()).hexdigest()
-    identity = {
-        "algorithm": {"name": plan.algorithm.name, **plan.parameters},
-        "view": plan.info.view,
-        "trainer": asdict(plan.trainer),
-        "seed": seed,
-        "pairs": {"number": len(pairs), "sha256": rows},
-        "model": {"type": model.config.model_type, "parameters": model.num_parameters()},
-    }
-    normal: Mapping[str, Any] = json.loads(json.dumps(identity))
-    return normal
-
-
-def _differences(before: Any, now: Any, key: str = "") -> Iterator[str]:
-    if isinstance(before, Mapping) and isinstance(now, Mapping):
-        for name in {**before, **now}:
-            yield from _differences(before.get(name), now.get(name), f"{key}.{name}".lstrip("."))
-    elif before != now:
-        yield f"{key}: found {now!r}, expected {before!r}"
 
 
 def snapshot_weights(

@@ -20,7 +20,8 @@ from ldyn.errors import TrainingError
 from ldyn.models.packing import split
 from ldyn.records import EncodedPair
 from ldyn.training.checkpoints import step_of
-from ldyn.training.stage import StagePlan, make_trainer
+from ldyn.training.plan import StagePlan
+from ldyn.training.stage import make_trainer
 
 STATE_OF: dict[str, set[str]] = {"adamw": {"exp_avg", "exp_avg_sq"}, "rmsprop": {"square_avg"}, "sgd": set()}
 """Tensors of the optimizer's state, by the name of the optimizer in TrainerConfig, without momentum and amsgrad."""

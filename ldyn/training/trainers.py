@@ -1,9 +1,9 @@
 """TRL's trainer driven by an ``Algorithm``: the loss is replaced, everything around it stays TRL's.
 
 An update is the mean over its rows, divided over micro-batches and processes (``ldyn.training.batches``): each part
-gives its own mean, weighted such that the mean over all parts is the mean over all rows. Both trainers are TRL's
-``SFTTrainer`` with rows that ldyn's encoder has tokenised, so training and probes see the same tokens.
-``PairwiseTrainer`` needs two numbers per pair instead of a reference model.
+gives its own mean, weighted such that the mean over all parts is the mean over all rows. The rows are tokenised by
+ldyn's encoder, so training and probes see the same tokens. A pairwise loss needs two numbers per pair instead of a
+reference model.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl import SFTConfig, SFTTrainer
 
-from ldyn.algorithms import Algorithm, Responses
+from ldyn.algorithms import Responses
 from ldyn.algorithms.coefficients import residual_values
 from ldyn.errors import TrainingError
 from ldyn.models.cache import write_checksums
@@ -36,32 +36,40 @@ from ldyn.processes.group import (
 )
 from ldyn.training.adapters import has_adapters, merged
 from ldyn.training.arguments import common_arguments, disable_dropout
-from ldyn.training.batches import REFERENCE_COLUMNS, Batch, PartCollator, StageBatches, StageLoader
+from ldyn.training.batches import (
+    REFERENCE_COLUMNS,
+    Batch,
+    Layout,
+    PartCollator,
+    StageBatches,
+    StageLoader,
+    pairwise_documents,
+    pointwise_documents,
+)
 from ldyn.training.checkpoints import checkpoint_written, final_directory, save_final
 from ldyn.training.logps import TokenLogps, summaries, token_logps
-from ldyn.training.settings import TrainerConfig
+from ldyn.training.plan import StagePlan
 
 
 class AlgorithmTrainer(SFTTrainer):
-    """Rows in, updates out. A subclass defines the loss of a part of a batch."""
+    """Rows in, updates out. The loss is a function of the log-probs of responses, one by one or in pairs."""
 
-    responses_per_row = 1
     loss_is_scaled_for_ga = False  # type: ignore[assignment] # a mean: the Trainer divides it by the number of parts
+    _is_checked = False
 
     def __init__(
         self,
-        algorithm: Algorithm,
-        parameters: Mapping[str, float],
-        config: TrainerConfig,
-        *,
+        plan: StagePlan,
         model: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
         rows: Dataset,
+        layout: Layout,
+        *,
         output_dir: Path,
         seed: int,
-        collate: PartCollator,
     ) -> None:
-        self.algorithm, self.parameters, self.policy = algorithm, parameters, model
+        self.algorithm, self.parameters, self.policy = plan.algorithm, plan.parameters, model
+        self._is_pairwise = plan.algorithm.kind == "pairwise"
         self._rows, self._directory = rows, output_dir
         self._bad_loss: float | None = None
         # Of the part that is being computed: how many of its rows count, and its weight; of the update: all its rows.
@@ -70,13 +78,13 @@ class AlgorithmTrainer(SFTTrainer):
         self._values: list[Tensor] = []  # of each part, [rows, columns]: what is known of each row, for the log
         self._columns: tuple[list[str], list[str]] = ([], [])
         disable_dropout(model)
-        arguments = common_arguments(config, output_dir, seed)
+        arguments = common_arguments(plan.trainer, output_dir, seed)
         super().__init__(
             model=model,
             args=SFTConfig(**arguments, dataset_kwargs={"skip_prepare_dataset": True}),
             train_dataset=rows,
             processing_class=tokenizer,
-            data_collator=collate,
+            data_collator=PartCollator(pairwise_documents if self._is_pairwise else pointwise_documents, layout),
         )
 
     # ---- one update, in parts ----
@@ -119,12 +127,75 @@ class AlgorithmTrainer(SFTTrainer):
         loss: Tensor = super().training_step(model, part, num_items_in_batch)
         return loss
 
-    def _mean_length(self, lengths: Tensor, num_items_in_batch: Tensor | int | None) -> Tensor:
-        """Tokens per response of the update."""
-        if num_items_in_batch is None:
-            return lengths.float().mean()
-        responses = self._step_rows * self.responses_per_row
-        return torch.as_tensor(num_items_in_batch, device=lengths.device) / responses
+    # ---- the loss ----
+
+    def compute_loss(
+        self, model: nn.Module, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Tensor:
+        """What the part adds to the mean loss of the update; the reference is the policy as the stage begins."""
+        # Residual norms are needed where the step being made ends with a row of the log.
+        is_logged = (self.state.global_step + 1) % self.args.logging_steps == 0
+        tokens = token_logps(model, inputs["packed"], with_residuals=is_logged)
+        sides = tokens.halves() if self._is_pairwise else (tokens,)
+        mean_length = tokens.lengths.float().mean()
+        if num_items_in_batch is not None:  # tokens of the update
+            mean_length = torch.as_tensor(num_items_in_batch, device=mean_length.device) / self._step_rows / len(sides)
+        responses = [
+            self._responses(side, mean_length, inputs.get(column))
+            for side, column in zip(sides, REFERENCE_COLUMNS, strict=False)
+        ]
+        if not self._is_checked:
+            self._check_first(model, inputs, tokens, responses)
+        losses = self.algorithm.loss(*responses, **self.parameters)
+        norms = [side.residual_norms for side in sides if side.residual_norms is not None]
+        residuals = residual_values(self.algorithm, self.parameters, responses, norms) if norms else {}
+        return self._finish(losses, self._metrics_of(responses), residuals)
+
+    def _responses(self, tokens: TokenLogps, mean_length: Tensor, reference_logp: Tensor | None) -> Responses:
+        """What the loss sees."""
+        progress = self.state.global_step / max(1, self.state.max_steps)  # max_steps is 0 outside of train()
+        token_logps = tokens.logps.detach()
+        return Responses(tokens.sums, tokens.lengths, mean_length, reference_logp, token_logps, tokens.mask, progress)
+
+    def _check_first(self, model: nn.Module, inputs: Batch, tokens: TokenLogps, responses: Sequence[Responses]) -> None:
+        """Raise TrainingError in the first batch where numbers differ that must be equal up to rounding.
+
+        A second pass gives the same log-probs (dropout would not). Before the first update policy and reference are the
+        same model, so every log-ratio is 0.
+        """
+        with torch.no_grad():
+            again = token_logps(model, inputs["packed"]).sums
+        sums, bf16 = tokens.sums.detach(), self.args.bf16
+        off = (again - sums).abs()
+        if (off > rounding(sums, tokens.lengths, bf16=bf16)).any():
+            raise TrainingError(
+                f"Two passes over the first batch differ by {off.max():.3g} nats: the model has randomness that "
+                "ldyn does not know how to turn off, for example dropout under an unusual name. Set it to 0 in the "
+                "model's config.json."
+            )
+        for side in responses if self._is_pairwise and self.state.global_step == 0 else ():
+            difference = side.log_ratio.detach().abs()
+            if (difference > rounding(side.logp.detach(), side.lengths, bf16=bf16)).any():
+                raise TrainingError(
+                    f"Before the first step log π differs from its reference by {difference.max():.3g} nats, more than "
+                    "rounding explains: the model's forward pass depends on what else is in the batch. Try "
+                    "trainer.batching=padded."
+                )
+        self._is_checked = True
+
+    def _metrics_of(self, responses: Sequence[Responses]) -> dict[str, Tensor]:
+        """Implicit rewards β·h (β = 1 where the loss has none), their margin, how often the chosen one wins; log π."""
+        if not self._is_pairwise:
+            return {"logp_chosen": responses[0].logp.detach()}
+        chosen, rejected = (self.parameters.get("beta", 1.0) * side.log_ratio.detach() for side in responses)
+        return {
+            "reward_chosen": chosen,
+            "reward_rejected": rejected,
+            "margin": chosen - rejected,
+            "accuracy": chosen > rejected,
+            "logp_chosen": responses[0].logp.detach(),
+            "logp_rejected": responses[1].logp.detach(),
+        }
 
     def _finish(self, losses: Tensor, metrics: Mapping[str, Tensor], residuals: Mapping[str, Tensor]) -> Tensor:
         """What this part adds to the mean loss of the update.
@@ -145,25 +216,19 @@ class AlgorithmTrainer(SFTTrainer):
         norm = super()._get_grad_norm(model, grad_norm=grad_norm)
         is_bad = self._bad_loss is not None or not math.isfinite(norm)
         if any_process(is_bad, self.args.device):
-            raise TrainingError(self._what_is_not_finite(float(norm)))
-        self._log_values()
-        return norm
-
-    def _what_is_not_finite(self, norm: float) -> str:
-        found = f"gradient norm is {norm}" if self._bad_loss is None else f"loss is {self._bad_loss}"
-        return (
-            f"In the batch after step {self.state.global_step} the {self.algorithm.name} {found}, expected a finite "
-            "number. Nothing later is saved; resume from the last checkpoint with a smaller learning rate "
-            "or a smaller max_grad_norm."
-        )
-
-    def _log_values(self) -> None:
-        """Put the rows of the update, from all parts, into TRL's log, which averages between two log rows."""
+            found = f"gradient norm is {norm}" if self._bad_loss is None else f"loss is {self._bad_loss}"
+            raise TrainingError(
+                f"In the batch after step {self.state.global_step} the {self.algorithm.name} {found}, expected a "
+                "finite number. Nothing later is saved; resume from the last checkpoint with a smaller learning rate "
+                "or a smaller max_grad_norm."
+            )
+        # The rows of the update, from all parts, go into TRL's log, which averages between two log rows.
         most = self.args.per_device_train_batch_size * self.args.gradient_accumulation_steps
         rows = rows_of_all(torch.cat(self._values), at_most=most)
         self._values.clear()
         for name, value in summaries(rows, *self._columns).items():
             self._metrics["train"][name].append(value)
+        return norm
 
     # ---- checkpoints ----
 
@@ -210,111 +275,3 @@ def rounding(logp: Tensor, lengths: Tensor, *, bf16: bool) -> Tensor:
     In fp32 it is relative to the sum; in bf16 each token's logits are rounded independently, so it grows as √|y|.
     """
     return 0.1 * lengths.sqrt() + 1e-3 * logp.abs() if bf16 else 1e-4 * (1 + logp.abs())
-
-
-class ResponseTrainer(AlgorithmTrainer):
-    """What both losses are functions of."""
-
-    _is_deterministic: bool | None = None  # not known yet
-
-    def _check_deterministic(self, model: nn.Module, inputs: Batch, tokens: TokenLogps) -> None:
-        """Raise TrainingError in the first batch where a second pass gives other numbers, as with dropout."""
-        if self._is_deterministic is None:
-            with torch.no_grad():
-                again = self._token_logps(model, inputs).sums
-            sums = tokens.sums.detach()
-            off = (again - sums).abs()
-            self._is_deterministic = not (off > rounding(sums, tokens.lengths, bf16=self.args.bf16)).any()
-            if not self._is_deterministic:
-                raise TrainingError(
-                    f"Two passes over the first batch differ by {off.max():.3g} nats: the model has randomness that "
-                    "ldyn does not know how to turn off, for example dropout under an unusual name. Set it to 0 in the "
-                    "model's config.json."
-                )
-
-    def _token_logps(self, model: nn.Module, inputs: Batch) -> TokenLogps:
-        """Token log-probs of the batch, with residual norms where the step being made ends with a row of the log."""
-        is_logged = (self.state.global_step + 1) % self.args.logging_steps == 0
-        return token_logps(model, inputs["packed"], with_residuals=is_logged)
-
-    def _responses(self, tokens: TokenLogps, mean_length: Tensor, reference_logp: Tensor | None = None) -> Responses:
-        """What the loss sees."""
-        progress = self.state.global_step / max(1, self.state.max_steps)  # max_steps is 0 outside of train()
-        token_logps = tokens.logps.detach()
-        return Responses(tokens.sums, tokens.lengths, mean_length, reference_logp, token_logps, tokens.mask, progress)
-
-    def _residuals(self, tokens: Sequence[TokenLogps], responses: Sequence[Responses]) -> dict[str, Tensor]:
-        """Residual coefficients and energies, in the steps that are logged."""
-        norms = [side.residual_norms for side in tokens if side.residual_norms is not None]
-        return residual_values(self.algorithm, self.parameters, responses, norms) if norms else {}
-
-
-class PointwiseTrainer(ResponseTrainer):
-    """Trains on responses one by one: rows of ``input_ids`` and ``labels`` (−100 on the prompt)."""
-
-    def compute_loss(
-        self, model: nn.Module, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None
-    ) -> Tensor:
-        tokens = self._token_logps(model, inputs)
-        self._check_deterministic(model, inputs, tokens)
-        responses = self._responses(tokens, self._mean_length(tokens.lengths, num_items_in_batch))
-        losses = self.algorithm.loss(responses, **self.parameters)
-        metrics = {"logp_chosen": responses.logp.detach()}
-        return self._finish(losses, metrics, self._residuals([tokens], [responses]))
-
-
-class PairwiseTrainer(ResponseTrainer):
-    """Trains on pairs: rows of ``prompt_ids``, ``chosen_ids``, ``rejected_ids`` and the reference's log-probs of both.
-
-    The reference is the policy as it is when the stage begins (``ldyn.training.reference``).
-    """
-
-    responses_per_row = 2
-    _checked_start = False
-
-    def compute_loss(
-        self, model: nn.Module, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None
-    ) -> Tensor:
-        tokens = self._token_logps(model, inputs)
-        self._check_deterministic(model, inputs, tokens)
-        mean_length, sides = self._mean_length(tokens.lengths, num_items_in_batch), tokens.halves()
-        chosen, rejected = (
-            self._responses(side, mean_length, inputs[reference])
-            for side, reference in zip(sides, REFERENCE_COLUMNS, strict=True)
-        )
-        self._check_start(chosen, rejected)
-        losses = self.algorithm.loss(chosen, rejected, **self.parameters)
-        metrics = self._reward_metrics(chosen, rejected)
-        return self._finish(losses, metrics, self._residuals(sides, [chosen, rejected]))
-
-    def _check_start(self, chosen: Responses, rejected: Responses) -> None:
-        """Before the first update policy and reference are the same model, so every log-ratio is 0 up to rounding."""
-        if self._checked_start:
-            return
-        self._checked_start = True
-        if self.state.global_step > 0:
-            return
-        for responses in (chosen, rejected):
-            difference = responses.log_ratio.detach().abs()
-            excess = difference - rounding(responses.logp.detach(), responses.lengths, bf16=self.args.bf16)
-            if excess.max() > 0:
-                worst = int(excess.argmax())
-                raise TrainingError(
-                    f"Before the first step log π differs from its reference by {difference[worst]:.3g} nats at "
-                    f"{responses.logp[worst]:.4g}, more than rounding explains: the reference log-probs are of another "
-                    "model, or the model's forward pass is random. Delete the cache of reference log-probs and retry."
-                )
-
-    def _reward_metrics(self, chosen: Responses, rejected: Responses) -> dict[str, Tensor]:
-        """Implicit rewards β·h (β = 1 where the loss has none), their margin, and how often the chosen one wins."""
-        beta = self.parameters.get("beta", 1.0)
-        reward_chosen = beta * chosen.log_ratio.detach()
-        reward_rejected = beta * rejected.log_ratio.detach()
-        return {
-            "reward_chosen": reward_chosen,
-            "reward_rejected": reward_rejected,
-            "margin": reward_chosen - reward_rejected,
-            "accuracy": reward_chosen > reward_rejected,
-            "logp_chosen": chosen.logp.detach(),
-            "logp_rejected": rejected.logp.detach(),
-        }

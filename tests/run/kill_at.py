@@ -30,7 +30,7 @@ def prepare() -> None:
     from transformers import Trainer
 
     from ldyn.probes import engine
-    from ldyn.run import stages
+    from ldyn.run.probing import StageProbes
     from ldyn.run.session import Session
 
     def after_scoring(record_scores):
@@ -41,15 +41,12 @@ def prepare() -> None:
 
         return record
 
-    class Scoring(stages.StageScoring):
-        def __init__(self, *arguments):
-            super().__init__(*arguments)
-            self.stage = arguments[-1]
+    measure = StageProbes._measure
 
-        def measure(self, model, step):
-            if is_here("scoring", self.stage, step):
-                engine.batch_stats = signal_now
-            return super().measure(model, step)
+    def measured(self, model, step):
+        if is_here("scoring", self._stage, step):
+            engine.batch_stats = signal_now
+        return measure(self, model, step)
 
     save_rng_state = Trainer._save_rng_state
 
@@ -59,7 +56,7 @@ def prepare() -> None:
             signal_now()
 
     Session.record_scores = after_scoring(Session.record_scores)
-    stages.StageScoring = Scoring
+    StageProbes._measure = measured
     Trainer._save_rng_state = save_half
 
 

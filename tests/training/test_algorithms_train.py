@@ -13,8 +13,9 @@ from hydra import compose, initialize_config_dir
 from ldyn.config.groups import config_directory
 from ldyn.config.loading import load_config
 from ldyn.run.stages import stage_plans
+from ldyn.training.plan import StagePlan
 from ldyn.training.settings import TrainerConfig
-from ldyn.training.stage import StagePlan, make_trainer
+from ldyn.training.stage import make_trainer
 
 OPTIONS = sorted(path.stem for path in (config_directory() / "algorithm").glob("*.yaml"))
 PAIRWISE = [option for option in OPTIONS if not option.startswith("sft")]

@@ -1,6 +1,5 @@
 """What saves memory: accumulation, checkpointing, bf16 and LoRA, each against plain training."""
 
-import dataclasses
 import json
 from functools import cache
 
@@ -9,51 +8,29 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, GPT2Config, GPTNeoXConfig, LlamaConfig, OPTConfig, Qwen2Config
 
-from ldyn.algorithms import ALGORITHMS, algorithm_parameters
 from ldyn.errors import Interrupted, ModelError, TrainingError
 from ldyn.probes.scorer import score_probes
 from ldyn.processes.signals import StopRequest
-from ldyn.records import EncodedProbeExample, StageInfo
+from ldyn.records import EncodedProbeExample
 from ldyn.training.adapters import with_adapters
-from ldyn.training.settings import LoraConfig, TrainerConfig
-from ldyn.training.stage import StageObservers, StagePlan, make_trainer, train_stage
+from ldyn.training.logps import token_logps
+from ldyn.training.settings import LoraConfig
+from ldyn.training.stage import make_trainer
 
-PLAIN = TrainerConfig(learning_rate=1e-3, max_steps=4, batch_size=8, checkpoint_every=2)
 LORA = LoraConfig(rank=4, alpha=8)
-
-
-def plan_for(name: str, **settings) -> StagePlan:
-    algorithm = ALGORITHMS[name]
-    view = ("chosen",) if algorithm.kind == "pointwise" else ("chosen", "rejected")
-    info = StageInfo(name, name, algorithm.kind, view, "base")
-    return StagePlan(info, algorithm, algorithm_parameters({"name": name}), dataclasses.replace(PLAIN, **settings))
-
-
-def trained(name, model, tokenizer, pairs, directory, stop_at=None, **settings):
-    """Losses by step, and the directory of the final weights."""
-    losses, stop = [], StopRequest()
-
-    def probe(model, step):
-        stop.signal_number = 15 if step == stop_at else None
-
-    final = train_stage(
-        plan_for(name, **settings),
-        model,
-        tokenizer,
-        pairs,
-        directory=directory,
-        seed=0,
-        probe_steps=range(10),
-        observe=StageObservers(probe, lambda step, row: losses.append(row["loss"]), lambda: None),
-        stop=stop,
-    )
-    return losses, final
+PLAIN = {"max_steps": 4, "batch_size": 8, "checkpoint_every": 2}
 
 
 @pytest.fixture(scope="module")
-def plain(make_model, tokenizer, pairs, tmp_path_factory):
+def trained(train, plan_for):
+    """``trained(name, model, directory, **settings)``: losses by step, and the directory of the final weights."""
+    return lambda name, model, directory, **settings: train(plan_for(name, **PLAIN | settings), model, directory)
+
+
+@pytest.fixture(scope="module")
+def plain(trained, make_model, tmp_path_factory):
     """``plain(name)``: losses and final weights of training without any of it, done once for each name."""
-    return cache(lambda name: trained(name, make_model(), tokenizer, pairs, tmp_path_factory.mktemp(name)))
+    return cache(lambda name: trained(name, make_model(), tmp_path_factory.mktemp(name)))
 
 
 def weights(final):
@@ -69,22 +46,22 @@ def assert_same_training(one, other, rtol=1e-4, atol=1e-5):
 
 
 @pytest.mark.parametrize("name", ["sft", "sft_token_mean", "dpo"])
-def test_two_parts_of_four_are_a_batch_of_eight(name, plain, make_model, tokenizer, pairs, tmp_path):
+def test_two_parts_of_four_are_a_batch_of_eight(name, trained, plain, make_model, tmp_path):
     """13 pairs: the second update of an epoch has five rows, in parts of four and one."""
-    parts = trained(name, make_model(), tokenizer, pairs, tmp_path, gradient_accumulation=2)
+    parts = trained(name, make_model(), tmp_path, gradient_accumulation=2)
     assert_same_training(plain(name), parts)
 
 
-def test_gradient_checkpointing_changes_nothing(plain, make_model, tokenizer, pairs, tmp_path):
+def test_gradient_checkpointing_changes_nothing(trained, plain, make_model, tmp_path):
     model = make_model()
-    saving = trained("dpo", model, tokenizer, pairs, tmp_path, gradient_checkpointing=True)
+    saving = trained("dpo", model, tmp_path, gradient_checkpointing=True)
     assert_same_training(plain("dpo"), saving, rtol=1e-6, atol=1e-7)
     assert model.is_activation_checkpointing
 
 
 @pytest.mark.parametrize("name", ["sft", "dpo"])
-def test_bf16_is_near_fp32_and_keeps_fp32_weights(name, plain, make_model, tokenizer, pairs, tmp_path):
-    rough = trained(name, make_model(), tokenizer, pairs, tmp_path, precision="bf16")
+def test_bf16_is_near_fp32_and_keeps_fp32_weights(name, trained, plain, make_model, tmp_path):
+    rough = trained(name, make_model(), tmp_path, precision="bf16")
     assert rough[0] == pytest.approx(plain(name)[0], rel=2e-2)
     assert rough[0] != plain(name)[0]
     assert {value.dtype for value in weights(rough[1]).values()} == {torch.float32}
@@ -92,11 +69,9 @@ def test_bf16_is_near_fp32_and_keeps_fp32_weights(name, plain, make_model, token
 
 class TestLora:
     @pytest.mark.parametrize("name", ["sft", "dpo"])
-    def test_only_the_adapted_layers_move_and_plain_weights_are_saved(
-        self, name, make_model, tokenizer, pairs, tmp_path
-    ):
+    def test_only_the_adapted_layers_move_and_plain_weights_are_saved(self, name, trained, make_model, tmp_path):
         start = make_model().state_dict()
-        losses, final = trained(name, make_model(), tokenizer, pairs, tmp_path, learning_rate=1e-2, lora=LORA)
+        losses, final = trained(name, make_model(), tmp_path, learning_rate=1e-2, lora=LORA)
         assert losses[-1] < losses[0]
         after = type(make_model()).from_pretrained(final).state_dict()
         moved = {key for key, value in after.items() if not torch.equal(value, start[key])}
@@ -104,9 +79,9 @@ class TestLora:
         change = after["gpt_neox.layers.0.attention.query_key_value.weight"] - start[min(moved)]
         assert torch.linalg.matrix_rank(change, rtol=1e-4) <= LORA.rank
 
-    def test_the_merged_model_is_the_one_that_was_trained(self, make_model, tokenizer, pairs, tmp_path):
+    def test_the_merged_model_is_the_one_that_was_trained(self, plan_for, make_model, tokenizer, pairs, tmp_path):
         """W + alpha / rank · B A, by hand from the adapters of the last checkpoint."""
-        plan = plan_for("sft", lora=LORA, learning_rate=1e-2)
+        plan = plan_for("sft", lora=LORA, learning_rate=1e-2, max_steps=4)
         trainer = make_trainer(plan, make_model(), tokenizer, pairs, directory=tmp_path, seed=0)
         trainer.train()
         adapters = load_file(tmp_path / "checkpoint-4" / "adapter_model.safetensors")
@@ -116,19 +91,24 @@ class TestLora:
         final = type(make_model()).from_pretrained(trainer.save_final(tokenizer))
         torch.testing.assert_close(final.state_dict()[f"{layer}.weight"], expected)
 
-    def test_a_stopped_stage_resumes_to_the_same_weights(self, make_model, tokenizer, pairs, tmp_path):
-        whole = trained("dpo", make_model(), tokenizer, pairs, tmp_path / "whole", lora=LORA)
+    def test_a_stopped_stage_resumes_to_the_same_weights(self, train, plan_for, make_model, tmp_path):
+        plan, stop = plan_for("dpo", **PLAIN, lora=LORA), StopRequest()
+
+        def probe(model, step):
+            stop.signal_number = 15 if step == 3 else None
+
+        whole = train(plan, make_model(), tmp_path / "whole")
         with pytest.raises(Interrupted):
-            trained("dpo", make_model(), tokenizer, pairs, tmp_path / "cut", stop_at=3, lora=LORA)
+            train(plan, make_model(), tmp_path / "cut", probe=probe, stop=stop)
         checkpoint = tmp_path / "cut" / "checkpoint-3"
         assert json.loads((checkpoint / "trainer_state.json").read_text())["global_step"] == 3
         assert not (checkpoint / "model.safetensors").exists()  # the frozen weights are not stored again
-        resumed = trained("dpo", make_model(), tokenizer, pairs, tmp_path / "cut", lora=LORA)
+        resumed = train(plan, make_model(), tmp_path / "cut")
         assert resumed[0] == whole[0][3:]
         for name, value in weights(whole[1]).items():
             assert torch.equal(value, weights(resumed[1])[name])
 
-    def test_adapters_are_drawn_by_the_seed(self, make_model, tokenizer, pairs, tmp_path):
+    def test_adapters_are_drawn_by_the_seed(self, plan_for, make_model, tokenizer, pairs, tmp_path):
         plan = plan_for("sft", lora=LORA)
         one, same, other = (
             make_trainer(plan, make_model(), tokenizer, pairs, directory=tmp_path, seed=seed).model
@@ -162,7 +142,7 @@ DROPOUT = [
 
 
 @pytest.mark.parametrize("config", DROPOUT, ids=lambda config: config.model_type)
-def test_dropout_is_off_in_every_architecture(config, tokenizer, pairs, tmp_path):
+def test_dropout_is_off_in_every_architecture(config, plan_for, tokenizer, pairs, tmp_path):
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(config)
     for weight in model.parameters():
@@ -171,20 +151,22 @@ def test_dropout_is_off_in_every_architecture(config, tokenizer, pairs, tmp_path
     trainer.model.train()
     batch = next(iter(trainer.get_train_dataloader()))
     part = batch["parts"][0]
-    first, second = (trainer._token_logps(trainer.model, part).sums for _ in range(2))
+    first, second = (token_logps(trainer.model, part["packed"]).sums for _ in range(2))
     assert torch.equal(first, second)
     trainer.train()
 
 
-def test_randomness_that_cannot_be_turned_off_is_refused(make_model, tokenizer, pairs, tmp_path):
+def test_randomness_that_cannot_be_turned_off_is_refused(trained, make_model, tmp_path):
     model = make_model()
     model.gpt_neox.layers[0].register_forward_hook(lambda module, _, output: torch.nn.functional.dropout(output, 0.5))
     with pytest.raises(TrainingError, match="Two passes over the first batch differ by"):
-        trained("sft", model, tokenizer, pairs, tmp_path)
+        trained("sft", model, tmp_path)
 
 
 @pytest.mark.parametrize("known_head", [True, False])
-def test_a_bf16_stage_is_scored_in_the_precision_of_the_weights(known_head, make_model, tokenizer, pairs, tmp_path):
+def test_a_bf16_stage_is_scored_in_the_precision_of_the_weights(
+    known_head, plan_for, make_model, tokenizer, pairs, tmp_path
+):
     example = EncodedProbeExample("train", "one", pairs[0].prompt_ids, {"chosen": pairs[0].chosen_ids})
     model = make_model()
     model.config.model_type = "gpt_neox" if known_head else "unknown"

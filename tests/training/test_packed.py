@@ -6,6 +6,7 @@ import dataclasses
 import random
 import warnings
 from collections.abc import Sequence
+from functools import cache
 
 import pytest
 import torch
@@ -21,15 +22,13 @@ from transformers import (
     Qwen2Config,
 )
 
-from ldyn.algorithms import ALGORITHMS, algorithm_parameters
 from ldyn.models import packed_forward
 from ldyn.models.packed_forward import why_plain
 from ldyn.models.packing import Document, in_rows, may_attend, pack
-from ldyn.records import StageInfo
 from ldyn.training.batches import Layout, pair_row, pairwise_documents
 from ldyn.training.logps import token_logps
-from ldyn.training.settings import LoraConfig, TrainerConfig
-from ldyn.training.stage import StagePlan, make_trainer
+from ldyn.training.settings import LoraConfig
+from ldyn.training.stage import make_trainer
 
 SHAPE = {
     "vocab_size": 40, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -171,17 +170,25 @@ def test_parts_of_a_micro_batch_keep_to_the_budget(documents):
 # Training
 
 
-def trained(name, model, tokenizer, pairs, directory, **settings) -> tuple[torch.Tensor, list[dict[str, float]]]:
+@pytest.fixture(scope="module")
+def trained(plan_for, tokenizer, pairs):
     """Weights and log after five updates of four; the last of an epoch has one example."""
-    algorithm = ALGORITHMS[name]
-    view = ("chosen", "rejected")
-    info = StageInfo(name, name, algorithm.kind, view, "base")
-    config = TrainerConfig(learning_rate=1e-3, max_steps=5, batch_size=4, **settings)
-    plan = StagePlan(info, algorithm, algorithm_parameters({"name": name}), config)
-    trainer = make_trainer(plan, model, tokenizer, pairs, directory=directory, seed=0)
-    trainer.train()
-    values = [weight.flatten() for _, weight in sorted(trainer.model.state_dict().items())]
-    return torch.cat(values).detach(), [row for row in trainer.state.log_history if "loss" in row]
+
+    def train(name, model, directory, **settings) -> tuple[torch.Tensor, list[dict[str, float]]]:
+        plan = plan_for(name, ("chosen", "rejected"), max_steps=5, **settings)
+        trainer = make_trainer(plan, model, tokenizer, pairs, directory=directory, seed=0)
+        trainer.train()
+        values = [weight.flatten() for _, weight in sorted(trainer.model.state_dict().items())]
+        return torch.cat(values).detach(), [row for row in trainer.state.log_history if "loss" in row]
+
+    return train
+
+
+@pytest.fixture(scope="module")
+def padded(trained, make_model, tmp_path_factory):
+    """``padded(name, lora)``: padded training, done once for each."""
+    directory = tmp_path_factory.mktemp("padded")
+    return cache(lambda name, lora: trained(name, make_model(), directory, batching="padded", lora=lora))
 
 
 @pytest.mark.parametrize("settings", [
@@ -189,27 +196,26 @@ def trained(name, model, tokenizer, pairs, directory, **settings) -> tuple[torch
     {"lora": LoraConfig(rank=4, alpha=8)},
 ])  # fmt: skip
 @pytest.mark.parametrize("name", ["sft", "sft_token_mean", "dpo", "dpo_sft"])
-def test_packed_training_is_padded_training(name, settings, make_model, tokenizer, pairs, tmp_path):
-    lora = {"lora": settings["lora"]} if "lora" in settings else {}
-    expected, log = trained(name, make_model(), tokenizer, pairs, tmp_path / "padded", batching="padded", **lora)
-    found, same_log = trained(name, make_model(), tokenizer, pairs, tmp_path / "packed", **settings)
+def test_packed_training_is_padded_training(name, settings, trained, padded, make_model, tmp_path):
+    expected, log = padded(name, settings.get("lora"))
+    found, same_log = trained(name, make_model(), tmp_path, **settings)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=2e-5)
     for row, expected_row in zip(same_log, log, strict=True):
         for column in row.keys() - {"epoch", "accuracy"}:  # at first all margins are 0 but rounding
             assert row[column] == pytest.approx(expected_row[column], rel=1e-3, abs=1e-4), column
 
 
-def test_a_model_that_sees_a_window_is_padded_and_says_so_once(tokenizer, pairs, tmp_path):
+def test_a_model_that_sees_a_window_is_padded_and_says_so_once(trained, tmp_path):
     packed_forward.warn_once.cache_clear()
     models = [tiny("mistral", dtype=torch.float32) for _ in range(3)]
     for model in models:
         model.config.sliding_window = 6
     with pytest.warns(UserWarning, match=r"batches are padded.*sees 6 tokens back, and the longest text has 1"):
-        found, _ = trained("dpo", models[0], tokenizer, pairs, tmp_path / "packed")
+        found, _ = trained("dpo", models[0], tmp_path / "packed")
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
-        expected, _ = trained("dpo", models[1], tokenizer, pairs, tmp_path / "padded", batching="padded")
-        trained("dpo", models[2], tokenizer, pairs, tmp_path / "again")
+        expected, _ = trained("dpo", models[1], tmp_path / "padded", batching="padded")
+        trained("dpo", models[2], tmp_path / "again")
     assert torch.equal(found, expected)
 
 

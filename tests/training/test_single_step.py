@@ -11,63 +11,32 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from ldyn.algorithms import ALGORITHMS
 from ldyn.errors import TrainingError
 from ldyn.probes.schedule import ScheduleConfig
-from ldyn.processes.signals import StopRequest
-from ldyn.records import StageInfo
 from ldyn.training.checkpoints import snapshot_directory, snapshot_steps
-from ldyn.training.settings import TrainerConfig
 from ldyn.training.single_step import take_step
-from ldyn.training.stage import StageObservers, StagePlan, train_stage
 
 EVERY_STEP = ScheduleConfig(every=1)
 
 
-def plan(algorithm: str = "dpo", **settings) -> StagePlan:
+@pytest.fixture(scope="module")
+def plan(plan_for):
     """Four pairs a step of thirteen: the fourth step of an epoch has one, and an epoch ends within five steps."""
-    one = ALGORITHMS[algorithm]
-    view = ("chosen", "rejected") if one.kind == "pairwise" else ("chosen",)
-    defaults = {"max_steps": 5, "batch_size": 4, "learning_rate": 1e-3, "warmup_steps": 3, "snapshots": EVERY_STEP}
-    parameters = {name: parameter.default for name, parameter in one.parameters.items()}
-    return StagePlan(
-        StageInfo("s", algorithm, one.kind, view, "base"), one, parameters, TrainerConfig(**defaults | settings)
-    )
+    defaults = {"max_steps": 5, "warmup_steps": 3, "snapshots": EVERY_STEP}
+    return lambda algorithm="dpo", **settings: plan_for(algorithm, **defaults | settings)
 
 
 @pytest.fixture(scope="module")
-def train(tokenizer, pairs):
-    """``train(plan, model, directory)`` to its end."""
-
-    def run(stage: StagePlan, model: PreTrainedModel, directory: Path) -> None:
-        observe = StageObservers(lambda *_: None, lambda *_: None, lambda: None)
-        with StopRequest() as stop:
-            train_stage(
-                stage,
-                model,
-                tokenizer,
-                pairs,
-                directory=directory,
-                seed=7,
-                probe_steps=(),
-                observe=observe,
-                stop=stop,
-            )
-
-    return run
-
-
-@pytest.fixture(scope="module")
-def finished(train, make_model, tmp_path_factory) -> tuple[Path, PreTrainedModel]:
+def finished(train, plan, make_model, tmp_path_factory) -> tuple[Path, PreTrainedModel]:
     """The directory of a stage of DPO and its last weights; a run that was killed had been writing a snapshot of it."""
     directory, model = tmp_path_factory.mktemp("finished"), make_model()
     (directory / "snapshot-2.partial").mkdir()
     (directory / "snapshot-2").mkdir()
-    train(plan(), model, directory)
+    train(plan(), model, directory, seed=7)
     return directory, model
 
 
-def step(stage: StagePlan, model: PreTrainedModel, tokenizer, pairs, directory: Path, snapshot: Path | None, **options):
+def step(stage, model: PreTrainedModel, tokenizer, pairs, directory: Path, snapshot: Path | None, **options):
     return take_step(
         stage,
         model,
@@ -90,10 +59,10 @@ def weights(model: PreTrainedModel) -> dict[str, torch.Tensor]:
     {"gradient_accumulation": 2}, {"algorithm": "sft"}, {"algorithm": "dpo_shift_linear"},
 ])  # fmt: skip
 def test_a_step_from_a_snapshot_is_the_step_that_the_stage_took(
-    settings, train, make_model, tokenizer, pairs, tmp_path
+    settings, train, plan, make_model, tokenizer, pairs, tmp_path
 ):
     stage, directory = plan(**settings), tmp_path / "s"
-    train(stage, make_model(), directory)
+    train(stage, make_model(), directory, seed=7)
     assert snapshot_steps(directory) == [1, 2, 3, 4, 5]
     after = {
         number: weights(AutoModelForCausalLM.from_pretrained(snapshot_directory(directory, number)))
@@ -115,15 +84,15 @@ def test_a_step_from_a_snapshot_is_the_step_that_the_stage_took(
     assert not (tmp_path / "scratch").exists() or not list((tmp_path / "scratch").glob("checkpoint-*"))
 
 
-def test_snapshots_do_not_change_the_training(finished, train, make_model, tmp_path):
+def test_snapshots_do_not_change_the_training(finished, train, plan, make_model, tmp_path):
     _, with_snapshots = finished
     without = make_model()
-    train(plan(snapshots=None), without, tmp_path)
+    train(plan(snapshots=None), without, tmp_path, seed=7)
     assert all(torch.equal(a, b) for a, b in zip(with_snapshots.parameters(), without.parameters(), strict=True))
     assert snapshot_steps(tmp_path) == []
 
 
-def test_a_step_on_pairs_of_ones_own_choice(finished, make_model, tokenizer, pairs, tmp_path):
+def test_a_step_on_pairs_of_ones_own_choice(finished, plan, make_model, tokenizer, pairs, tmp_path):
     """The next batch of the stage is another one; the optimizer's state and the reference are those of the run."""
     snapshot = snapshot_directory(finished[0], 4)
     taken = step(plan(), make_model(), tokenizer, pairs[5:7], tmp_path, snapshot, in_order=False)
@@ -131,20 +100,20 @@ def test_a_step_on_pairs_of_ones_own_choice(finished, make_model, tokenizer, pai
     assert trained == {ids for pair in pairs[5:7] for ids in (pair.chosen_ids, pair.rejected_ids)}
 
 
-def test_state_of_another_optimizer_is_refused(finished, make_model, tokenizer, pairs, tmp_path):
+def test_state_of_another_optimizer_is_refused(finished, plan, make_model, tokenizer, pairs, tmp_path):
     other = plan(optimizer="rmsprop")
     with pytest.raises(TrainingError, match=r"holds exp_avg, exp_avg_sq, expected square_avg, as rmsprop keeps it"):
         step(other, make_model(), tokenizer, pairs, tmp_path, snapshot_directory(finished[0], 2))
 
 
-def test_an_incomplete_snapshot_is_refused(finished, make_model, tokenizer, pairs, tmp_path):
+def test_an_incomplete_snapshot_is_refused(finished, plan, make_model, tokenizer, pairs, tmp_path):
     snapshot = shutil.copytree(snapshot_directory(finished[0], 2), tmp_path / "snapshot-2")
     (snapshot / "optimizer.pt").unlink()
     with pytest.raises(TrainingError, match=r"no complete snapshot, expected optimizer\.pt"):
         step(plan(), make_model(), tokenizer, pairs, tmp_path, snapshot)
 
 
-def test_a_gradient_that_is_not_finite_is_refused(make_model, tokenizer, pairs, tmp_path, monkeypatch):
+def test_a_gradient_that_is_not_finite_is_refused(plan, make_model, tokenizer, pairs, tmp_path, monkeypatch):
     """A loss may be finite where its gradient is not: √0 has slope ∞."""
 
     def edgy(chosen, rejected, *, beta):

@@ -9,53 +9,12 @@ import torch
 from datasets import Dataset
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
-from ldyn.algorithms import ALGORITHMS, algorithm_parameters
 from ldyn.errors import Interrupted, TrainingError
 from ldyn.processes.signals import StopRequest
-from ldyn.records import StageInfo
 from ldyn.training.arguments import common_arguments
 from ldyn.training.checkpoints import last_complete_checkpoint
-from ldyn.training.settings import TrainerConfig
-from ldyn.training.stage import StageLength, StageObservers, StagePlan, make_trainer, train_stage
-
-CONFIG = TrainerConfig(learning_rate=1e-3, max_steps=9, batch_size=4, checkpoint_every=4)
-
-
-def plan_for(name: str, view: tuple[str, ...] = ("chosen",), config: TrainerConfig = CONFIG) -> StagePlan:
-    algorithm = ALGORITHMS[name]
-    view = view if algorithm.kind == "pointwise" else ("chosen", "rejected")
-    info = StageInfo(name, name, algorithm.kind, view, "base")
-    return StagePlan(info, algorithm, algorithm_parameters({"name": name}), config)
-
-
-class Record:
-    """Observers that remember what they were told."""
-
-    def __init__(self):
-        self.probed, self.losses, self.committed = [], [], 0
-
-    def observers(self) -> StageObservers:
-        return StageObservers(lambda model, step: self.probed.append(step), self._log, self._commit)
-
-    def _commit(self):
-        self.committed = len(self.losses)
-
-    def _log(self, step, metrics):
-        self.losses.append((step, metrics["loss"]))
-
-
-def train(plan, model, tokenizer, pairs, directory, *, probe_steps=(), observe=None, stop=None):
-    return train_stage(
-        plan,
-        model,
-        tokenizer,
-        pairs,
-        directory=directory,
-        seed=0,
-        probe_steps=probe_steps,
-        observe=observe or Record().observers(),
-        stop=stop or StopRequest(),
-    )
+from ldyn.training.plan import StageLength
+from ldyn.training.stage import make_trainer
 
 
 def weights(model) -> torch.Tensor:
@@ -63,71 +22,55 @@ def weights(model) -> torch.Tensor:
 
 
 @pytest.fixture(scope="module")
-def quiet(make_model, tokenizer, pairs, tmp_path_factory):
-    """``quiet(name)``: the model, the record and the final directory of a stage that is never probed; trained once."""
+def quiet(train, plan_for, make_model, tmp_path_factory):
+    """``quiet(name)``: the model, the losses and the final directory of a stage that is never probed; trained once."""
 
     def trained(name):
-        model, record = make_model(), Record()
-        directory = tmp_path_factory.mktemp(name)
-        return model, record, train(plan_for(name), model, tokenizer, pairs, directory, observe=record.observers())
+        model = make_model()
+        return model, *train(plan_for(name), model, tmp_path_factory.mktemp(name))
 
     return cache(trained)
 
 
 @pytest.mark.parametrize("name", ["sft", "dpo"])
-def test_probing_and_logging_leave_the_weights_bit_identical(name, quiet, make_model, tokenizer, pairs, tmp_path):
-    watched, record = make_model(), Record()
-    observe = StageObservers(
-        lambda model, step: (record.probed.append(step), model(torch.ones(1, 3).long())), record._log, record._commit
-    )
-    train(plan_for(name), watched, tokenizer, pairs, tmp_path, probe_steps=(0, 1, 3, 9), observe=observe)
-    assert record.probed == [0, 1, 3, 9]
+def test_forward_passes_between_updates_leave_the_weights_bit_identical(
+    name, quiet, train, plan_for, make_model, tmp_path
+):
+    watched = make_model()
+    train(plan_for(name), watched, tmp_path, probe=lambda model, step: model(torch.ones(1, 3).long()))
     assert torch.equal(weights(quiet(name)[0]), weights(watched))
 
 
 @pytest.mark.parametrize("name", ["sft", "dpo"])
 def test_a_stopped_stage_resumes_to_the_uninterrupted_weights_and_log(
-    name, quiet, make_model, tokenizer, pairs, tmp_path
+    name, quiet, train, plan_for, make_model, tmp_path
 ):
-    whole, whole_record, _ = quiet(name)
-    stop, record = StopRequest(), Record()
+    whole, losses, _ = quiet(name)
+    stop, probed = StopRequest(), []
 
     def probe(model, step):
-        record.probed.append(step)
-        if step == 5:
-            stop.signal_number = signal.SIGTERM
+        probed.append(step)
+        stop.signal_number = signal.SIGTERM if step == 5 else None
 
-    broken = StageObservers(probe, record._log, record._commit)
     with pytest.raises(Interrupted) as caught:
-        train(
-            plan_for(name),
-            make_model(),
-            tokenizer,
-            pairs,
-            tmp_path / "cut",
-            probe_steps=range(10),
-            observe=broken,
-            stop=stop,
-        )
+        train(plan_for(name), make_model(), tmp_path, probe=probe, stop=stop)
     assert caught.value.exit_code == 128 + signal.SIGTERM
-    assert last_complete_checkpoint(tmp_path / "cut")[1] == 5
-    assert record.committed == len(record.losses) == 5
+    assert probed == list(range(6))  # the step after which the signal came is the last
+    assert last_complete_checkpoint(tmp_path)[1] == 5
 
     resumed = make_model()
-    train(
-        plan_for(name), resumed, tokenizer, pairs, tmp_path / "cut", probe_steps=range(10), observe=record.observers()
-    )
-    assert record.probed == list(range(10))
-    assert record.losses == whole_record.losses
+    rest, _ = train(plan_for(name), resumed, tmp_path, probe=lambda model, step: probed.append(step))
+    assert probed == list(range(10))
+    assert rest == losses[5:]
     assert torch.equal(weights(whole), weights(resumed))
 
 
-def test_an_incomplete_checkpoint_is_passed_over(quiet, make_model, tokenizer, pairs, tmp_path):
+def test_an_incomplete_checkpoint_is_skipped(quiet, train, plan_for, make_model, tmp_path):
     resumed = make_model()
     half = tmp_path / "checkpoint-8"
     half.mkdir(parents=True)
     (half / "trainer_state.json").write_text('{"global_st')
-    train(plan_for("sft"), resumed, tokenizer, pairs, tmp_path)
+    train(plan_for("sft"), resumed, tmp_path)
     assert torch.equal(weights(quiet("sft")[0]), weights(resumed))
 
 
@@ -138,12 +81,10 @@ def test_final_weights_reload_bit_identically(quiet):
 
 
 @pytest.mark.parametrize("accumulation", [1, 2])
-def test_token_mean_sft_is_trls_own_loss(accumulation, make_model, tokenizer, pairs, tmp_path):
-    config = TrainerConfig(learning_rate=1e-3, max_steps=4, batch_size=6, gradient_accumulation=accumulation)
-    ours = make_trainer(
-        plan_for("sft_token_mean", config=config), make_model(), tokenizer, pairs[:12], directory=tmp_path, seed=0
-    )
-    arguments = SFTConfig(**common_arguments(config, tmp_path, 0), dataset_kwargs={"skip_prepare_dataset": True})
+def test_token_mean_sft_is_trls_own_loss(accumulation, plan_for, make_model, tokenizer, pairs, tmp_path):
+    plan = plan_for("sft_token_mean", max_steps=4, batch_size=6, gradient_accumulation=accumulation)
+    ours = make_trainer(plan, make_model(), tokenizer, pairs[:12], directory=tmp_path, seed=0)
+    arguments = SFTConfig(**common_arguments(plan.trainer, tmp_path, 0), dataset_kwargs={"skip_prepare_dataset": True})
     theirs = SFTTrainer(make_model(), args=arguments, train_dataset=ours.train_dataset, processing_class=tokenizer)
     ours.train(), theirs.train()
     torch.testing.assert_close(weights(ours.model), weights(theirs.model), rtol=1e-4, atol=1e-5)
@@ -151,7 +92,7 @@ def test_token_mean_sft_is_trls_own_loss(accumulation, make_model, tokenizer, pa
         assert mine == pytest.approx(trl, rel=1e-4)
 
 
-def test_dpo_is_trls_own_loss(make_model, tokenizer, pairs, tmp_path):
+def test_dpo_is_trls_own_loss(plan_for, make_model, tokenizer, pairs, tmp_path):
     ours = make_trainer(plan_for("dpo"), make_model(), tokenizer, pairs, directory=tmp_path, seed=0)
 
     class Tokenised(DPOTrainer):
@@ -161,7 +102,7 @@ def test_dpo_is_trls_own_loss(make_model, tokenizer, pairs, tmp_path):
     rows = Dataset.from_list(
         [{key: row[key] for key in ("prompt_ids", "chosen_ids", "rejected_ids")} for row in ours.train_dataset]
     )
-    arguments = DPOConfig(**common_arguments(CONFIG, tmp_path, 0), beta=0.1)
+    arguments = DPOConfig(**common_arguments(plan_for("dpo").trainer, tmp_path, 0), beta=0.1)
     theirs = Tokenised(
         make_model(), ref_model=make_model(), args=arguments, train_dataset=rows, processing_class=tokenizer
     )
@@ -175,7 +116,7 @@ def _losses(trainer) -> list[float]:
     return [row["loss"] for row in trainer.state.log_history if "loss" in row]
 
 
-def test_the_seed_reaches_the_data_order(make_model, tokenizer, pairs, tmp_path):
+def test_the_seed_reaches_the_data_order(plan_for, make_model, tokenizer, pairs, tmp_path):
     def first_losses(seed, name):
         trainer = make_trainer(plan_for("sft"), make_model(), tokenizer, pairs, directory=tmp_path / name, seed=seed)
         trainer.train()
@@ -185,7 +126,7 @@ def test_the_seed_reaches_the_data_order(make_model, tokenizer, pairs, tmp_path)
     assert first_losses(0, "c") != first_losses(1, "d")
 
 
-def test_summed_sft_has_the_gradient_of_minus_logp(make_model, tokenizer, pairs, tmp_path):
+def test_summed_sft_is_minus_logp(plan_for, make_model, tokenizer, pairs, tmp_path):
     model = make_model()
     trainer = make_trainer(plan_for("sft"), model, tokenizer, pairs[:2], directory=tmp_path, seed=0)
     batch = trainer.data_collator([trainer.train_dataset[i] for i in range(2)])
@@ -199,15 +140,15 @@ def test_summed_sft_has_the_gradient_of_minus_logp(make_model, tokenizer, pairs,
     assert loss.item() == pytest.approx(sum(by_hand) / 2, rel=1e-5)
 
 
-def test_a_loss_that_is_not_finite_stops_the_stage_with_the_step(make_model, tokenizer, pairs, tmp_path):
+def test_a_loss_that_is_not_finite_stops_the_stage_with_the_step(train, plan_for, make_model, tmp_path):
     model = make_model()
     with torch.no_grad():
         model.gpt_neox.embed_in.weight[:] = float("nan")
     with pytest.raises(TrainingError, match=r"after step 0.*nan.*expected a finite number"):
-        train(plan_for("sft"), model, tokenizer, pairs, tmp_path)
+        train(plan_for("sft"), model, tmp_path)
 
 
-def test_probe_steps_count_examples_exactly():
+def test_probe_steps_count_examples_exactly(plan_for):
     length = StageLength.of(plan_for("sft", ("chosen", "rejected")), pairs=13)
     assert (length.examples, length.examples_per_step, length.total_steps) == (26, 4, 9)
     info = plan_for("sft").info
@@ -218,9 +159,10 @@ def test_probe_steps_count_examples_exactly():
     assert length.probe_step(info, 7).epoch == 1.0
 
 
-def test_a_fractional_number_of_epochs_gives_the_trainers_number_of_steps(make_model, tokenizer, pairs, tmp_path):
-    config = TrainerConfig(learning_rate=1e-3, epochs=1.5, batch_size=4)
-    plan = plan_for("sft", config=config)
+def test_a_fractional_number_of_epochs_gives_the_trainers_number_of_steps(
+    plan_for, make_model, tokenizer, pairs, tmp_path
+):
+    plan = plan_for("sft", epochs=1.5)
     trainer = make_trainer(plan, make_model(), tokenizer, pairs, directory=tmp_path, seed=0)
     trainer.train()
     assert trainer.state.global_step == StageLength.of(plan, len(pairs)).total_steps

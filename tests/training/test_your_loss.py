@@ -21,8 +21,9 @@ from ldyn.algorithms import (
     residual_coefficients,
 )
 from ldyn.records import StageInfo
+from ldyn.training.plan import StagePlan
 from ldyn.training.settings import TrainerConfig
-from ldyn.training.stage import StagePlan, make_trainer
+from ldyn.training.stage import make_trainer
 
 PAGE = (Path(__file__).parents[2] / "docs" / "YOUR_LOSS.md").read_text(encoding="utf-8")
 SECTION = PAGE.split("## Add a loss in ten lines")[1].split("\n## ")[0]

@@ -22,6 +22,7 @@ from accelerate import PartialState
 from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType
 from torch import distributed
+from transformers import TrainerCallback
 
 from ldyn.algorithms import ALGORITHMS, algorithm_parameters
 from ldyn.errors import LdynError
@@ -29,8 +30,9 @@ from ldyn.models.evaluation import is_sharded
 from ldyn.processes.group import main_alone
 from ldyn.processes.signals import StopRequest
 from ldyn.records import StageInfo
+from ldyn.training.plan import StagePlan
 from ldyn.training.settings import TrainerConfig
-from ldyn.training.stage import StageObservers, StagePlan, train_stage
+from ldyn.training.stage import train_stage
 
 CONFIG = TrainerConfig(learning_rate=1e-3, max_steps=9, batch_size=4, checkpoint_every=4, num_processes=2)
 
@@ -40,6 +42,27 @@ def plan_for(name: str, config: TrainerConfig) -> StagePlan:
     view = ("chosen",) if algorithm.kind == "pointwise" else ("chosen", "rejected")
     info = StageInfo(name, name, algorithm.kind, view, "base")
     return StagePlan(info, algorithm, algorithm_parameters({"name": name}), config)
+
+
+class Watch(TrainerCallback):
+    """Rows of the log, and at each step whether the model is sharded; one rank gets a signal after ``stop_at``."""
+
+    def __init__(self, rank: int, stop_at: int | None):
+        self.rank, self.stop_at, self.stop = rank, stop_at, StopRequest()
+        self.rows: list[tuple[int, dict[str, float]]] = []
+        self.sharded: list[bool] = []
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        self.sharded.append(is_sharded(model))
+
+    def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        self.sharded.append(is_sharded(model))
+        if state.global_step == self.stop_at and self.rank == 1:
+            self.stop.signal_number = signal.SIGTERM
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        if "loss" in logs:
+            self.rows.append((state.global_step, logs))
 
 
 class Tasks:
@@ -57,16 +80,8 @@ class Tasks:
 
     def train(self, name: str, where: str, model: Any = None, stop_at: int | None = None, **settings: Any) -> Any:
         """Log rows, whether the model was sharded at each step, and the directory of the final weights."""
-        rows: list[tuple[int, dict[str, float]]] = []
-        sharded: list[bool] = []
+        watch = Watch(self.rank, stop_at)
         pairs = settings.pop("pairs", self.task["pairs"])
-        stop = StopRequest()
-
-        def probe(model: Any, step: int) -> None:
-            sharded.append(is_sharded(model))
-            if step == stop_at and self.rank == 1:
-                stop.signal_number = signal.SIGTERM
-
         final = train_stage(
             plan_for(name, dataclasses.replace(CONFIG, **settings)),
             model or self.model(),
@@ -74,11 +89,10 @@ class Tasks:
             pairs,
             directory=self.directory / where,
             seed=0,
-            probe_steps=range(10),
-            observe=StageObservers(probe, lambda step, row: rows.append((step, row)), lambda: None),
-            stop=stop,
+            stop=watch.stop,
+            callbacks=[watch],
         )
-        return {"rows": rows, "sharded": sharded, "final": str(final)}
+        return {"rows": watch.rows, "sharded": watch.sharded, "final": str(final)}
 
     def one_bad_row(self) -> Any:
         """A token that occurs in one pair only has no finite embedding: the loss is NaN in one process."""

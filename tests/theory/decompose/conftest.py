@@ -17,8 +17,9 @@ from ldyn.processes.signals import StopRequest
 from ldyn.records import EncodedPair, EncodedProbeExample, StageInfo
 from ldyn.theory.updates import Experiment
 from ldyn.training.checkpoints import start_weights
+from ldyn.training.plan import StagePlan
 from ldyn.training.settings import TrainerConfig
-from ldyn.training.stage import StageObservers, StagePlan, train_stage
+from ldyn.training.stage import train_stage
 
 VOCABULARY = 40
 SEED = 3
@@ -88,8 +89,7 @@ def experiment(base, pairs, probes, tmp_path_factory) -> Experiment:
         with StopRequest() as stop:
             train_stage(
                 plan, start_weights(plan.info.start, base, root.joinpath), base.tokenizer, pairs,
-                directory=root / plan.info.name, seed=SEED, probe_steps=(), stop=stop,
-                observe=StageObservers(lambda *_: None, lambda *_: None, lambda: None),
+                directory=root / plan.info.name, seed=SEED, stop=stop,
             )  # fmt: skip
     return Experiment(plans, base, lambda _: pairs, probes, root.joinpath, SEED)
 
