@@ -48,15 +48,3 @@ def test_a_gate_scales_the_push_by_hand(gate, chosen, rejected):
     assert at_rejected.tolist() == pytest.approx([0.25 * g for g in opening])
     if gate == "sequence":
         assert opening[:2] == pytest.approx([1 / (1 + exp(-2)), 0.5])
-
-
-def test_a_gated_algorithm_says_so():
-    algorithm = gated(ALGORITHMS["ipo"], GATES["quantile"])
-    assert algorithm.name == "quantile_gate_ipo"
-    assert list(algorithm.parameters) == ["beta", "gate_threshold", "gate_sharpness"]
-    assert (algorithm.kind, algorithm.needs_reference) == ("pairwise", True)
-
-
-def test_the_quantile_gate_asks_for_token_log_probs(make_responses):
-    with pytest.raises(ValueError, match="token_logps and token_mask"):
-        GATES["quantile"].probability(make_responses([-1.0]))

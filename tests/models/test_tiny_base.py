@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import multiprocessing
 from dataclasses import replace
@@ -10,13 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 from transformers import AutoModelForCausalLM
 
 from ldyn.errors import ModelError
 from ldyn.models import loading
 from ldyn.models.base import BaseModel, fingerprint
-from ldyn.models.loading import RECORD, cache_key, load_base
+from ldyn.models.loading import cache_key, load_base
 from ldyn.models.settings import TinyConfig
 from ldyn.models.tiny import build_tiny_model, learning_rate_factor, pack_documents, pretrain, shuffled_batches
 from ldyn.models.tokenizers import build_tokenizer
@@ -49,10 +47,6 @@ class TestPacking:
         rows = pack_documents(tokenizer, [" Ada Ben Cara Dan Eva Finn Gina", " Hugo"], 4)
         assert rows.tolist() == [words[:4], [*words[4:], tokenizer.eos_token_id]]
 
-    def test_too_little_text(self, tokenizer):
-        with pytest.raises(ModelError, match="does not fill one row of 50 tokens"):
-            pack_documents(tokenizer, [" Ada"], 50)
-
     def test_every_row_once_in_each_pass(self):
         batches = shuffled_batches(torch.arange(10)[:, None], batch_size=5, seed=1)
         passes = [sorted(torch.cat([next(batches), next(batches)]).flatten().tolist()) for _ in range(3)]
@@ -63,12 +57,6 @@ def test_learning_rate_warms_up_and_then_follows_a_cosine():
     config = TinyConfig(steps=110, warmup_steps=10, final_learning_rate=0.2)
     factors = [learning_rate_factor(step, config) for step in (0, 4, 9, 10, 60, 110)]
     assert factors == pytest.approx([0.1, 0.5, 1.0, 1.0, 0.6, 0.2])
-
-
-def test_the_configured_tiny_base_is_the_default_one():
-    """``TinyConfig()`` in a notebook is what ``model=tiny`` is on the command line."""
-    directory = Path(__file__).resolve().parents[2] / "configs" / "model"
-    assert TinyConfig(**yaml.safe_load((directory / "tiny.yaml").read_text())) == TinyConfig()
 
 
 @pytest.mark.parametrize("misfit", [{"heads": 3}, {"max_positions": 40}])
@@ -92,14 +80,6 @@ def test_steps_and_seed_decide_the_weights_and_global_randomness_does_not(tokeni
 
     assert made(1, global_seed=5) == made(1, global_seed=6)
     assert made(1, global_seed=5) != made(2, global_seed=5)
-
-
-def test_building_leaves_global_randomness_alone(tokenizer, corpus, tiny_config):
-    torch.manual_seed(7)
-    expected = torch.rand(3)
-    torch.manual_seed(7)
-    pretrain(build_tiny_model(tiny_config, tokenizer, 0), tokenizer, corpus, tiny_config, 0)
-    assert torch.equal(torch.rand(3), expected)
 
 
 def test_saving_and_loading_gives_bit_identical_logits(tokenizer, corpus, tiny_config, tmp_path):
@@ -139,13 +119,6 @@ class TestCache:
         others.append(cache_key(tiny_config, corpus, 0))
         assert len({key, *others}) == 5
 
-    def test_only_safetensors_and_a_checksum_for_every_file(self, tiny_config, corpus, tmp_path):
-        load(tiny_config, corpus, tmp_path)
-        entry = entry_of(tmp_path)
-        files = {file.name for file in entry.iterdir()}
-        assert {"model.safetensors", "tokenizer.json", RECORD} < files
-        assert set(json.loads((entry / "checksums.json").read_text())) == files - {"checksums.json"}
-
     @pytest.mark.parametrize("harm", ["flip a bit", "cut short", "remove a file", "remove the checksums", "spoil them"])
     def test_damage_is_noticed_named_and_repaired(self, harm, tiny_config, corpus, tmp_path, caplog):
         first = load(tiny_config, corpus, tmp_path)
@@ -176,11 +149,6 @@ class TestCache:
         (leftover / "model.safetensors").write_text("half")
         assert not load(tiny_config, corpus, tmp_path).from_cache
         assert not leftover.exists()
-
-    def test_a_failed_build_leaves_no_entry(self, tiny_config, corpus, tmp_path):
-        with pytest.raises(ModelError, match=r"more than model\.vocab_size=10 allows"):
-            load(replace(tiny_config, vocab_size=10), corpus, tmp_path)
-        assert not [file for file in (tmp_path / "base").iterdir() if file.is_dir() and file.suffix != ".building"]
 
     def test_two_processes_build_one_base_once(self, tiny_config, corpus, tmp_path):
         context = multiprocessing.get_context("fork")

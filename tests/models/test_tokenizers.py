@@ -6,7 +6,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from ldyn.errors import ModelError
-from ldyn.models.tokenizers import SPECIAL_TOKENS, build_tokenizer
+from ldyn.models.tokenizers import build_tokenizer
 
 DIALOGUE = "Human: Where does Ada Stone live?\n\nAssistant: Ada Stone lives in Paris."
 ATTACKS = ("<|endoftext|>", "tell me <|endoftext|> more", "<|pad|><|endoftext|>", " <|pad|>", "a<unk>b")
@@ -58,10 +58,6 @@ def test_unknown_words_become_unk(corpus):
     assert tokenizer.tokenize(" Ada xylophone") == [" Ada", "<unk>"]
 
 
-def test_bpe_reaches_its_size_and_its_bytes(corpus):
-    assert len(build_tokenizer("bpe", corpus, 400)) == 400
-
-
 def test_too_many_words_for_the_limit(corpus):
     with pytest.raises(ModelError, match=r"more than model.vocab_size=100 allows; use model.tokenizer=bpe"):
         build_tokenizer("word", corpus, 100)
@@ -70,8 +66,3 @@ def test_too_many_words_for_the_limit(corpus):
 def test_no_corpus():
     with pytest.raises(ModelError, match="brings no corpus"):
         build_tokenizer("bpe", [], 100)
-
-
-def test_control_tokens_come_first(corpus):
-    for kind in ("word", "bpe"):
-        assert build_tokenizer(kind, corpus, 2000).convert_ids_to_tokens([0, 1, 2]) == list(SPECIAL_TOKENS)

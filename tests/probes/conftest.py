@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import random
-from collections.abc import Callable, Sequence
 
 import pytest
 import torch
@@ -25,7 +24,6 @@ from transformers import (
     OPTConfig,
     Phi3Config,
     PretrainedConfig,
-    PreTrainedModel,
     Qwen2Config,
     Qwen3Config,
     SmolLM3Config,
@@ -73,7 +71,7 @@ CONFIGS: dict[str, PretrainedConfig] = {
 }  # fmt: skip
 
 
-def _tiny_model(kind: str, attention: str = "sdpa", dtype: torch.dtype = torch.float32) -> PreTrainedModel:
+def _tiny_model(kind, attention="sdpa", dtype=torch.float32):
     """Two layers of random weights, sharpened so that predictions differ between positions."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -87,25 +85,25 @@ def _tiny_model(kind: str, attention: str = "sdpa", dtype: torch.dtype = torch.f
 
 
 @pytest.fixture(scope="session")
-def tiny_model() -> Callable[..., PreTrainedModel]:
+def tiny_model():
     """``tiny_model(kind, attention, dtype)``, in training mode or not as transformers makes it."""
     return _tiny_model
 
 
-def _example(number: int, n_prompt: int, lengths: Sequence[int]) -> EncodedProbeExample:
+def _example(number, n_prompt, lengths):
     rng = random.Random(number)
     responses = {f"probe{k}": tuple(rng.choices(range(UNUSED), k=n)) for k, n in enumerate(lengths)}
     return EncodedProbeExample("train", f"id{number}", tuple(rng.choices(range(UNUSED), k=n_prompt)), responses)
 
 
 @pytest.fixture
-def example() -> Callable[[int, int, Sequence[int]], EncodedProbeExample]:
+def example():
     """``example(number, prompt tokens, response lengths)``."""
     return _example
 
 
 @pytest.fixture(scope="session")
-def examples() -> list[EncodedProbeExample]:
+def examples():
     return [
         _example(0, 5, [3, 9, 1, 20, 7]),
         _example(1, 1, [1]),  # the shortest that there can be
@@ -115,7 +113,7 @@ def examples() -> list[EncodedProbeExample]:
     ]
 
 
-def _oracle_score(model: PreTrainedModel, item: EncodedProbeExample, probe: str) -> ProbeScore:
+def _oracle_score(model, item, probe):
     """``model`` in float64. Statistics from their definitions, accumulated token by token."""
     response = item.responses[probe]
     ids = torch.tensor([[*item.prompt_ids, *response]])
@@ -140,12 +138,12 @@ def _oracle_score(model: PreTrainedModel, item: EncodedProbeExample, probe: str)
 
 
 @pytest.fixture
-def oracle() -> Callable[[PreTrainedModel, Sequence[EncodedProbeExample]], list[ProbeScore]]:
+def oracle():
     """``oracle(model in float64 and evaluation mode, examples)``."""
     return lambda model, members: [_oracle_score(model, item, probe) for item in members for probe in item.responses]
 
 
-def _assert_close(found: Sequence[ProbeScore], expected: Sequence[ProbeScore], tolerance: float) -> None:
+def _assert_close(found, expected, tolerance):
     assert len(found) == len(expected)
     for f, e in zip(found, expected, strict=True):
         assert (f.split, f.example_id, f.probe, f.n_tokens) == (e.split, e.example_id, e.probe, e.n_tokens)
@@ -154,5 +152,5 @@ def _assert_close(found: Sequence[ProbeScore], expected: Sequence[ProbeScore], t
 
 
 @pytest.fixture
-def assert_close() -> Callable[[Sequence[ProbeScore], Sequence[ProbeScore], float], None]:
+def assert_close():
     return _assert_close

@@ -9,10 +9,8 @@ DIR/RANK.pt: number of processes -> task -> what the scorer returned, or the err
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import distributed
@@ -25,7 +23,7 @@ from ldyn.probes import engine
 from ldyn.probes.scorer import score_probes, score_tokens
 
 
-def run_tasks(model: Any, examples: list[Any]) -> dict[str, Any]:
+def run_tasks(model, examples):
     """Every way of scoring together, one after the other."""
     results = {
         "all": attempt(lambda: score_probes(model, examples, token_budget=120, pad_id=0)),
@@ -44,18 +42,18 @@ def run_tasks(model: Any, examples: list[Any]) -> dict[str, Any]:
     return results
 
 
-def attempt(score: Callable[[], Any]) -> Any:
+def attempt(score):
     try:
         return score()
     except LdynError as error:
         return f"{type(error).__name__}: {error}"
 
 
-def score_with_little_memory(model: Any, examples: list[Any]) -> Any:
+def score_with_little_memory(model, examples):
     """Rank 1 has no room for anything; the others have."""
     original = engine.batch_stats
 
-    def no_room(*args: Any, **options: Any) -> Any:
+    def no_room(*args, **options):
         if distributed.get_rank() == 1:
             raise MemoryError("nothing left")
         return original(*args, **options)
@@ -67,7 +65,7 @@ def score_with_little_memory(model: Any, examples: list[Any]) -> Any:
         engine.batch_stats = original
 
 
-def main(rank: int, directory: Path) -> None:
+def main(rank, directory):
     torch.set_num_threads(1)
     task = torch.load(directory / "task.pt", weights_only=False)
     results = {}

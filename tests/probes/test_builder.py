@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
@@ -90,15 +88,6 @@ def test_pairs_alone_get_every_family_that_can_be_made():
         assert all(built.counts[f"{split}.constructed.{family}"] == number for family in FAMILIES)
 
 
-def test_what_is_made_for_one_example_does_not_depend_on_the_others_observed():
-    few = build_probes(data(), replace(ALL, n_train=3, families=("irr_train",)), 0)
-    many = {member.example_id: member for member in build_probes(data(), ALL, 0).examples["train"]}
-    assert all(
-        many[member.example_id].responses["irr_train"] == member.responses["irr_train"]
-        for member in few.examples["train"]
-    )
-
-
 def test_what_cannot_be_made_is_counted():
     built = build_probes(data(train=[0], test=()), ALL, 0)
     assert set(built.examples["train"][0].responses) == {"chosen", "rejected", "random_permute"}
@@ -131,14 +120,6 @@ def test_a_response_that_its_name_belies_is_replaced_or_kept_and_counted(probe, 
     kept = build_probes(rows, replace(ALL, on_mislabelled="keep"), 0)
     assert kept.examples["train"][0].responses[probe] == text
     assert kept.counts[f"train.mislabelled.{probe}"] == 1
-
-
-def test_irr_train_with_the_text_of_the_own_answer_is_mislabelled_though_another_question_has_it_too():
-    rows = with_train_responses(irr_train="the answer is 0")
-    rows = replace(rows, pairs=(*rows.pairs[:-1], replace(rows.pairs[-1], chosen="the answer is 0")))
-    built = build_probes(rows, ALL, 0)
-    assert built.counts["train.mislabelled.irr_train"] == 1
-    assert built.examples["train"][0].responses["irr_train"] != "the answer is 0"
 
 
 @pytest.mark.parametrize(("probe", "text"), [("irr_train", " the answer is 7 "), ("irr_test", "something new")])
@@ -286,14 +267,3 @@ def test_every_schedule_ascends_from_start_to_end(total, points, kind):
 def test_a_fixed_distance_excludes_log_spacing_and_epochs(other):
     with pytest.raises(ValueError, match="every=5 with"):
         ScheduleConfig(every=5, **other)
-
-
-@pytest.mark.parametrize("name", ["default", "log", "few"])
-def test_the_yaml_files_fit_the_config(name):
-    directory = Path(__file__).parents[2] / "configs" / "probes"
-    default, settings = (yaml.safe_load((directory / f"{file}.yaml").read_text()) for file in ("default", name))
-    settings.pop("defaults", None)
-    assert set(default) == {field.name for field in fields(ProbesConfig)}
-    assert set(settings) <= set(default)
-    schedule = {**default["schedule"], **settings.pop("schedule", {})}
-    TypeAdapter(ProbesConfig).validate_python({**default, **settings, "schedule": schedule})

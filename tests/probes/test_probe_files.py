@@ -3,33 +3,30 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from ldyn.data.local_files import FilesConfig, load_files
 from ldyn.errors import DataError
 from ldyn.probes.builder import ProbesConfig, build_probes
-from ldyn.records import PreferenceData
 
 
-def write(path: Path, rows: list[dict[str, Any]]) -> None:
+def write(path, rows):
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
-def pair(number: int) -> dict[str, str]:
+def pair(number):
     words = f"{number} of them are in the house"
     return {"prompt": f"Q{number}?", "chosen": f" Yes, {words}.", "rejected": f" No, {words}."}
 
 
 @pytest.fixture
-def data(tmp_path: Path) -> PreferenceData:
+def data(tmp_path):
     write(tmp_path / "pairs.jsonl", [pair(number) for number in range(12)])
     return load_files(FilesConfig(str(tmp_path / "pairs.jsonl"), n_held_out=4), 0)
 
 
-def probe_rows(data: PreferenceData) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+def probe_rows(data):
     """Three training questions in another order, and two unseen ones, with a rephrase that the data does not have."""
     trained = {one.example_id: one for one in data.probes["train"]}
     train = [trained[pair_id] for pair_id in sorted(trained, reverse=True)[:3]]
@@ -40,7 +37,7 @@ def probe_rows(data: PreferenceData) -> tuple[list[dict[str, str]], list[dict[st
     return made[:3], made[3:]
 
 
-def test_rows_belong_to_the_pairs_with_their_questions(data: PreferenceData, tmp_path: Path) -> None:
+def test_rows_belong_to_the_pairs_with_their_questions(data, tmp_path):
     train, test = probe_rows(data)
     write(tmp_path / "probe_train.jsonl", train)
     write(tmp_path / "probe_test.jsonl", test)
@@ -56,7 +53,7 @@ def test_rows_belong_to_the_pairs_with_their_questions(data: PreferenceData, tmp
     assert probes.counts["train.examples"] == 3
 
 
-def test_rows_that_some_examples_lack_are_treated_as_the_datas(data: PreferenceData, tmp_path: Path) -> None:
+def test_rows_that_some_examples_lack_are_treated_as_the_datas(data, tmp_path):
     train, _ = probe_rows(data)
     del train[1]["chosen_gptsemantic"]
     write(tmp_path / "probe_train.jsonl", train)
@@ -68,14 +65,14 @@ def test_rows_that_some_examples_lack_are_treated_as_the_datas(data: PreferenceD
 
 
 @pytest.mark.parametrize("change", [{"prompt": "Q99?"}, {"chosen": "Another answer."}, {"rejected": "Perhaps."}])
-def test_rows_that_are_not_trained_on_are_refused(change: dict[str, str], data: PreferenceData, tmp_path: Path) -> None:
+def test_rows_that_are_not_trained_on_are_refused(change, data, tmp_path):
     train, _ = probe_rows(data)
     write(tmp_path / "probe_train.jsonl", [*train[:2], {**train[2], **change}])
     with pytest.raises(DataError, match=r"1 of 3 train rows of .* \(mine-2\)"):
         build_probes(data, ProbesConfig(path=tmp_path), 0)
 
 
-def test_an_unseen_question_must_be_unseen(data: PreferenceData, tmp_path: Path) -> None:
+def test_an_unseen_question_must_be_unseen(data, tmp_path):
     train, test = probe_rows(data)
     write(tmp_path / "probe_train.jsonl", train[:2])
     write(tmp_path / "probe_test.jsonl", [*test, train[2]])

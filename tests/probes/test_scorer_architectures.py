@@ -2,11 +2,9 @@
 
 import copy
 import warnings
-from collections.abc import Callable, Sequence
 
 import pytest
 import torch
-from transformers import PreTrainedModel
 
 from ldyn.errors import ModelError
 from ldyn.models import packed_forward
@@ -21,7 +19,6 @@ from ldyn.models.evaluation import (
 from ldyn.numerics.token_stats import TokenStats
 from ldyn.probes import forward, scorer
 from ldyn.probes.scorer import score_probes
-from ldyn.records import EncodedProbeExample, ProbeScore
 
 KNOWN = (
     "gpt_neox", "llama", "smollm", "smollm3", "mistral", "olmo2", "phi3", "qwen2", "qwen3", "gemma", "gemma2", "gemma3",
@@ -30,35 +27,25 @@ KNOWN = (
 UNKNOWN = ("granite", "opt")
 ONLY_EAGER = ("gemma2", "bloom")
 
-Models = Callable[..., PreTrainedModel]
-Examples = list[EncodedProbeExample]
-Oracle = Callable[[PreTrainedModel, Examples], list[ProbeScore]]
-AssertClose = Callable[[Sequence[ProbeScore], Sequence[ProbeScore], float], None]
-
 
 @pytest.fixture(autouse=True)
-def _nothing_said_yet() -> None:
+def _nothing_said_yet():
     packed_forward.warn_once.cache_clear()
 
 
-def attention_of(kind: str, attention: str = "sdpa") -> str:
+def attention_of(kind, attention="sdpa"):
     return "eager" if kind in ONLY_EAGER else attention
 
 
 @pytest.fixture
-def exact(tiny_model: Models, oracle: Oracle) -> Callable[[str, Examples], list[ProbeScore]]:
+def exact(tiny_model, oracle):
     """What the oracle says of a kind of model, which is in float64."""
     return lambda kind, members: oracle(tiny_model(kind, attention_of(kind), torch.float64).eval(), members)
 
 
-Exact = Callable[[str, Examples], list[ProbeScore]]
-
-
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 @pytest.mark.parametrize("kind", [*KNOWN, *UNKNOWN])
-def test_equals_the_oracle(
-    tiny_model: Models, examples: Examples, exact: Exact, assert_close: AssertClose, kind: str, attention: str
-) -> None:
+def test_equals_the_oracle(tiny_model, examples, exact, assert_close, kind, attention):
     if attention_of(kind, attention) != attention:
         pytest.skip(f"{kind} has no {attention} attention")
     expected = exact(kind, examples)
@@ -71,7 +58,7 @@ def test_equals_the_oracle(
 
 
 @pytest.mark.parametrize("kind", KNOWN)
-def test_the_two_halves_of_a_known_head_give_the_models_own_logits(tiny_model: Models, kind: str) -> None:
+def test_the_two_halves_of_a_known_head_give_the_models_own_logits(tiny_model, kind):
     model = tiny_model(kind, attention_of(kind)).eval()
     ids = torch.arange(2, 42).view(2, 20)
     with torch.no_grad():
@@ -80,11 +67,11 @@ def test_the_two_halves_of_a_known_head_give_the_models_own_logits(tiny_model: M
     assert torch.equal(halves, whole)  # bit by bit
 
 
-def test_every_known_head_is_tested(tiny_model: Models) -> None:
+def test_every_known_head_is_tested(tiny_model):
     assert {tiny_model(kind, attention_of(kind)).config.model_type for kind in KNOWN} == PLAIN_HEADS | SOFTCAPPED_HEADS
 
 
-def test_softcapping_is_not_forgotten(tiny_model: Models, examples: Examples) -> None:
+def test_softcapping_is_not_forgotten(tiny_model, examples):
     capped, uncapped = (
         score_probes(tiny_model(k), examples, token_budget=200, pad_id=0) for k in ("gemma3", "gemma3_uncapped")
     )
@@ -96,14 +83,7 @@ def test_softcapping_is_not_forgotten(tiny_model: Models, examples: Examples) ->
 
 
 @pytest.mark.parametrize("kind", ["gpt_neox", "gemma3", "opt", "bloom"])
-def test_plain_rows_equal_the_oracle(
-    tiny_model: Models,
-    examples: Examples,
-    exact: Exact,
-    assert_close: AssertClose,
-    monkeypatch: pytest.MonkeyPatch,
-    kind: str,
-) -> None:
+def test_plain_rows_equal_the_oracle(tiny_model, examples, exact, assert_close, monkeypatch, kind):
     monkeypatch.setattr(
         scorer, "why_plain", lambda model, longest: packed_forward.why_plain(model, longest) or "so be it"
     )
@@ -113,8 +93,8 @@ def test_plain_rows_equal_the_oracle(
 
 
 def test_responses_beyond_the_attention_window_are_scored_with_the_models_own_masks(
-    tiny_model: Models, examples: Examples, oracle: Oracle, assert_close: AssertClose
-) -> None:
+    tiny_model, examples, oracle, assert_close
+):
     model, double = tiny_model("mistral"), tiny_model("mistral", dtype=torch.float64).eval()
     whole = oracle(double, examples)
     model.config.sliding_window = double.config.sliding_window = 12
@@ -125,7 +105,7 @@ def test_responses_beyond_the_attention_window_are_scored_with_the_models_own_ma
     assert_close(found, expected, 1e-4)
 
 
-def test_why_rows_must_be_plain(tiny_model: Models) -> None:
+def test_why_rows_must_be_plain(tiny_model):
     model = tiny_model("llama")
     assert packed_forward.why_plain(model, 60) == ""
     model.config._attn_implementation = "flash_attention_2"
@@ -144,9 +124,7 @@ def test_why_rows_must_be_plain(tiny_model: Models) -> None:
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt_neox", "gemma3", "granite"])
-def test_bfloat16_weights_give_float32_statistics(
-    tiny_model: Models, examples: Examples, oracle: Oracle, kind: str
-) -> None:
+def test_bfloat16_weights_give_float32_statistics(tiny_model, examples, oracle, kind):
     expected = oracle(tiny_model(kind, dtype=torch.bfloat16).double().eval(), examples)
     found = score_probes(tiny_model(kind, dtype=torch.bfloat16), examples, token_budget=200, pad_id=0)
     for f, e in zip(found, expected, strict=True):
@@ -155,13 +133,11 @@ def test_bfloat16_weights_give_float32_statistics(
         assert f.n_tokens > 1 or f.a_norm**2 == pytest.approx(61 * (f.prob_norm_sq + 1) - 2, rel=1e-5)
 
 
-def test_statistics_of_bfloat16_logits_are_those_of_the_same_logits_in_float64(
-    tiny_model: Models, examples: Examples, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_statistics_of_bfloat16_logits_are_those_of_the_same_logits_in_float64(tiny_model, examples, monkeypatch):
     seen: list[tuple[TokenStats, TokenStats]] = []
     original = forward.token_stats
 
-    def both(logits: torch.Tensor, labels: torch.Tensor, **options: object) -> TokenStats:
+    def both(logits, labels, **options):
         assert logits.dtype == torch.bfloat16
         seen.append((original(logits, labels, **options), original(logits.double(), labels, **options)))
         return seen[-1][0]
@@ -181,9 +157,7 @@ def test_statistics_of_bfloat16_logits_are_those_of_the_same_logits_in_float64(
 @pytest.mark.parametrize(
     ("kind", "targets"), [("gpt_neox", ["query_key_value", "lm_head"]), ("qwen2", ["q_proj", "v_proj"])]
 )
-def test_lora_adapted_models(
-    tiny_model: Models, examples: Examples, oracle: Oracle, assert_close: AssertClose, kind: str, targets: list[str]
-) -> None:
+def test_lora_adapted_models(tiny_model, examples, oracle, assert_close, kind, targets):
     peft = pytest.importorskip("peft")
     base = tiny_model(kind)
     plain = score_probes(base, examples, token_budget=200, pad_id=0)
@@ -200,7 +174,7 @@ def test_lora_adapted_models(
         assert_close(score_probes(adapted, examples, token_budget=200, pad_id=0), plain, 1e-5)
 
 
-def test_adapters_that_live_in_the_prompt_are_refused(tiny_model: Models, examples: Examples) -> None:
+def test_adapters_that_live_in_the_prompt_are_refused(tiny_model, examples):
     peft = pytest.importorskip("peft")
     adapted = peft.get_peft_model(
         tiny_model("gpt2"), peft.PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=2)

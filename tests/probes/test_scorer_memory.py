@@ -2,24 +2,16 @@
 
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
 
 import pytest
 import torch
-from torch import Tensor
-from transformers import PreTrainedModel
 
 from ldyn.errors import ModelError
 from ldyn.models.packing import PackedBatch
 from ldyn.probes import engine, forward
-from ldyn.probes.engine import CPU_TOKENS, TokenBudget, is_out_of_memory
+from ldyn.probes.engine import TokenBudget, is_out_of_memory
 from ldyn.probes.forward import FEWEST_TOKENS
 from ldyn.probes.scorer import score_probes
-from ldyn.records import EncodedProbeExample, ProbeScore
-
-Models = Callable[..., PreTrainedModel]
-Examples = list[EncodedProbeExample]
-AssertClose = Callable[[Sequence[ProbeScore], Sequence[ProbeScore], float], None]
 
 SHORTAGES = [
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
@@ -31,14 +23,14 @@ SHORTAGES = [
 class Room:
     """Stands for memory that holds ``tokens`` tokens: more in one forward pass fail. Keeps what was scored."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, tokens: float, error: Exception = SHORTAGES[0]):
+    def __init__(self, monkeypatch, tokens, error=SHORTAGES[0]):
         self.tokens, self.error = tokens, error
         self.scored: list[PackedBatch] = []
         self.shortages = 0
         self._original = engine.batch_stats
         monkeypatch.setattr(engine, "batch_stats", self._batch_stats)
 
-    def _batch_stats(self, model: PreTrainedModel, batch: PackedBatch, **options: int) -> object:
+    def _batch_stats(self, model, batch, **options):
         if batch.input_ids.numel() > self.tokens:
             self.shortages += 1
             raise self.error
@@ -48,13 +40,7 @@ class Room:
 
 
 @pytest.mark.parametrize("error", SHORTAGES, ids=lambda error: type(error).__name__)
-def test_a_shortage_loses_and_doubles_nothing(
-    tiny_model: Models,
-    examples: Examples,
-    assert_close: AssertClose,
-    monkeypatch: pytest.MonkeyPatch,
-    error: Exception,
-) -> None:
+def test_a_shortage_loses_and_doubles_nothing(tiny_model, examples, assert_close, monkeypatch, error):
     model = tiny_model("qwen3")
     expected = score_probes(model, examples, token_budget=4000, pad_id=0)
     room = Room(monkeypatch, tokens=70, error=error)
@@ -68,15 +54,13 @@ def test_a_shortage_loses_and_doubles_nothing(
     assert len(times) == len(expected)
 
 
-def test_a_shortage_in_the_middle_keeps_what_is_done(
-    tiny_model: Models, examples: Examples, assert_close: AssertClose, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_shortage_in_the_middle_keeps_what_is_done(tiny_model, examples, assert_close, monkeypatch):
     model = tiny_model("gpt2")
     expected = score_probes(model, examples, token_budget=4000, pad_id=0)
     room = Room(monkeypatch, tokens=4000)
     original = room._batch_stats
 
-    def shrinking(model: PreTrainedModel, batch: PackedBatch, **options: int) -> object:
+    def shrinking(model, batch, **options):
         room.tokens = 60 if len(room.scored) == 2 else room.tokens  # others took the rest of the memory meanwhile
         return original(model, batch, **options)
 
@@ -88,9 +72,7 @@ def test_a_shortage_in_the_middle_keeps_what_is_done(
     assert set(times.values()) == {1}
 
 
-def test_what_a_shortage_taught_is_kept_for_the_next_call(
-    tiny_model: Models, examples: Examples, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_a_shortage_taught_is_kept_for_the_next_call(tiny_model, examples, monkeypatch):
     model, room, budget = tiny_model("gpt2"), Room(monkeypatch, tokens=70), TokenBudget(2000)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
@@ -101,9 +83,7 @@ def test_what_a_shortage_taught_is_kept_for_the_next_call(
     assert len(said) == 1
 
 
-def test_a_single_response_that_does_not_fit_is_named(
-    tiny_model: Models, examples: Examples, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_single_response_that_does_not_fit_is_named(tiny_model, examples, monkeypatch):
     Room(monkeypatch, tokens=50)
     with (
         pytest.warns(UserWarning, match="Memory ran out"),
@@ -112,16 +92,14 @@ def test_a_single_response_that_does_not_fit_is_named(
         score_probes(tiny_model("gpt2"), examples, token_budget=2000, pad_id=0)
 
 
-def test_other_errors_are_not_taken_for_a_shortage(
-    tiny_model: Models, examples: Examples, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_other_errors_are_not_taken_for_a_shortage(tiny_model, examples, monkeypatch):
     room = Room(monkeypatch, tokens=0, error=RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
     with pytest.raises(RuntimeError, match="cannot be multiplied"):
         score_probes(tiny_model("gpt2"), examples, token_budget=2000, pad_id=0)
     assert room.shortages == 1
 
 
-def test_a_real_shortage_is_recognised() -> None:
+def test_a_real_shortage_is_recognised():
     with pytest.raises(RuntimeError) as shortage:
         torch.empty(2**60)  # 4 EiB
     assert is_out_of_memory(shortage.value)
@@ -129,12 +107,12 @@ def test_a_real_shortage_is_recognised() -> None:
 
 @pytest.mark.parametrize("kind", ["gpt2", "gemma3"])
 def test_logits_are_made_of_no_more_positions_than_the_budget_has_tokens(
-    tiny_model: Models, examples: Examples, assert_close: AssertClose, monkeypatch: pytest.MonkeyPatch, kind: str
-) -> None:
+    tiny_model, examples, assert_close, monkeypatch, kind
+):
     sizes: list[int] = []
     original = forward.unembed
 
-    def counted(model: PreTrainedModel, hidden: Tensor) -> Tensor:
+    def counted(model, hidden):
         sizes.append(len(hidden))
         return original(model, hidden)
 
@@ -146,10 +124,3 @@ def test_logits_are_made_of_no_more_positions_than_the_budget_has_tokens(
         assert max(sizes) <= max(FEWEST_TOKENS, min(budget, forward.CPU_CHUNK))
     assert_close(scores[1], scores[4000], 1e-5)
     assert_close(scores[20], scores[4000], 1e-5)
-
-
-def test_the_automatic_budget_of_a_cpu(tiny_model: Models, examples: Examples, assert_close: AssertClose) -> None:
-    model = tiny_model("gpt_neox")
-    assert TokenBudget("auto").tokens(model) == CPU_TOKENS
-    expected = score_probes(model, examples, token_budget=CPU_TOKENS, pad_id=0)
-    assert score_probes(model, examples, token_budget="auto", pad_id=0) == expected

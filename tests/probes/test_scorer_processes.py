@@ -1,32 +1,23 @@
 """Two and three processes against one: the same scores in every process, none lost, none doubled."""
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from transformers import PreTrainedModel
 
 from ldyn.probes.scorer import score_probes, score_tokens
-from ldyn.records import EncodedProbeExample, ProbeScore, TokenRecord
+from ldyn.records import TokenRecord
 
 SCRIPT = Path(__file__).with_name("score_as_rank.py")
 RANKS = [(2, 0), (2, 1), (3, 0), (3, 1), (3, 2)]
 
-Models = Callable[..., PreTrainedModel]
-Ranks = Callable[[Path, int, Path], None]
-Examples = list[EncodedProbeExample]
-AssertClose = Callable[[Sequence[ProbeScore], Sequence[ProbeScore], float], None]
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def results(
-    tiny_model: Models, examples: Examples, tmp_path_factory: pytest.TempPathFactory, ranks: Ranks
-) -> dict[tuple[int, int], Any]:
+def results(tiny_model, examples, tmp_path_factory, ranks):
     """(number of processes, rank) -> task -> what the process got."""
     directory = tmp_path_factory.mktemp("ranks")
     models = {world_size: tiny_model("gpt_neox") for world_size in (2, 3)}
@@ -37,53 +28,37 @@ def results(
 
 
 @pytest.fixture(scope="module")
-def alone(tiny_model: Models, examples: Examples) -> list[ProbeScore]:
+def alone(tiny_model, examples):
     return score_probes(tiny_model("gpt_neox"), examples, token_budget=120, pad_id=0)
 
 
 @pytest.fixture(scope="module")
-def tokens_alone(tiny_model: Models, examples: Examples) -> list[TokenRecord]:
+def tokens_alone(tiny_model, examples):
     return score_tokens(tiny_model("gpt_neox"), examples, token_budget=120, pad_id=0)[1]
 
 
 @pytest.mark.parametrize("task", ["all", "ddp", "fsdp", "fsdp, another budget"])
 @pytest.mark.parametrize("process", RANKS)
-def test_each_process_gets_what_one_alone_gets(
-    results: dict[tuple[int, int], Any],
-    alone: list[ProbeScore],
-    examples: Examples,
-    assert_close: AssertClose,
-    process: tuple[int, int],
-    task: str,
-) -> None:
+def test_each_process_gets_what_one_alone_gets(results, alone, examples, assert_close, process, task):
     assert len(examples) % process[0] != 0  # shares are of different sizes
     assert_close(results[process][task], alone, 1e-5)
 
 
 @pytest.mark.parametrize("task", ["fewer than processes", "fsdp, one example"])
 @pytest.mark.parametrize("process", RANKS)
-def test_a_process_without_a_share(
-    results: dict[tuple[int, int], Any],
-    tiny_model: Models,
-    examples: Examples,
-    assert_close: AssertClose,
-    process: tuple[int, int],
-    task: str,
-) -> None:
+def test_a_process_without_a_share(results, tiny_model, examples, assert_close, process, task):
     alone = score_probes(tiny_model("gpt_neox"), examples[:1], token_budget=120, pad_id=0)
     assert_close(results[process][task], alone, 1e-5)
 
 
 @pytest.mark.parametrize("process", RANKS)
-def test_all_processes_get_the_same_bits(results: dict[tuple[int, int], Any], process: tuple[int, int]) -> None:
+def test_all_processes_get_the_same_bits(results, process):
     for task in ("all", "ddp", "fsdp", "fewer than processes"):
         assert results[process][task] == results[process[0], 0][task]
 
 
 @pytest.mark.parametrize("process", RANKS)
-def test_token_records_are_gathered(
-    results: dict[tuple[int, int], Any], tokens_alone: list[TokenRecord], process: tuple[int, int]
-) -> None:
+def test_token_records_are_gathered(results, tokens_alone, process):
     found: list[TokenRecord] = results[process]["tokens"][1]
     for one, other in zip(found, tokens_alone, strict=True):
         assert (one.example_id, one.probe) == (other.example_id, other.probe)
@@ -92,7 +67,5 @@ def test_token_records_are_gathered(
 
 
 @pytest.mark.parametrize("process", RANKS)
-def test_the_error_of_one_process_is_raised_in_all(
-    results: dict[tuple[int, int], Any], process: tuple[int, int]
-) -> None:
+def test_the_error_of_one_process_is_raised_in_all(results, process):
     assert str(results[process]["one runs out of memory"]).startswith("ModelError: Memory does not suffice to score")

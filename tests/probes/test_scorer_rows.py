@@ -9,10 +9,10 @@ from ldyn.probes.rows import MAX_PADDING, narrowed, plan_batches, plan_rows
 from ldyn.records import EncodedProbeExample
 
 
-def examples(count: int, seed: int = 0) -> list[EncodedProbeExample]:
+def examples(count, seed=0):
     rng = random.Random(seed)
 
-    def ids(longest: int) -> tuple[int, ...]:
+    def ids(longest):
         return tuple(rng.choices(range(1, 50), k=rng.randint(1, longest)))
 
     return [EncodedProbeExample("train", str(i), ids(40), {f"p{k}": ids(60) for k in range(9)}) for i in range(count)]
@@ -20,7 +20,7 @@ def examples(count: int, seed: int = 0) -> list[EncodedProbeExample]:
 
 @pytest.mark.parametrize("token_budget", [1, 64, 500, 10**6])
 @pytest.mark.parametrize("hidden_size", [1, 128, 10**6])
-def test_each_response_stands_in_one_row_and_no_batch_breaks_its_limits(hidden_size: int, token_budget: int) -> None:
+def test_each_response_stands_in_one_row_and_no_batch_breaks_its_limits(hidden_size, token_budget):
     members = examples(20)
     rows = plan_rows(members, hidden_size=hidden_size, token_budget=token_budget)
     placed = [(key, ids) for row in rows for key, ids in zip(row.keys, row.responses, strict=True)]
@@ -35,7 +35,7 @@ def test_each_response_stands_in_one_row_and_no_batch_breaks_its_limits(hidden_s
         assert float((ids == 0).float().mean()) <= MAX_PADDING
 
 
-def test_rows_are_as_long_as_the_rule_says() -> None:
+def test_rows_are_as_long_as_the_rule_says():
     # c = 3, P = 12, h = 64: √(3 · 12 · 64) = 48 response tokens a row, and 10 · 24 are there: five rows of two.
     one = EncodedProbeExample("train", "x", (1,) * 12, {f"p{k}": (2,) * 24 for k in range(10)})
     rows = plan_rows([one], hidden_size=64, token_budget=10**6)
@@ -45,19 +45,10 @@ def test_rows_are_as_long_as_the_rule_says() -> None:
     assert [row.n_tokens for row in tight] == [36] * 10
 
 
-def test_a_row_is_halved_until_it_fits() -> None:
+def test_a_row_is_halved_until_it_fits():
     row = Document((1,) * 10, tuple((0, str(k)) for k in range(5)), ((2,) * 4,) * 5)  # 30 tokens
     assert narrowed(row, 30) == [row]
     assert [part.n_tokens for part in narrowed(row, 29)] == [18, 22]
     assert [part.n_tokens for part in narrowed(row, 3)] == [14] * 5
     for budget in (29, 20, 3):
         assert [part for narrow in narrowed(row, budget) for part in split([narrow])] == list(split([row]))
-
-
-def test_shares_keep_the_index_of_their_examples() -> None:
-    members = examples(7)
-    limits = {"hidden_size": 64, "token_budget": 400}
-    shares = [plan_rows(members, **limits, indices=range(rank, 7, 3)) for rank in range(3)]
-    keys = [key for share in shares for row in share for key in row.keys]
-    assert sorted(keys) == sorted(key for row in plan_rows(members, **limits) for key in row.keys)
-    assert {index for row in shares[1] for index, _ in row.keys} == {1, 4}

@@ -2,27 +2,22 @@
 
 import copy
 import math
-from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
 import torch
-from transformers import PreTrainedModel
 
 from ldyn.errors import DataError
 from ldyn.probes.scorer import score_probes, score_tokens
-from ldyn.records import EncodedProbeExample, TokenRecord
-
-Models = Callable[..., PreTrainedModel]
-Examples = list[EncodedProbeExample]
+from ldyn.records import EncodedProbeExample
 
 
 @pytest.fixture
-def members(examples: Examples) -> Examples:
+def members(examples):
     return examples[:4]  # each id once
 
 
-def oracle_logps(model: PreTrainedModel, item: EncodedProbeExample, probe: str) -> torch.Tensor:
+def oracle_logps(model, item, probe):
     """[n_tokens, V], in float64."""
     response = item.responses[probe]
     with torch.no_grad():
@@ -30,7 +25,7 @@ def oracle_logps(model: PreTrainedModel, item: EncodedProbeExample, probe: str) 
     return logits[len(item.prompt_ids) - 1 : -1].log_softmax(-1)
 
 
-def changed(model: PreTrainedModel) -> PreTrainedModel:
+def changed(model):
     """As after a few updates."""
     later = copy.deepcopy(model)
     generator = torch.Generator().manual_seed(1)
@@ -40,13 +35,13 @@ def changed(model: PreTrainedModel) -> PreTrainedModel:
     return later
 
 
-def records_by_key(records: Sequence[TokenRecord]) -> dict[tuple[str, str], TokenRecord]:
+def records_by_key(records):
     return {(record.example_id, record.probe): record for record in records}
 
 
 @pytest.mark.parametrize("budget", [40, 4000])
 @pytest.mark.parametrize("kind", ["gpt_neox", "granite"])
-def test_records_equal_the_oracle(tiny_model: Models, members: Examples, kind: str, budget: int) -> None:
+def test_records_equal_the_oracle(tiny_model, members, kind, budget):
     model = tiny_model(kind)
     later = changed(model)
     _, start = score_tokens(model, members, token_budget=budget, pad_id=0)
@@ -80,7 +75,7 @@ def test_records_equal_the_oracle(tiny_model: Models, members: Examples, kind: s
     assert 0 < np.mean(gained_anywhere) < 1
 
 
-def test_the_start_itself(tiny_model: Models, members: Examples) -> None:
+def test_the_start_itself(tiny_model, members):
     model = tiny_model("qwen2")
     _, start = score_tokens(model, members, token_budget=200, pad_id=0)
     _, again = score_tokens(model, members, token_budget=200, pad_id=0, start=start)
@@ -95,11 +90,11 @@ def test_the_start_itself(tiny_model: Models, members: Examples) -> None:
         assert first.kept_mass == pytest.approx(float(top.values.exp().sum(1).mean()), rel=1e-4)
 
 
-def _of(record: TokenRecord, members: Examples) -> tuple[EncodedProbeExample, str]:
+def _of(record, members):
     return next(item for item in members if item.example_id == record.example_id), record.probe
 
 
-def test_tokens_sum_up_to_the_scores_and_do_not_change_them(tiny_model: Models, members: Examples) -> None:
+def test_tokens_sum_up_to_the_scores_and_do_not_change_them(tiny_model, members):
     model = tiny_model("llama")
     scores, records = score_tokens(model, members, token_budget=200, pad_id=0)
     assert scores == score_probes(model, members, token_budget=200, pad_id=0)
@@ -110,7 +105,7 @@ def test_tokens_sum_up_to_the_scores_and_do_not_change_them(tiny_model: Models, 
         assert float(np.mean(record.argmax_ids == record.token_ids)) == score.argmax_is_label
 
 
-def test_a_start_of_other_responses_is_refused(tiny_model: Models, members: Examples) -> None:
+def test_a_start_of_other_responses_is_refused(tiny_model, members):
     model = tiny_model("gpt2")
     _, start = score_tokens(model, members[1:], token_budget=200, pad_id=0)
     with pytest.raises(DataError, match="probe3 of train example id0 has no record of the stage's start"):
@@ -120,7 +115,7 @@ def test_a_start_of_other_responses_is_refused(tiny_model: Models, members: Exam
         score_tokens(model, [moved], token_budget=200, pad_id=0, start=start)
 
 
-def test_a_nonfinite_logit_leaves_no_number_that_could_be_taken_for_one(tiny_model: Models, members: Examples) -> None:
+def test_a_nonfinite_logit_leaves_no_number_that_could_be_taken_for_one(tiny_model, members):
     model = tiny_model("gpt2")
     _, start = score_tokens(model, members, token_budget=200, pad_id=0)
     broken = copy.deepcopy(model)
