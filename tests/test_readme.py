@@ -121,8 +121,8 @@ def test_every_command_of_the_table_and_the_docs_composes(command, directory, fo
 
 
 def made_small(words: list[str]) -> list[str]:
-    """The same command with less to do; what needs a GPU and weights from the hub is composed only."""
-    if NEEDS_A_GPU_AND_A_NETWORK in words:
+    """The same command with less to do; what needs a GPU or weights from the hub is composed only."""
+    if NEEDS_A_GPU_AND_A_NETWORK in words or "+exp=hh" in words:
         return [*words, "--cfg", "job"]
     if words[0] in SMALL_STUDIES:
         return [*words, *SMALL_STUDIES[words[0]]]
@@ -131,7 +131,7 @@ def made_small(words: list[str]) -> list[str]:
     is_named = any(word.startswith("hydra.sweep.dir=") for word in words)  # otherwise it is called by the time
     sweep = ["hydra.sweep.dir=outputs/sweeps/SWEEP"] if "-m" in words and not is_named else []
     own = SMALL_STUDIES["decompose"] if "+exp=decompose" in words else []
-    return [*words, *SMALL, *sweep, *own, *([] if "+exp=hh_tiny" in words else SMALL_WORLD)]
+    return [*words, *SMALL, *sweep, *own, *SMALL_WORLD]
 
 
 def cut_short(directory: Path, forked) -> None:

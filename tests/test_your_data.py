@@ -26,8 +26,8 @@ SMALL = [
     "samples.examples=2",
 ]
 SMALL += ["samples.max_new_tokens=8", "sft.max_steps=3", "preference.max_steps=3"]
-SMALL_BASE = ["model.hidden_size=32", "model.layers=2", "model.heads=2", "model.steps=30", "model.warmup_steps=5"]
-OWN_MODEL = ["sft.epochs=null", "preference.epochs=null"]
+SMALL += ["sft.epochs=null", "preference.epochs=null"]
+SMALL_MODEL = ["model=pretrained", "model.name_or_path=my_model"]  # for SmolLM2
 pytestmark = pytest.mark.slow
 ONE_PROCESS = """
 import json, sys
@@ -82,7 +82,7 @@ def made_small(words: list[str]) -> list[str]:
         return words
     if "model=pythia_410m" in words:
         return [*words, "--cfg", "job"]
-    return [*words, *SMALL, *(OWN_MODEL if "model=pretrained" in words else SMALL_BASE)]
+    return [*words, *SMALL, *(SMALL_MODEL if "+exp=hh" in words else [])]
 
 
 def test_the_walk_ends_with_reports_answers_and_judgements(walked):
