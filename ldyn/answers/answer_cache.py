@@ -30,7 +30,8 @@ class AnswerCache:
         try:
             stored = json.loads(self._path(question).read_text(encoding="utf-8"))
             same = stored["question"] == json.loads(json.dumps(question))  # as JSON: tuples are lists
-            return ChatAnswer(**stored["answer"]) if same else None
+            ids = tuple(stored["answer"].get("token_ids", ()))
+            return ChatAnswer(**{**stored["answer"], "token_ids": ids}) if same else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
 

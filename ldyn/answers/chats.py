@@ -35,6 +35,7 @@ class ChatAnswer:
 
     finish: "stop" (the model ended it), "length" (cut at max_tokens), REFUSED, or what the endpoint says.
     prompt_tokens, answer_tokens: as counted by the endpoint; None where it did not say.
+    token_ids: as generated, end token or stop text included; empty where an endpoint answered.
     """
 
     text: str
@@ -42,6 +43,7 @@ class ChatAnswer:
     prompt_tokens: int | None = None
     answer_tokens: int | None = None
     reason: str = ""
+    token_ids: tuple[int, ...] = ()
 
 
 class ChatModel(Protocol):

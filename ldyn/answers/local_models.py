@@ -103,7 +103,8 @@ class CachedAnswers:
         answers = answer_prompts(self._model, self._tokenizer, prompts, decoding)
         for request, answer in zip(batch, answers, strict=True):
             finish = "stop" if answer.stopped else "length"
-            yield ChatAnswer(answer.text, finish, len(request.prompt_ids), answer.n_tokens)
+            n_prompt, ids = len(request.prompt_ids), answer.token_ids
+            yield ChatAnswer(answer.text, finish, n_prompt, answer.n_tokens, token_ids=ids)
 
     def _sampling(self, batch: Sequence[PromptRequest]) -> Sampling | None:
         if batch[0].temperature == 0:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from annotated_types import Gt, Interval
+from annotated_types import Interval
 
 from ldyn.cli.settings_command import Page, ProgressLines, settings_of, validated_as
 from ldyn.errors import ConfigError, RunDirectoryError
@@ -28,12 +28,8 @@ class CheckConfig:
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     check: Path
-    out: Path
     json: bool
     training: Path | None
-    tokenizer: str | None
-    max_prompt_tokens: Annotated[int, Gt(0)]
-    max_response_tokens: Annotated[int, Gt(0)]
     tolerance: Annotated[float, Interval(ge=0, le=1)]
     strict: bool
 
@@ -51,18 +47,14 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _check(config: CheckConfig) -> int:
-    from ldyn.probe_sets.quality import check_probe_set, counts_of, findings_tables
-    from ldyn.report.probe_quality import write_quality_report
+    from ldyn.probe_sets.quality import check_probe_set, findings_table
 
-    limits = {"max_prompt_tokens": config.max_prompt_tokens, "max_response_tokens": config.max_response_tokens}
-    tokens = counts_of(config.tokenizer, **limits) if config.tokenizer else None
-    report = check_probe_set(config.check, training=config.training or (), tokens=tokens, tolerance=config.tolerance)
-    page = write_quality_report(report.as_object(), config.out)
+    report = check_probe_set(config.check, training=config.training or (), tolerance=config.tolerance)
     if config.json:
         print(json.dumps(report.as_object(), indent=1))
-    else:
-        _print(findings_tables(report))
-    print(f"{report.summary}\nReport: {page}", file=sys.stderr)
+    elif report.findings:
+        _print([findings_table(report)])
+    print(report.summary, file=sys.stderr)
     return 1 if config.strict and report.faults else 0
 
 
@@ -104,24 +96,22 @@ def _request(settings: Mapping[str, Any]) -> BuildRequest:
 def _report(build: ProbeSetBuild, *, as_json: bool) -> int:
     """Check the set as it is on the disk, against all that is trained on; print what was made and found."""
     from ldyn.probe_sets.output import built_table, rows_lacking
-    from ldyn.probe_sets.quality import check_probe_set, findings_tables
-    from ldyn.report.probe_quality import write_quality_report
+    from ldyn.probe_sets.quality import check_probe_set, findings_table
 
     out, endpoint = build.plan.request.out, build.plan.request.rephraser.endpoint
     own = {one.example_id for one in build.examples["train"]}
     further = [row for row in build.plan.drawn.training.rows if row.row_id not in own]
     quality = check_probe_set(out, training=further)
-    page = write_quality_report(quality.as_object(), out / "quality")
     if as_json:
         manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
         print(json.dumps({**manifest, "quality": quality.as_object()}, indent=1))
     else:
-        _print([built_table(build), *findings_tables(quality)])
+        _print([built_table(build), *([findings_table(quality)] if quality.findings else [])])
     if build.spent is not None and endpoint is not None:
         print(f"Asked: {build.spent.words(endpoint)}", file=sys.stderr)
     if lacking := rows_lacking(build):
         print(f"{lacking} rows lack a probe that others have: train with probes.on_missing=drop", file=sys.stderr)
-    print(f"Quality: {quality.summary}\nReport: {page}\nProbe set: {out}", file=sys.stderr)
+    print(f"Quality: {quality.summary}\nProbe set: {out}", file=sys.stderr)
     return 0
 
 

@@ -7,27 +7,19 @@ where most rows are unusable, that is an error.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt
 
-from ldyn.data.columns import (
-    Columns,
-    column_faults,
-    missing_columns,
-    read_columns,
-    unread_prompt,
-    unread_prompt_columns,
-)
+from ldyn.data.columns import Columns, column_faults
 from ldyn.data.encoder import EncodingConfig
-from ldyn.data.hub_sets import HubSet, find_splits, open_split, pinned_revision
-from ldyn.data.layouts import REASONS, Layout, Row, UnusableRecord, has_system, read_record, without_repeated_prompts
+from ldyn.data.hub_sets import HubSet, find_splits, pinned_revision, read_split
+from ldyn.data.layouts import REASONS, Layout, Reason, Row
 from ldyn.data.local_files import FilesConfig, load_files
+from ldyn.data.row_reading import Expected, RowFaults, Table, read_rows
 from ldyn.data.rows import AUTOMATIC, RawRows, Selection, SplitRules, assemble
-from ldyn.errors import DataError
 from ldyn.records import PreferenceData
 
 _READ = ("system", "prompt", "chosen", "rejected")
@@ -82,7 +74,8 @@ def load_hub(config: HubConfig, seed: int) -> PreferenceData:
     Raises DataError if the data set cannot be loaded or lacks the expected columns.
     """
     if config.path and _has_probe_files(Path(config.path).expanduser()):
-        return load_files(_as_files(config, config.path), seed)
+        same = {name: getattr(config, name) for name in ("columns", "n_train", "selection", "n_held_out", "encoding")}
+        return load_files(FilesConfig(config.path, **same), seed)
     config = pinned(config)
     counts: Counter[str] = Counter()
     train = _rows_of_split("train", config.train_split, config, counts)
@@ -108,51 +101,22 @@ def _has_probe_files(path: Path) -> bool:
     return (path / "probe_train.jsonl").is_file()
 
 
-def _as_files(config: HubConfig, path: str) -> FilesConfig:
-    same = {name: getattr(config, name) for name in ("columns", "n_train", "selection", "n_held_out", "encoding")}
-    return FilesConfig(path, **same)
-
-
 def _rows_of_split(split: str, name: str, config: HubConfig, counts: Counter[str]) -> list[Row]:
-    given = config.columns or {}
-    found, records = open_split(
-        config.set, name, max_rows=config.max_rows, wanted=lambda found: list(_columns(found, name, config).values())
+    """The usable rows; the others are dropped and counted, and an error where they are most."""
+    read = list(read_split(config.set, name, max_rows=config.max_rows))
+    table = Table(dict(enumerate(read)), len(read))
+    faults = RowFaults(f"The split {name!r} of {config.set.title}")
+    rows = read_rows(
+        table, Expected(split, _READ[1:], config.columns or {}, config.layout, _READ, "row-{:05d}"), faults
     )
-    columns = _columns(found, name, config)
-    values = [{ours: record.get(column) for ours, column in columns.items()} for record in records]
-    if unread := unread_prompt_columns(found, columns, given, values):
-        raise DataError(f"The split {name!r} of {config.set.title} cannot be used: {unread_prompt(columns, unread)}.")
-    dropped: Counter[str] = Counter()
-    rows, repeated = without_repeated_prompts(list(_rows(values, config.layout, dropped)))
-    counts[f"{split}.rows_read"] = len(values)
-    counts.update({f"{split}.dropped_{reason}": number for reason, number in dropped.items()})
-    counts[f"{split}.prompt_taken_off_answers"] += len(rows) if repeated else 0
-    if dropped.total() > _MOST_UNUSABLE * len(values):
-        raise DataError(_mostly_unusable(f"The split {name!r} of {config.set.title}", dropped, len(values)))
-    return rows
+    dropped = {reason: len(numbers) for reason, numbers in faults.of_rows.items()}
+    if sum(dropped.values()) > _MOST_UNUSABLE * len(read):
+        faults.raise_if_any(len(read))
+    counts[f"{split}.rows_read"] = len(read)
+    counts.update(rows.counts)
+    counts.update({f"{split}.dropped_{_name(reason)}": number for reason, number in dropped.items()})
+    return list(rows.rows.values())
 
 
-def _columns(found: Sequence[str], name: str, config: HubConfig) -> dict[str, str]:
-    """Our name -> the column of the split that holds it, of those to be read."""
-    given = config.columns or {}
-    columns = {ours: column for ours, column in read_columns(found, given).items() if ours in _READ}
-    needed = {"chosen", "rejected"} | ({"prompt"} if given.get("prompt") else set())
-    if not needed <= set(columns) or not set(columns.values()) <= set(found):
-        fault = missing_columns(found, ("chosen", "rejected"), given)
-        raise DataError(f"The split {name!r} of {config.set.title} cannot be used: {fault}.")
-    return columns
-
-
-def _rows(records: Sequence[Mapping[str, Any]], layout: Layout, dropped: Counter[str]) -> Iterator[Row]:
-    with_system = any(map(has_system, records))
-    for number, record in enumerate(records):
-        try:
-            yield read_record(f"row-{number:05d}", record, layout, with_system=with_system)
-        except UnusableRecord as unusable:
-            dropped[unusable.reason] += 1
-
-
-def _mostly_unusable(what: str, dropped: Mapping[str, int], n_rows: int) -> str:
-    faults = [f"  - {REASONS[why].rows}: {number}; {REASONS[why].next_step}" for why, number in dropped.items()]
-    head = f"{what}: found {sum(dropped.values())} unusable rows of {n_rows}, expected at most half:"
-    return "\n".join([head, *faults])
+def _name(reason: Reason) -> str:
+    return next((name for name, known in REASONS.items() if known == reason), "without_a_response")

@@ -6,14 +6,11 @@ import hashlib
 import re
 import sys
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from rich.console import Console
-from rich.progress import track
 
 from ldyn.data.rows import AUTOMATIC
 from ldyn.errors import DataError
@@ -24,6 +21,7 @@ if TYPE_CHECKING:
 _TRAIN_NAMES = ("train", "train_prefs", "train_preference", "training")
 _TEST_NAMES = ("test", "test_prefs", "test_preference", "validation", "valid", "eval", "dev")
 _REASON_LENGTH = 300
+_SECONDS_TO_ANSWER = 5
 
 
 @dataclass(frozen=True)
@@ -57,15 +55,30 @@ class HubSet:
 
 
 def pinned_revision(hub_set: HubSet) -> str | None:
-    """The current commit of the set's revision; the revision itself if it is one or the hub cannot be reached."""
-    if hub_set.path or is_commit(hub_set.revision):
+    """The current commit of the set's revision; the revision itself if it is one or the hub cannot be reached.
+
+    Without network the libraries are told so: they then read their cache at once instead of trying for a minute.
+    """
+    if hub_set.path:
         return hub_set.revision
     from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
 
     try:
-        return HfApi().dataset_info(hub_set.name, revision=hub_set.revision).sha or hub_set.revision
-    except Exception:  # noqa: BLE001 (whatever is wrong, loading reports it better)
+        info = HfApi().dataset_info(hub_set.name, revision=hub_set.revision, timeout=_SECONDS_TO_ANSWER)
+    except HfHubHTTPError:  # an answer: loading reports it better
         return hub_set.revision
+    except Exception:  # noqa: BLE001 (whatever the client raises where nobody answers)
+        _go_offline()
+        return hub_set.revision
+    return hub_set.revision if is_commit(hub_set.revision) else info.sha or hub_set.revision
+
+
+def _go_offline() -> None:
+    import datasets
+    import huggingface_hub
+
+    datasets.config.HF_HUB_OFFLINE = huggingface_hub.constants.HF_HUB_OFFLINE = True
 
 
 def is_commit(revision: str | None) -> bool:
@@ -77,7 +90,16 @@ def find_splits(hub_set: HubSet, train: str, test: str | None) -> tuple[str, str
     """The names of the splits; AUTOMATIC looks for them. Raises DataError where there is no such split."""
     if AUTOMATIC not in (train, test) and not hub_set.path:
         return train, test  # needs no request
-    names = _split_names(hub_set)
+    from datasets import get_dataset_split_names, load_from_disk
+
+    with _explained(hub_set, "the splits of"):
+        arguments = hub_set.arguments()
+        is_saved = _is_saved(hub_set)
+        subset = arguments.pop("name")
+        names = (
+            load_from_disk(arguments["path"]) if is_saved else get_dataset_split_names(config_name=subset, **arguments)
+        )
+        names = list(names)
     if train == AUTOMATIC:
         only = names[0] if len(names) == 1 and names[0] not in _TEST_NAMES else ""
         train = next((name for name in _TRAIN_NAMES if name in names), only)
@@ -92,78 +114,31 @@ def find_splits(hub_set: HubSet, train: str, test: str | None) -> tuple[str, str
     return train, test
 
 
-def open_split(
-    hub_set: HubSet, split: str, *, max_rows: int | None, wanted: Callable[[Sequence[str]], Sequence[str]]
-) -> tuple[list[str], Iterable[dict[str, Any]]]:
-    """The names of all columns of a split, and its records with the columns that ``wanted`` chooses of those.
+def read_split(hub_set: HubSet, split: str, *, max_rows: int | None = None) -> Dataset:
+    """The rows of a split. Raises DataError if the set cannot be loaded.
 
-    ``wanted`` may raise DataError, before much is downloaded. Raises DataError if the set cannot be loaded.
+    The first ``max_rows`` rows are streamed, and stored where the revision is a commit: a resumed run needs no network.
     """
-    from datasets import disable_progress_bars
+    from datasets import Dataset, disable_progress_bars, load_dataset, load_from_disk
 
     if not sys.stderr.isatty():
         disable_progress_bars()
-    _check_directory(hub_set)
     with _explained(hub_set, f"split {split!r} of"):
-        if max_rows is not None and hub_set.path is None:
-            rows = _first_rows(hub_set, split, max_rows, wanted)
-        else:
-            rows = _all_rows(hub_set, split)
-            rows = rows.select(range(min(len(rows), max_rows or len(rows))))
-        return rows.column_names, list(rows.select_columns(list(wanted(rows.column_names))))
-
-
-# --------------------------------------------------------------------------------------------------------------
-# By ``datasets``
-
-
-def _split_names(hub_set: HubSet) -> list[str]:
-    from datasets import get_dataset_split_names, load_from_disk
-
-    _check_directory(hub_set)
-    arguments = hub_set.arguments()
-    with _explained(hub_set, "the splits of"):
         if _is_saved(hub_set):
-            return list(load_from_disk(arguments["path"]))
-        return list(get_dataset_split_names(config_name=arguments.pop("name"), **arguments))
-
-
-def _all_rows(hub_set: HubSet, split: str) -> Dataset:
-    from datasets import load_dataset, load_from_disk
-
-    if _is_saved(hub_set):
-        return load_from_disk(hub_set.arguments()["path"])[split]
-    return load_dataset(**hub_set.arguments(), split=split)
-
-
-def _first_rows(hub_set: HubSet, split: str, number: int, wanted: Callable[[Sequence[str]], Sequence[str]]) -> Dataset:
-    """The first rows, streamed. Those of a commit are stored, so that a resumed run needs no network."""
-    from datasets import Dataset, load_from_disk
-
-    directory = _kept_directory(hub_set, split, number)
-    if directory.is_dir():
-        return load_from_disk(str(directory))
-    rows = Dataset.from_list(list(_streamed(hub_set, split, number, wanted)))
-    if is_commit(hub_set.revision):
-        building = directory.with_name(f"{directory.name}.{uuid.uuid4().hex}")
-        rows.save_to_disk(str(building))
-        with suppress(OSError):  # another process was first
-            building.rename(directory)
-    return rows
-
-
-def _streamed(
-    hub_set: HubSet, split: str, number: int, wanted: Callable[[Sequence[str]], Sequence[str]]
-) -> Iterator[dict[str, Any]]:
-    from datasets import load_dataset
-
-    rows = load_dataset(**hub_set.arguments(), split=split, streaming=True).take(number)
-    words, console = f"{hub_set.name}, {split}", Console(stderr=True)
-    shown = track(rows, words, total=number, console=console, transient=True, disable=not console.is_terminal)
-    for count, row in enumerate(shown):
-        if count == 0:
-            wanted(list(row))
-        yield row
+            rows = load_from_disk(hub_set.arguments()["path"])[split]
+        elif max_rows is None or hub_set.path is not None:
+            rows = load_dataset(**hub_set.arguments(), split=split)
+        elif (kept := _kept_directory(hub_set, split, max_rows)).is_dir():
+            rows = load_from_disk(str(kept))
+        else:
+            streamed: Iterable[Any] = load_dataset(**hub_set.arguments(), split=split, streaming=True).take(max_rows)
+            rows = Dataset.from_list(list(streamed))
+            if is_commit(hub_set.revision):
+                building = kept.with_name(f"{kept.name}.{uuid.uuid4().hex}")
+                rows.save_to_disk(str(building))
+                with suppress(OSError):  # another process was first
+                    building.rename(kept)
+        return rows.select(range(min(len(rows), max_rows or len(rows))))
 
 
 def _kept_directory(hub_set: HubSet, split: str, number: int) -> Path:
@@ -177,21 +152,14 @@ def _is_saved(hub_set: HubSet) -> bool:
     return hub_set.directory is not None and (hub_set.directory / "dataset_dict.json").is_file()
 
 
-# --------------------------------------------------------------------------------------------------------------
-# Faults
-
-
-def _check_directory(hub_set: HubSet) -> None:
-    if hub_set.directory is not None and not hub_set.directory.is_dir():
-        raise DataError(
-            f"{hub_set.directory.absolute()} is not a directory; expected one with a copy of {hub_set.name}, or with "
-            "the paper's probe files; correct dataset.path (for a file of your own rows: dataset=files)."
-        )
-
-
 @contextmanager
 def _explained(hub_set: HubSet, what: str) -> Iterator[None]:
     """Turn whatever ``datasets`` raises into a DataError that says what to do."""
+    if hub_set.directory is not None and not hub_set.directory.is_dir():
+        raise DataError(
+            f"{hub_set.directory.absolute()} is not a directory; expected a directory with a copy of {hub_set.name}; "
+            "correct dataset.path (for a file of your own rows: dataset=files)."
+        )
     try:
         yield
     except (DataError, MemoryError):
@@ -201,12 +169,18 @@ def _explained(hub_set: HubSet, what: str) -> Iterator[None]:
 
 
 def _cannot_load(hub_set: HubSet, what: str, error: Exception) -> str:
+    from huggingface_hub import constants
+
     cause = error.__cause__ or error
     reason = f"{type(cause).__name__}: {' '.join(str(cause).split())[:_REASON_LENGTH]}"
     if hub_set.path:
         return f"Could not read {what} {hub_set.path}: {reason}. Expected a copy of {hub_set.name}."
+    if constants.HF_HUB_OFFLINE:
+        return (
+            f"Could not load {what} {hub_set.name}: the hub cannot be reached (or HF_HUB_OFFLINE is set) and the cache "
+            "has no copy. Connect to the network, set dataset.path to a local copy, or use dataset=microworld."
+        )
     return (
-        f"Could not load {what} {hub_set.name} from the hub: {reason}. Expected its name and splits as on the hub, and "
-        "network access or a copy in the cache (a gated set needs `hf auth login`); without network, set dataset.path "
-        "to a local copy, or use dataset=microworld."
+        f"Could not load {what} {hub_set.name} from the hub: {reason}. Expected its name and splits as on the hub (a "
+        "gated set needs `hf auth login`); or set dataset.path to a local copy."
     )

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from os.path import commonprefix
 from typing import Any, Literal
 
@@ -30,6 +30,8 @@ MAX_CHARACTERS = 1_000_000
 """A longer text is a slip, such as a quotation mark that is never closed, and would take minutes to tokenise."""
 
 PAIR = ("chosen", "rejected")
+TOKEN_IDS = "token_ids"
+"""Column of a probe file: probe -> token ids, for responses that a model sampled."""
 _ASSISTANT = "\n\nAssistant:"
 _HUMAN = "\n\nHuman:"
 _SPEAKERS = {"user": "Human", "assistant": "Assistant", "system": "System"}
@@ -41,13 +43,14 @@ _SHAREGPT_KEYS = {"from": "role", "value": "content"}
 class Row:
     """One row as it was read: a question and its responses by probe key, which may still be empty.
 
-    ``turns``: the prompt as a conversation, where it is one.
+    ``turns``: the prompt as a conversation, where it is one. ``sampled``: see ProbeExample.
     """
 
     row_id: str
     prompt: str
     responses: Mapping[str, str]
     turns: tuple[Turn, ...] = ()
+    sampled: Mapping[str, tuple[int, ...]] = field(default_factory=dict, hash=False)
 
 
 class UnusableRecord(Exception):
@@ -98,12 +101,13 @@ def read_record(row_id: str, record: Mapping[str, Any], layout: Layout = "auto",
     with_system: write every prompt as a conversation, with the record's ``system`` text before it if there is one.
     Texts may be blank here; ``ldyn.data.rows`` drops those.
     """
-    values = {name: _in_a_list(value) for name, value in record.items() if value is not None and name != "id"}
+    not_texts = ("id", TOKEN_IDS)
+    values = {name: _in_a_list(value) for name, value in record.items() if value is not None and name not in not_texts}
     for name, value in values.items():
         if not isinstance(value, (str, list, tuple)):
             raise UnusableRecord("not_text", f"{name} is of type {type(value).__name__}")
     system = values.pop("system", "")
-    row = replace(_reader(values, layout)(values), row_id=row_id)
+    row = replace(_reader(values, layout)(values), row_id=row_id, sampled=_token_ids(record.get(TOKEN_IDS)))
     row = _with_system(row, system) if with_system and isinstance(system, str) and "prompt" in values else row
     for text in (row_id, row.prompt, *row.responses.values()):
         _check_text(text)
@@ -113,6 +117,16 @@ def read_record(row_id: str, record: Mapping[str, Any], layout: Layout = "auto",
 def has_system(record: Mapping[str, Any]) -> bool:
     """Whether a record has a ``system`` text; if one of a file has, all its prompts are conversations."""
     return bool(str(record.get("system") or "").strip())
+
+
+def _token_ids(value: Any) -> dict[str, tuple[int, ...]]:
+    """probe -> token ids; whatever else stands there is ignored, as the text is there too."""
+    lists = value.items() if isinstance(value, Mapping) else ()
+    return {
+        str(probe): tuple(ids)
+        for probe, ids in lists
+        if isinstance(ids, (list, tuple)) and all(type(token) is int and token >= 0 for token in ids)
+    }
 
 
 def _in_a_list(value: Any) -> Any:

@@ -9,33 +9,26 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt
 
-from ldyn.data.columns import (
-    OTHER_SPELLINGS,
-    Columns,
-    column_faults,
-    missing_columns,
-    read_columns,
-    unread_prompt,
-    unread_prompt_columns,
-)
+from ldyn.data.columns import Columns, column_faults
 from ldyn.data.encoder import EncodingConfig
-from ldyn.data.layouts import PAIR, REASONS, Row, UnusableRecord, has_system, read_record, without_repeated_prompts
+from ldyn.data.layouts import PAIR, Reason, Row
+from ldyn.data.row_reading import Expected, RowFaults, read_rows
 from ldyn.data.rows import AUTOMATIC, RawRows, Selection, SplitRules, assemble
-from ldyn.data.tables import READERS, Record, RowFaults, Table, read_table
-from ldyn.data.text import visible
+from ldyn.data.tables import READERS, read_table
 from ldyn.errors import DataError
 from ldyn.records import PROBE_FAMILIES, MissingResponses, PreferenceData, ProbeExample
 
 DIR_STEMS = (("probe_train", "probe_test"), ("train", "test"))
 _SUFFIXES = f"{', '.join(suffix for suffix in READERS if not suffix.endswith('.gz'))}, or text with .gz"
 _NAMES_SHOWN = 5
+REPEATED_ID = Reason("with the id of an earlier row", "give each row its own id")
 
 
 @dataclass(frozen=True)
@@ -74,7 +67,7 @@ class RowFile:
 
 
 @dataclass(frozen=True)
-class ReadRows:
+class FileRows:
     """The rows of one file, and what was counted."""
 
     split: str
@@ -90,9 +83,16 @@ def load_files(config: FilesConfig, seed: int) -> PreferenceData:
     """
     path = Path(config.path).expanduser()
     train_file, test_file = find_files(path)
-    files = _row_files(train_file, test_file, config)
+    columns = config.columns or {}
+    files = [RowFile(train_file, "train", ("prompt", *PAIR), columns=columns)]
+    further = [("test", test_file)] if test_file is not None else []
+    further += [("corpus", Path(path).expanduser()) for path in config.corpus_paths]
+    files += [RowFile(file, split, ("prompt", "chosen"), columns=columns) for split, file in further]
     read = read_row_files(files)
-    rows = {split: [row for part in read if part.split == split for row in part.rows] for split in _SPLITS}
+    rows = {
+        split: [row for part in read if part.split == split for row in part.rows]
+        for split in ("train", "test", "corpus")
+    }
     counts = Counter({f"{split}.rows_read": len(members) for split, members in rows.items()})
     for part in read:
         counts.update(part.counts)
@@ -102,18 +102,6 @@ def load_files(config: FilesConfig, seed: int) -> PreferenceData:
     raw = RawRows(f"files:{path.name}", rows["train"], test, rows["corpus"], counts, missing, version)
     rules = SplitRules(config.n_train, None, config.selection, config.n_held_out)
     return assemble(raw, rules, separator=config.encoding.separator, seed=seed)
-
-
-_SPLITS = ("train", "test", "corpus")
-
-
-def _row_files(train: Path, test: Path | None, config: FilesConfig) -> list[RowFile]:
-    columns = config.columns or {}
-    files = [RowFile(train, "train", ("prompt", *PAIR), columns=columns)]
-    if test is not None:
-        files.append(RowFile(test, "test", ("prompt", "chosen"), columns=columns))
-    further = (Path(path).expanduser() for path in config.corpus_paths)
-    return files + [RowFile(path, "corpus", ("prompt", "chosen"), columns=columns) for path in further]
 
 
 def _sha256(path: Path) -> str:
@@ -130,7 +118,7 @@ def read_probe_examples(path: Path) -> dict[str, list[ProbeExample]]:
     """
     read = read_row_files(probe_files(path))
     examples: dict[str, list[ProbeExample]] = {
-        part.split: [ProbeExample(one.row_id, one.prompt, one.responses, one.turns) for one in part.rows]
+        part.split: [ProbeExample(one.row_id, one.prompt, one.responses, one.turns, one.sampled) for one in part.rows]
         for part in read
     }
     if not any(text.strip() for members in examples.values() for one in members for text in one.responses.values()):
@@ -177,13 +165,9 @@ def _only_file(directory: Path, stem: str) -> Path | None:
     return found[0] if found else None
 
 
-# --------------------------------------------------------------------------------------------------------------
-# One file
-
-
-def read_row_files(files: Sequence[RowFile]) -> list[ReadRows]:
+def read_row_files(files: Sequence[RowFile]) -> list[FileRows]:
     """Read every file; raises one DataError with the faults of all of them."""
-    read: list[ReadRows] = []
+    read: list[FileRows] = []
     faults: list[str] = []
     for file in files:
         try:
@@ -195,87 +179,18 @@ def read_row_files(files: Sequence[RowFile]) -> list[ReadRows]:
     return read
 
 
-def _read(file: RowFile) -> ReadRows:
+def _read(file: RowFile) -> FileRows:
     faults = RowFaults(file.path)
     table = read_table(file.path, faults)
-    columns = read_columns([*table.columns, *table.unreadable], file.columns)
-    records = {number: _by_our_names(record, columns) for number, record in table.records.items()}
-    required = _required(file, records)
-    for fault in _column_faults(file, table, columns, required, list(records.values())):
-        faults.add_to_file(fault)
-        faults.raise_if_any(table.n_rows)  # other faults of the rows would follow from this one
-    with_system = any(has_system(record) for record in records.values())
-    rows = {number: _row(number, record, required, with_system, faults) for number, record in records.items()}
-    if file.unique_ids:
-        _check_ids(rows, faults)
-    faults.raise_if_any(table.n_rows)
-    kept, repeated = without_repeated_prompts(list(rows.values()))
-    counts = _ignored(file.split, table.records.values(), columns)
-    counts[f"{file.split}.prompt_taken_off_answers"] += len(kept) if repeated else 0
-    return ReadRows(file.split, kept, counts, list(_missing(file, rows)))
-
-
-def _by_our_names(record: Record, columns: Mapping[str, str]) -> dict[str, Any]:
-    """The values of a record that are not null."""
-    values = {ours: record.get(name) for ours, name in columns.items()}
-    for other, ours in OTHER_SPELLINGS.items():
-        if ours in values and values[ours] is None:  # a file may use both spellings
-            values[ours] = record.get(other)
-    return {ours: value for ours, value in values.items() if value is not None}
-
-
-def _ignored(split: str, records: Iterable[Record], columns: Mapping[str, str]) -> Counter[str]:
-    used = {*columns.values(), *OTHER_SPELLINGS}
-    return Counter(f"{split}.ignored_key.{visible(name)}" for record in records for name in record if name not in used)
-
-
-def _required(file: RowFile, records: Mapping[int, Mapping[str, Any]]) -> tuple[str, ...]:
-    """What each row must have: no prompt where no row has one and some have two responses that may share it."""
-    has_prompt = any("prompt" in record for record in records.values()) or file.columns.get("prompt") is not None
-    has_pairs = any(all(key in record for key in PAIR) for record in records.values())
-    if has_prompt or not has_pairs:
-        return file.required
-    return tuple(dict.fromkeys((*(key for key in file.required if key != "prompt"), *PAIR)))
-
-
-def _column_faults(
-    file: RowFile,
-    table: Table,
-    columns: Mapping[str, str],
-    required: Sequence[str],
-    records: Sequence[Mapping[str, Any]],
-) -> Iterator[str]:
-    for name in sorted(set(columns.values()) & set(table.unreadable)):
-        yield f"the column {name} cannot be read: {table.unreadable[name]}; write it again as text"
-    if lost := [key for key in required if records and not any(key in record for record in records)]:
-        yield f"without {', '.join(lost)}: {missing_columns(table.columns, required, file.columns)}, or rename them"
-    if unread := unread_prompt_columns(table.columns, columns, file.columns, records):
-        yield unread_prompt(columns, unread)
-
-
-def _row(number: int, record: Mapping[str, Any], required: Sequence[str], with_system: bool, faults: RowFaults) -> Row:
-    row_id = str(record.get("id", f"row-{number:04d}"))
-    lacking = [key for key in required if key not in record]
-    for key in lacking:
-        faults.add(f"without {key!r}", number, f"each row of this file needs {', '.join(required)}")
-    try:
-        return read_record(row_id, record, with_system=with_system)
-    except UnusableRecord as unusable:
-        if not lacking:
-            reason = REASONS[unusable.reason]
-            faults.add(reason.rows, number, reason.next_step, unusable.found)
-        return Row(row_id, "", {})
-
-
-def _check_ids(rows: Mapping[int, Row], faults: RowFaults) -> None:
+    read = read_rows(table, Expected(file.split, file.required, file.columns), faults)
     first: dict[str, int] = {}
-    for number, row in rows.items():
-        if first.setdefault(row.row_id, number) != number:
-            faults.add("with the id of an earlier row", number, "give each row its own id", repr(row.row_id))
-
-
-def _missing(file: RowFile, rows: Mapping[int, Row]) -> Iterator[MissingResponses]:
+    for number, row in read.rows.items():
+        if first.setdefault(row.row_id, number) != number and file.unique_ids:
+            faults.add(REPEATED_ID, number, repr(row.row_id))
+    faults.raise_if_any(table.n_rows)
+    missing = []
     for probe in PROBE_FAMILIES:
-        without = [number for number, row in rows.items() if probe not in row.responses]
-        if 0 < len(without) < len(rows):
-            yield MissingResponses(file.split, probe, len(without), len(rows), file.path.name, without[0])
+        without = [number for number, row in read.rows.items() if probe not in row.responses]
+        if 0 < len(without) < table.n_rows:
+            missing.append(MissingResponses(file.split, probe, len(without), table.n_rows, file.path.name, without[0]))
+    return FileRows(file.split, list(read.rows.values()), read.counts, missing)

@@ -114,7 +114,7 @@ def _pair(row: Row) -> PreferencePair:
 
 
 def _example(row: Row) -> ProbeExample:
-    return ProbeExample(row.row_id, row.prompt, dict(row.responses), row.turns)
+    return ProbeExample(row.row_id, row.prompt, dict(row.responses), row.turns, row.sampled)
 
 
 def _clean(split: str, rows: Iterable[Row], required: Sequence[str], counts: Counter[str]) -> list[Row]:

@@ -7,14 +7,12 @@ a .jsonl, elements of a .json, rows of a .parquet, and rows of a .csv as a sprea
 
 from __future__ import annotations
 
-import codecs
 import csv
 import gzip
 import json
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -22,70 +20,19 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ldyn.data.layouts import Reason
+from ldyn.data.row_reading import Record, RowFaults, Table
 from ldyn.errors import DataError
 
-Record = Mapping[str, Any]
-_A_LINE = "write one JSON object a line"
 _DELIMITERS = ",;\t"
-_ROWS_SHOWN = 5
 _REASON_LENGTH = 200
-
-
-@dataclass
-class _Fault:
-    next_step: str
-    found: str
-    unit: str
-    rows: list[int]
-
-
-class RowFaults:
-    """Collects all faults of one file, to be reported together."""
-
-    def __init__(self, path: Path):
-        self._path = path
-        self._of_file: list[str] = []
-        self._of_rows: dict[str, _Fault] = {}
-
-    def add(self, fault: str, row: int, next_step: str, found: str = "", *, unit: str = "row") -> None:
-        """A fault of one row; ``found`` is shown for the first such row. ``unit``: what ``row`` counts."""
-        self._of_rows.setdefault(fault, _Fault(next_step, found, unit, [])).rows.append(row)
-
-    def add_to_file(self, fault: str) -> None:
-        """A fault of the whole file: found, expected and next step in one text."""
-        self._of_file.append(fault)
-
-    def raise_if_any(self, n_rows: int) -> None:
-        """Raise a DataError with everything that was collected; ``n_rows`` is how many rows the file has."""
-        lines = [f"  - {fault}" for fault in self._of_file]
-        lines += [_fault_line(what, fault, n_rows) for what, fault in self._of_rows.items()]
-        if lines:
-            raise DataError("\n".join([f"{self._path} cannot be used:", *lines]))
-
-
-def _fault_line(what: str, fault: _Fault, n_rows: int) -> str:
-    more = ", …" if len(fault.rows) > _ROWS_SHOWN else ""
-    shown = f"{fault.unit} {', '.join(map(str, fault.rows[:_ROWS_SHOWN]))}{more}"
-    found = f"; first: {fault.found}" if fault.found else ""
-    number = f"{len(fault.rows)} of {n_rows} rows" if fault.unit == "row" else f"{len(fault.rows)} {fault.unit}s"
-    return f"  - {what}: {number} ({shown}{found}); {fault.next_step}"
-
-
-@dataclass(frozen=True)
-class Table:
-    """The records of a file by row number, and how many rows it has, those without a record included.
-
-    unreadable: columns whose values could not be read -> why; they are in no record.
-    """
-
-    records: Mapping[int, Record]
-    n_rows: int
-    unreadable: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Every name in the records, in the order of appearance."""
-        return tuple(dict.fromkeys(name for record in self.records.values() for name in record))
+_NOT_JSON = Reason("not valid JSON", "write one JSON object a line")
+_NO_OBJECT = Reason("not a JSON object", "write one JSON object a line")
+_QUOTE = (
+    "put a field that holds a delimiter, a quotation mark or a line break in quotation marks, and double those in it"
+)
+_OTHER_NUMBER = Reason("with another number of fields than the header", _QUOTE)
+_NOT_CSV = Reason("not valid CSV", _QUOTE)
 
 
 def read_table(path: Path, faults: RowFaults) -> Table:
@@ -114,12 +61,12 @@ def read_table(path: Path, faults: RowFaults) -> Table:
 
 
 def _json_lines(path: Path, faults: RowFaults) -> Table:
-    return _of_lines(_text(path, faults), faults)
+    return _of_lines(_text(path), faults)
 
 
 def _json(path: Path, faults: RowFaults) -> Table:
     """One array of objects; a file of JSON lines that is called .json is read as well."""
-    text = _text(path, faults)
+    text = _text(path)
     if not text.lstrip().startswith("["):
         return _of_lines(text, faults)
     try:
@@ -136,10 +83,8 @@ def _of_lines(text: str, faults: RowFaults) -> Table:
     for number, line in lines.items():
         try:
             record = _object(json.loads(line), number, faults)
-        except json.JSONDecodeError as error:
-            faults.add("not valid JSON", number, _A_LINE, f"{error.msg} in column {error.colno}")
         except (ValueError, RecursionError) as error:  # a number of a million digits, brackets without end
-            faults.add("not valid JSON", number, _A_LINE, str(error))
+            faults.add(_NOT_JSON, number, str(error))
         else:
             if record is not None:
                 records[number] = record
@@ -149,7 +94,7 @@ def _of_lines(text: str, faults: RowFaults) -> Table:
 def _object(value: Any, number: int, faults: RowFaults) -> Record | None:
     if isinstance(value, dict):
         return value
-    faults.add("not a JSON object", number, _A_LINE, f"found {type(value).__name__}")
+    faults.add(_NO_OBJECT, number, f"found {type(value).__name__}")
     return None
 
 
@@ -158,13 +103,13 @@ def _object(value: Any, number: int, faults: RowFaults) -> Record | None:
 
 
 def _csv(path: Path, faults: RowFaults) -> Table:
-    text = _text(path, faults)
+    text = _text(path)
     rows = _csv_rows(text, faults)
     _, header = next(rows, (0, []))
     names = [name.strip() for name in header]
     for name, number in Counter(names).items():
         if number > 1:
-            faults.add_to_file(f"{number} columns are called {name!r}; give each a name of its own")
+            faults.of_file.append(f"{number} columns are called {name!r}; give each a name of its own")
     records: dict[int, Record] = {}
     n_rows = 0
     for number, fields in rows:
@@ -173,13 +118,8 @@ def _csv(path: Path, faults: RowFaults) -> Table:
             records[number] = dict(zip(names, fields, strict=True))
         else:
             found = f"found {len(fields)}, expected {len(names)}"
-            faults.add("with another number of fields than the header", number, _QUOTE, found)
+            faults.add(_OTHER_NUMBER, number, found)
     return Table(records, n_rows)
-
-
-_QUOTE = (
-    "put a field that holds a delimiter, a quotation mark or a line break in quotation marks, and double those in it"
-)
 
 
 def _csv_rows(text: str, faults: RowFaults) -> Iterator[tuple[int, list[str]]]:
@@ -193,7 +133,7 @@ def _csv_rows(text: str, faults: RowFaults) -> Iterator[tuple[int, list[str]]]:
         except StopIteration:
             return
         except csv.Error as error:
-            faults.add("not valid CSV", number + 1, _QUOTE, f"{error}, in the row that begins in line {line}")
+            faults.add(_NOT_CSV, number + 1, f"{error}, in the row that begins in line {line}")
             return
         number, line = number + 1, reader.line_num + 1
         if fields:
@@ -243,19 +183,18 @@ def _reason(error: Exception) -> str:
 # Text
 
 
-def _text(path: Path, faults: RowFaults) -> str:
+def _text(path: Path) -> str:
     r"""The text, with "\n" as line ends: old Mac files have "\r" alone."""
     data = _bytes(path)
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise DataError(
-            f"{path} is UTF-16 text, by its first two bytes; expected UTF-8; convert it: "
-            f"iconv -f UTF-16 -t UTF-8 {path.name} > utf8{path.suffix}"
-        )
     try:
         text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        _add_lines_that_are_not_utf8(data, path, faults)
-        text = data.decode("utf-8-sig", errors="replace")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        place = f"byte 0x{data[error.start]:02X} in line {line}"
+        convert = f"iconv -f WINDOWS-1252 -t UTF-8 {path.name} > utf8{path.suffix}"
+        raise DataError(
+            f"{path} is not UTF-8 text ({place}); save it as UTF-8, for instance by: {convert} (or -f UTF-16)"
+        ) from error
     return text if "\n" in text else text.replace("\r", "\n")
 
 
@@ -266,22 +205,6 @@ def _bytes(path: Path) -> bytes:
     except (OSError, EOFError, zlib.error) as error:
         kind = " as gzip" if is_gzipped else ""
         raise DataError(f"{path} cannot be read{kind}: {_reason(error)}; write it again.") from error
-
-
-def _add_lines_that_are_not_utf8(data: bytes, path: Path, faults: RowFaults) -> None:
-    next_step = f"save it as UTF-8, for instance by: iconv -f WINDOWS-1252 -t UTF-8 {path.name} > utf8{path.suffix}"
-    begins = 0
-    for number, line in enumerate(data.split(b"\n"), start=1):
-        try:
-            line.decode("utf-8")
-        except UnicodeDecodeError as error:
-            wrong = line[error.start : error.start + 1]
-            as_windows = wrong.decode("cp1252", errors="replace")
-            found = (
-                f"0x{wrong.hex().upper()} at byte {begins + error.start}, in Windows-1252 it would be {as_windows!r}"
-            )
-            faults.add("not UTF-8 text", number, next_step, found, unit="line")
-        begins += len(line) + 1
 
 
 _OF_TEXT: Mapping[str, Callable[[Path, RowFaults], Table]] = {

@@ -38,11 +38,6 @@ class BuildPlan:
     writings: Sequence[Writing]
     asking: Plan
 
-    @property
-    def n_own_answers(self) -> int:
-        """Questions that the initial model is to answer."""
-        return 0 if self.request.own_answer is None else len(lacking(self.drawn.examples))
-
     def summary(self) -> Iterator[str]:
         """Lines on what will be asked, and of what."""
         own, who = self.request.own_answer, self.request.rephraser.who
@@ -52,10 +47,11 @@ class BuildPlan:
             yield "no unseen question, so no probe_test.jsonl and no irr_test; set dataset.n_held_out=N"
         if own is not None:
             length = own.max_new_tokens or self.request.dataset.encoding.max_response_tokens
-            yield f"{OWN_ANSWER}: {self.n_own_answers:,} {own.mode} answers of {own.who}, of at most {length} tokens"
+            number = len(lacking(self.drawn.examples))
+            yield f"{OWN_ANSWER}: {number:,} {own.mode} answers of {own.who}, of at most {length} tokens"
         if self.writings:
-            number = Counter(writing.probe for writing in self.writings)
-            yield f"by {who}: {', '.join(f'{count:,} {probe}' for probe, count in number.items())}"
+            asked = Counter(writing.probe for writing in self.writings)
+            yield f"by {who}: {', '.join(f'{count:,} {probe}' for probe, count in asked.items())}"
             yield from self._to_ask()
 
     def _to_ask(self) -> Iterator[str]:
@@ -100,19 +96,14 @@ class ProbeSetBuild:
 def plan_build(request: BuildRequest) -> BuildPlan:
     """Load the data, draw, and find what has to be requested. Raises an LdynError for what cannot be built."""
     quiet_libraries()
-    _check_models(request)
+    if request.own_answer is not None:  # an unknown model is reported before anything is loaded
+        one_respondent(request.own_answer.who, "own_answer.who")
+    if request.rephraser.who.startswith(MODEL):
+        one_respondent(request.rephraser.who.removeprefix(MODEL), "rephraser.who")
     data = load_data(request.dataset, request.seed)
     drawn = draw_examples(data, request)
     writings = texts_to_write(drawn.examples, request)
     return BuildPlan(request, data, drawn, writings, plan_of(writings, request, AnswerCache(request.cache)))
-
-
-def _check_models(request: BuildRequest) -> None:
-    """Raises an LdynError for an unknown model, before anything is loaded."""
-    if request.own_answer is not None:
-        one_respondent(request.own_answer.who, "own_answer.who")
-    if request.rephraser.who.startswith(MODEL):
-        one_respondent(request.rephraser.who.removeprefix(MODEL), "rephraser.who")
 
 
 def build_probe_set(plan: BuildPlan, progress: Progresses) -> ProbeSetBuild:
@@ -123,10 +114,16 @@ def build_probe_set(plan: BuildPlan, progress: Progresses) -> ProbeSetBuild:
     endpoint = open_rephraser(request, cache, progress("rephrases")) if request.rephraser.who == API else None
     with _resumable(request):
         if request.own_answer is not None:
-            _add_own_answers(build, cache, progress("own answers"))
+            own = with_own_answers(build.examples, request.own_answer, request, cache, progress("own answers"))
+            build.examples, build.hashes["initial_model"] = own.examples, own.fingerprint
+            build.counts.update(own.counts)
         if plan.writings:
             _add_rephrases(build, endpoint or open_rephraser(request, cache, progress("rephrases")))
-    _write(build)
+    check_disjoint(build.examples, plan.data.pairs)
+    build.hashes |= {"data": data_fingerprint(plan.data), "probes": probe_fingerprint(build.examples)}
+    build.hashes["files"] = write_examples(build.examples, request.dataset.encoding.separator, request.out)
+    write_dropped(build.dropped, request.out)
+    write_manifest(_manifest(build), request.out)
     return build
 
 
@@ -139,14 +136,6 @@ def _resumable(request: BuildRequest) -> Iterator[None]:
         raise Interrupted(signal.SIGINT, f"Stopped. {kept}") from error
 
 
-def _add_own_answers(build: ProbeSetBuild, cache: AnswerCache, progress: Progress) -> None:
-    request = build.plan.request
-    assert request.own_answer is not None
-    own = with_own_answers(build.examples, request.own_answer, request, cache, progress)
-    build.examples, build.hashes["initial_model"] = own.examples, own.fingerprint
-    build.counts.update(own.counts)
-
-
 def _add_rephrases(build: ProbeSetBuild, model: ChatModel) -> None:
     config = build.plan.request.rephraser
     rephrased = with_rephrases(build.examples, build.plan.writings, model, config.tries)
@@ -155,15 +144,6 @@ def _add_rephrases(build: ProbeSetBuild, model: ChatModel) -> None:
     build.hashes["templates"] = Templates(config.templates).hashes
     if isinstance(model, ApiModel):
         build.spent = model.spent
-
-
-def _write(build: ProbeSetBuild) -> None:
-    plan, request = build.plan, build.plan.request
-    check_disjoint(build.examples, plan.data.pairs)
-    build.hashes |= {"data": data_fingerprint(plan.data), "probes": probe_fingerprint(build.examples)}
-    build.hashes["files"] = write_examples(build.examples, request.dataset.encoding.separator, request.out)
-    write_dropped(build.dropped, request.out)
-    write_manifest(_manifest(build), request.out)
 
 
 def _manifest(build: ProbeSetBuild) -> Mapping[str, Any]:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from random import Random
 
 from ldyn.data.layouts import Row
 from ldyn.data.seeding import draw, seeded_random
 from ldyn.data.text import normal_prompt, normal_response
 from ldyn.errors import DataError
-from ldyn.probe_sets.quality_checks import TrainingText
+from ldyn.probe_sets.quality import TrainingText
 from ldyn.probe_sets.settings import BuildRequest
 from ldyn.probes.builder import check_probes
 from ldyn.probes.families import Completer
@@ -31,85 +30,71 @@ class Drawn:
 
 
 def draw_examples(data: PreferenceData, request: BuildRequest) -> Drawn:
-    """Draw the examples and make what can be made from the pairs alone.
+    """Draw the examples, as `ldyn train` with this seed does, and make what can be made from the pairs alone.
 
-    Raises DataError unless training and unseen questions and answers are apart; see ``check_disjoint``.
+    ``irr_train`` comes from the drawn training examples: these are trained on whether the set is used beside its data
+    or its rows are the training pairs themselves. ``irr_test`` comes from answers of the test split that share no long
+    run of words with the training text. Raises DataError unless training and unseen text is apart.
     """
     counts: Counter[str] = Counter()
-    training = TrainingText([_row(pair) for pair in data.pairs])
+    training = TrainingText(
+        [Row(p.pair_id, p.prompt, {"chosen": p.chosen, "rejected": p.rejected}) for p in data.pairs]
+    )
     drawn = {split: _drawn(data, split, request) for split in ("train", "test") if data.probes.get(split)}
-    dealers = _Dealers(data, drawn["train"], training, request.seed, counts)
-    examples = {split: _completed(split, members, data, request, dealers) for split, members in drawn.items()}
-    counts.update({f"{split}.examples": len(members) for split, members in examples.items()})
-    check_disjoint(examples, data.pairs)
-    return Drawn(examples, training, {reason: number for reason, number in counts.items() if number})
-
-
-def _row(pair: PreferencePair) -> Row:
-    return Row(pair.pair_id, pair.prompt, {"chosen": pair.chosen, "rejected": pair.rejected})
+    unseen = [one for one in data.probes.get("test", ()) if training.overlap(one.responses["chosen"]) is None]
+    sources = {"irr_train": drawn["train"], "irr_test": unseen}
+    for split, members in drawn.items():
+        dealt = members
+        for probe in sources.keys() & set(request.constructed):
+            dealt = _with_answers_of(sources[probe], dealt, split, probe, request.seed, counts)
+        drawn[split] = _completed(split, dealt, data, request, counts)
+        counts[f"{split}.examples"] = len(members)
+    check_disjoint(drawn, data.pairs)
+    return Drawn(drawn, training, {reason: number for reason, number in counts.items() if number})
 
 
 def _drawn(data: PreferenceData, split: str, request: BuildRequest) -> list[ProbeExample]:
-    """The draw of `ldyn train` with the same seed and the same data."""
     number = request.n_train if split == "train" else request.n_test
     drawn, _ = draw(data.probes[split], number, seeded_random(request.seed, "probes", split))
-    return drawn if request.keep else [_pair_only(example) for example in drawn]
+    kept = PROBE_FAMILIES if request.keep else ("chosen", "rejected")
+    return [replace(one, responses={key: text for key, text in one.responses.items() if key in kept}) for one in drawn]
 
 
-def _pair_only(example: ProbeExample) -> ProbeExample:
-    kept = {key: text for key, text in example.responses.items() if key in ("chosen", "rejected")}
-    return replace(example, responses=kept)
+def _with_answers_of(
+    others: Sequence[ProbeExample],
+    examples: Sequence[ProbeExample],
+    split: str,
+    probe: str,
+    seed: int,
+    counts: Counter[str],
+) -> list[ProbeExample]:
+    """The examples with the chosen answer to another question: none twice, as long as another one fits."""
+    random, deck, completed = seeded_random(seed, "dealt", split, probe), list[ProbeExample](), list[ProbeExample]()
+    for example in examples:
+        if probe in example.responses:
+            completed.append(example)
+            continue
+        if not any(_is_another(other, example) for other in deck):
+            deck = random.sample(list(others), len(others))
+        other = next((other for other in deck if _is_another(other, example)), None)
+        counts[f"{split}.{'not_constructible' if other is None else 'constructed'}.{probe}"] += 1
+        if other is None:
+            completed.append(example)
+            continue
+        deck.remove(other)
+        completed.append(replace(example, responses={**example.responses, probe: other.responses["chosen"]}))
+    return completed
 
 
-class _Dealers:
-    """Answers to other questions, for examples that lack them.
-
-    ``irr_train`` comes from the drawn training examples: these are trained on whether the set is used beside its data
-    or its rows are the training pairs themselves. ``irr_test`` comes from the test split, from answers that are not
-    trained on and share no long run of words with what is.
-    """
-
-    def __init__(
-        self,
-        data: PreferenceData,
-        train: Sequence[ProbeExample],
-        training: TrainingText,
-        seed: int,
-        counts: Counter[str],
-    ):
-        unseen = data.probes.get("test", ())
-        fresh = [example for example in unseen if not _is_known(example.responses["chosen"], training)]
-        counts["unseen_answers_passed_over"] = len(unseen) - len(fresh)
-        self._answers = {"irr_train": _answers(train), "irr_test": _answers(fresh)}
-        self._seed, self.counts = seed, counts
-
-    def deal(self, split: str, probe: str, examples: Sequence[ProbeExample]) -> list[ProbeExample]:
-        lacking = [example for example in examples if probe not in example.responses]
-        random = seeded_random(self._seed, "dealt", split, probe)
-        dealt, restarts = deal_answers(lacking, self._answers[probe], random)
-        self.counts[f"{split}.constructed.{probe}"] += len(dealt)
-        self.counts[f"{split}.not_constructible.{probe}"] += len(lacking) - len(dealt)
-        self.counts[f"{split}.drawn_again.{probe}"] += restarts
-        return [
-            replace(one, responses={**one.responses, probe: dealt[one.example_id]}) if one.example_id in dealt else one
-            for one in examples
-        ]
-
-
-def _is_known(text: str, training: TrainingText) -> bool:
-    return normal_response(text) in training.answers or training.shared_run(text) is not None
-
-
-def _answers(examples: Sequence[ProbeExample]) -> list[tuple[str, str]]:
-    return [(example.prompt, example.responses["chosen"]) for example in examples]
+def _is_another(other: ProbeExample, example: ProbeExample) -> bool:
+    """Whether it is another question with another answer."""
+    is_other = normal_prompt(other.prompt) != normal_prompt(example.prompt)
+    return is_other and normal_response(other.responses["chosen"]) != normal_response(example.responses["chosen"])
 
 
 def _completed(
-    split: str, examples: Sequence[ProbeExample], data: PreferenceData, request: BuildRequest, dealers: _Dealers
+    split: str, examples: Sequence[ProbeExample], data: PreferenceData, request: BuildRequest, counts: Counter[str]
 ) -> list[ProbeExample]:
-    for probe in ("irr_train", "irr_test"):
-        if probe in request.constructed:
-            examples = dealers.deal(split, probe, examples)
     given = {key for example in examples for key in example.responses}
     completer = Completer(
         split,
@@ -119,13 +104,9 @@ def _completed(
         unseen=data.probes.get("test", ()),
         on_mislabelled="rebuild",
         seed=request.seed,
-        counts=dealers.counts,
+        counts=counts,
     )
     return [completer.complete(example) for example in examples]
-
-
-# --------------------------------------------------------------------------------------------------------------
-# Apart
 
 
 def check_disjoint(examples: Examples, pairs: Sequence[PreferencePair]) -> None:
@@ -150,55 +131,3 @@ def _answer_faults(examples: Examples, pairs: Sequence[PreferencePair]) -> Itera
                 yield f"The irr_test of {split} example {example.example_id!r} is trained on."
             if "irr_train" in example.responses and normal_response(example.responses["irr_train"]) not in chosen:
                 yield f"The irr_train of {split} example {example.example_id!r} is no chosen answer of a training pair."
-
-
-QuestionAndAnswer = tuple[str, str]
-
-
-def deal_answers(
-    examples: Sequence[ProbeExample], answers: Iterable[QuestionAndAnswer], random: Random
-) -> tuple[dict[str, str], int]:
-    """Example id -> the answer to another question, drawn without replacement; and how often the draw restarted.
-
-    An answer fits an example if it belongs to another question and is another text than the example's ``chosen``. Where
-    no answer fits that has not been given yet, one is exchanged with an earlier example; where that is impossible, too,
-    all answers can be drawn again, and where none fits even then, the example gets none.
-    """
-    distinct = {normal_response(text): (prompt, text) for prompt, text in answers}
-    every = list(distinct.values())
-    deck = random.sample(every, len(every))
-    dealt: list[tuple[ProbeExample, QuestionAndAnswer]] = []
-    restarts = 0
-    for example in examples:
-        given = _taken(example, deck) or _exchanged(example, dealt, deck)
-        if given is None and len(deck) < len(every):
-            deck = random.sample(every, len(every))
-            restarts += 1
-            given = _taken(example, deck)
-        if given is not None:
-            dealt.append((example, given))
-    return {example.example_id: text for example, (_, text) in dealt}, restarts
-
-
-def _taken(example: ProbeExample, deck: list[QuestionAndAnswer]) -> QuestionAndAnswer | None:
-    """The first answer of the deck that fits, taken out of it."""
-    place = next((place for place, answer in enumerate(deck) if _fits(example, answer)), None)
-    return None if place is None else deck.pop(place)
-
-
-def _exchanged(
-    example: ProbeExample, dealt: list[tuple[ProbeExample, QuestionAndAnswer]], deck: list[QuestionAndAnswer]
-) -> QuestionAndAnswer | None:
-    """An answer that an earlier example can spare, because what is left of the deck fits that one."""
-    for place, (other, answer) in enumerate(dealt):
-        instead = _taken(other, deck) if _fits(example, answer) else None
-        if instead is not None:
-            dealt[place] = (other, instead)
-            return answer
-    return None
-
-
-def _fits(example: ProbeExample, answer: QuestionAndAnswer) -> bool:
-    prompt, text = answer
-    is_other = normal_prompt(prompt) != normal_prompt(example.prompt)
-    return is_other and normal_response(text) != normal_response(example.responses["chosen"])

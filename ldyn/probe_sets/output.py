@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from ldyn.data.layouts import TOKEN_IDS
 from ldyn.data.local_files import DIR_STEMS
 from ldyn.data.text import normal_response
 from ldyn.probe_sets.examples import Examples
@@ -32,39 +33,30 @@ def write_examples(examples: Examples, separator: str, directory: Path) -> dict[
 
     The separator is put before every response here: see ``as_row``.
     """
-    hashes = {}
-    for split, name in FILES.items():
-        if split not in examples:
-            (directory / name).unlink(missing_ok=True)
-            continue
-        hashes[name] = _write_lines(directory / name, (as_row(one, separator) for one in examples[split]))
-    return hashes
+    for split in FILES.keys() - examples.keys():
+        (directory / FILES[split]).unlink(missing_ok=True)
+    rows = {FILES[split]: [as_row(one, separator) for one in members] for split, members in examples.items()}
+    return {name: _write_lines(directory / name, members) for name, members in rows.items()}
 
 
 def as_row(example: ProbeExample, separator: str) -> dict[str, Any]:
     """One line of a probe file; every response begins with the separator, whoever wrote it.
 
-    A prompt that is a conversation stays a list of messages, so that it is encoded as its training pair is.
+    A prompt that is a conversation stays a list of messages, so that it is encoded as its training pair is. What a
+    model sampled keeps its token ids.
     """
     known = [probe for probe in PROBE_FAMILIES if probe in example.responses]
     texts = {probe: separator + normal_response(example.responses[probe]) for probe in known}
     messages = [{"role": turn.role, "content": turn.content} for turn in example.turns]
-    return {"id": example.example_id, "prompt": messages or example.prompt, **texts}
+    sampled = {TOKEN_IDS: {probe: list(ids) for probe, ids in example.sampled.items()}} if example.sampled else {}
+    return {"id": example.example_id, "prompt": messages or example.prompt, **texts, **sampled}
 
 
 def write_dropped(dropped: Sequence[Dropped], directory: Path) -> None:
     """The unusable texts, as they were written."""
-    lines = (
-        {
-            "split": one.writing.split,
-            "id": one.writing.example_id,
-            "probe": one.writing.probe,
-            "fault": one.fault,
-            "said": one.said,
-        }
-        for one in dropped
-    )
-    _write_lines(directory / DROPPED_FILE, lines)
+    rows = ((one.writing, one.fault, one.said) for one in dropped)
+    named = ({"split": w.split, "id": w.example_id, "probe": w.probe, "fault": f, "said": said} for w, f, said in rows)
+    _write_lines(directory / DROPPED_FILE, named)
 
 
 def write_manifest(content: Mapping[str, Any], directory: Path) -> None:
@@ -87,9 +79,11 @@ def built_table(build: ProbeSetBuild) -> Table:
     for split, rows in build.examples.items():
         table.add_column(f"{split} ({len(rows)})", justify="right", no_wrap=True)
     table.add_column("missing", overflow="fold")
-    for probe in _probes(build):
+    had = {probe for rows in build.examples.values() for one in rows for probe in one.responses}
+    had |= {key.rpartition(".")[2] for key in build.counts}
+    for probe in (probe for probe in PROBE_FAMILIES if probe in had):
         numbers = [str(sum(probe in one.responses for one in rows)) for rows in build.examples.values()]
-        table.add_row(probe, PROBE_FAMILIES[probe].label, *numbers, _left_out(build, probe))
+        table.add_row(probe, PROBE_FAMILIES[probe].label, *numbers, _missing(build, probe))
     return table
 
 
@@ -102,13 +96,7 @@ def rows_lacking(build: ProbeSetBuild) -> int:
     )
 
 
-def _probes(build: ProbeSetBuild) -> list[str]:
-    had = {probe for rows in build.examples.values() for one in rows for probe in one.responses}
-    tried = {key.rpartition(".")[2] for key in build.counts if "." in key}
-    return [probe for probe in PROBE_FAMILIES if probe in had | tried]
-
-
-def _left_out(build: ProbeSetBuild, probe: str) -> str:
+def _missing(build: ProbeSetBuild, probe: str) -> str:
     reasons: Counter[str] = Counter()
     for key, number in build.counts.items():
         parts = key.split(".")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from torch import nn
@@ -11,7 +10,7 @@ from torch import nn
 from ldyn.answers.answer_cache import AnswerCache
 from ldyn.answers.chats import REFUSED, ChatAnswer, Progress
 from ldyn.answers.local_models import CachedAnswers, PromptRequest, find_device
-from ldyn.data.encoder import Encoder, EncodingConfig
+from ldyn.data.encoder import Encoder
 from ldyn.data.seeding import seeded_random
 from ldyn.errors import ConfigError
 from ldyn.models.base import fingerprint
@@ -24,7 +23,7 @@ from ldyn.run.stored_models import StoredModel, find_models
 
 @dataclass(frozen=True)
 class OwnAnswers:
-    """The examples with the answers, a hash of the model that gave them, and counts."""
+    """The examples with the answers and their token ids, a hash of the model that gave them, and counts."""
 
     examples: Examples
     fingerprint: str
@@ -54,36 +53,24 @@ def with_own_answers(
     """
     model, tokenizer = one_respondent(config.who, "own_answer.who").load()
     nn.Module.to(model, find_device(request.device))
-    encoding, weights = request.dataset.encoding, fingerprint(model, tokenizer)
-    encoder = Encoder(tokenizer, encoding)
-    asked = lacking(examples)
-    requests = [_prompt(encoder.prompt(one.prompt, one.turns), config, encoding, request.seed) for _, one in asked]
+    weights, asked = fingerprint(model, tokenizer), lacking(examples)
+    encoder = Encoder(tokenizer, request.dataset.encoding)
+    length = config.max_new_tokens or request.dataset.encoding.max_response_tokens
+    draw = seeded_random(request.seed, "own answer").getrandbits(31)
+    temperature, top_p, draw = (0.0, 1.0, 0) if config.mode == "greedy" else (config.temperature, config.top_p, draw)
+    requests = [
+        PromptRequest(encoder.prompt(one.prompt, one.turns), length, temperature, top_p, config.stop, draw)
+        for _, one in asked
+    ]
     answering = CachedAnswers(model, tokenizer, weights, cache, progress, config.batch_size)
-    answers = dict(zip(asked_ids(asked), answering.answer(requests), strict=True))
-    return _put_in(examples, answers, weights)
-
-
-def asked_ids(asked: Sequence[tuple[str, ProbeExample]]) -> list[tuple[str, str]]:
-    """(split, example id)."""
-    return [(split, one.example_id) for split, one in asked]
-
-
-def _prompt(ids: tuple[int, ...], config: OwnAnswerConfig, encoding: EncodingConfig, seed: int) -> PromptRequest:
-    length = config.max_new_tokens or encoding.max_response_tokens
-    if config.mode == "greedy":
-        return PromptRequest(ids, length, stop=config.stop)
-    draw = seeded_random(seed, "own answer").getrandbits(31)
-    return PromptRequest(ids, length, config.temperature, config.top_p, config.stop, draw)
-
-
-def _put_in(examples: Examples, answers: dict[tuple[str, str], ChatAnswer], weights: str) -> OwnAnswers:
-    counts: Counter[str] = Counter()
+    rows = [(split, one.example_id) for split, one in asked]
+    answers = dict(zip(rows, answering.answer(requests), strict=True))
+    counts = Counter(f"{split}.{_outcome(answer)}.{OWN_ANSWER}" for (split, _), answer in answers.items())
     completed = {}
     for split, members in examples.items():
         of_split = {one: answer for (other, one), answer in answers.items() if other == split}
-        completed[split] = with_model_answers(members, OWN_ANSWER, {one: a.text for one, a in of_split.items()})
-        for answer in of_split.values():
-            counts[f"{split}.{_outcome(answer)}.{OWN_ANSWER}"] += 1
+        texts, ids = ({one: getattr(a, name) for one, a in of_split.items()} for name in ("text", "token_ids"))
+        completed[split] = with_model_answers(members, OWN_ANSWER, texts, ids)
     return OwnAnswers(completed, weights, counts)
 
 

@@ -14,8 +14,7 @@ from ldyn.answers.chats import REFUSED, ChatAnswer, ChatRequest, filled, read_te
 from ldyn.answers.text_metrics import repeated_ngrams
 from ldyn.data.seeding import seeded_random
 from ldyn.data.text import normal_response
-from ldyn.probe_sets.markup import is_open, leftover_markup
-from ldyn.probe_sets.quality_checks import LONG, SHORT
+from ldyn.probe_sets.quality import LONG, SHORT, is_open, leftover_markup
 from ldyn.records import ProbeExample
 
 SEMANTIC, FORMAT, SENTENCE = "semantic", "format", "sentence"
@@ -118,40 +117,21 @@ def text_of(answer: ChatAnswer, writing: Writing) -> str:
 
 def fault_of(answer: ChatAnswer, text: str, writing: Writing) -> str | None:
     """Why ``text``, taken from ``answer``, is unusable, or None."""
-    if answer.finish == REFUSED:
-        return "refused"
-    if not text:
-        return "empty"
-    if answer.finish == "length" and not _TAGGED.search(answer.text):
-        return "cut"
-    return _fault_of_words(text, writing) or _fault_of_form(text, writing)
-
-
-def _fault_of_words(text: str, writing: Writing) -> str | None:
-    words = text.split()
-    if sum(character.isalpha() for character in text) * 2 < len("".join(words)) and not _is_mostly_signs(writing):
-        return "no_words"
-    ratio = len(words) / max(1, writing.words)
-    if ratio < SHORT:
-        return "too_short"
-    if ratio > LONG:
-        return "too_long"
-    repeats = repeated_ngrams(words, 4)
-    return "loop" if repeats > max(MOST_REPEATED, repeated_ngrams(writing.source.split(), 4)) else None
-
-
-def _is_mostly_signs(writing: Writing) -> bool:
-    """A source of numbers, or of code, is rephrased in numbers and code."""
-    letters = sum(character.isalpha() for character in writing.source)
-    return bool(writing.source) and letters * 2 < len("".join(writing.source.split()))
-
-
-def _fault_of_form(text: str, writing: Writing) -> str | None:
-    if letters_of(text) == letters_of(writing.source):
-        return "unchanged"
-    if any(True for _ in leftover_markup(text, writing.source)):
-        return "markup"
-    return "unfinished" if is_open(text) and not is_open(writing.source) else None
+    words, source = text.split(), writing.source
+    is_cut = answer.finish == "length" and not _TAGGED.search(answer.text)
+    most_repeated = max(MOST_REPEATED, repeated_ngrams(source.split(), 4))
+    faults = {
+        "refused": answer.finish == REFUSED,
+        "empty": not text,
+        "cut": is_cut,
+        "too_short": len(words) < SHORT * writing.words,
+        "too_long": len(words) > LONG * writing.words,
+        "loop": repeated_ngrams(words, 4) > most_repeated,
+        "unchanged": letters_of(text) == letters_of(source),
+        "markup": leftover_markup(text, source) is not None,
+        "unfinished": is_open(text) and not is_open(source),
+    }
+    return next((fault for fault, is_so in faults.items() if is_so), None)
 
 
 def letters_of(text: str) -> str:

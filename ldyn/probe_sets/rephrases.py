@@ -9,14 +9,13 @@ from dataclasses import dataclass, field, replace
 from ldyn.answers.answer_cache import AnswerCache
 from ldyn.answers.api_costs import Plan, estimate_all
 from ldyn.answers.api_model import ApiModel, plan_requests
-from ldyn.answers.chats import ChatAnswer, ChatModel, ChatRequest, Progress
+from ldyn.answers.chats import ChatAnswer, ChatModel, Progress
 from ldyn.answers.local_models import LocalChatModel
 from ldyn.data.text import normal_response
 from ldyn.probe_sets.examples import Examples
 from ldyn.probe_sets.own_answers import one_respondent
 from ldyn.probe_sets.rephrase_texts import Templates, Writing, fault_of, letters_of, text_of
 from ldyn.probe_sets.settings import API, MODEL, NOBODY, BuildRequest
-from ldyn.records import ProbeExample
 
 CANNED = "canned"
 """The fault of a text that was the answer to different sources: "I'm sorry, but I cannot help with that."."""
@@ -50,62 +49,51 @@ def write_texts(writings: Sequence[Writing], model: ChatModel, tries: int, taken
     At temperature 0 a model would repeat itself, so there is one try. ``taken``: the other responses of each
     row, normalised, which a text may not repeat. Raises an LdynError where no answer can be had.
     """
-    sorter, left = _Sorter(taken), list(writings)
+    written, left = Written(), list(writings)
+    taken = {row: set(texts) for row, texts in taken.items()}
+    sources: dict[str, set[str]] = {}  # letters of a text -> the sources that it was the answer to
     for attempt in range(tries):
         if not left:
             break
-        answers = model.answer([numbered(writing.request, attempt) for writing in left])
-        dropped = sorter.sort_out(list(zip(left, answers, strict=True)))
-        can_be_had_again = [one for one in dropped if one.writing.request.temperature > 0 and attempt + 1 < tries]
-        sorter.written.asked_again.update(one.fault for one in can_be_had_again)
-        sorter.written.dropped += [one for one in dropped if one not in can_be_had_again]
-        left = [one.writing for one in can_be_had_again]
-    return sorter.written
-
-
-def numbered(request: ChatRequest, attempt: int) -> ChatRequest:
-    """The same request as another draw."""
-    return replace(request, sample=request.sample + attempt)
-
-
-class _Sorter:
-    """Separates usable from unusable texts, knowing all earlier answers."""
-
-    def __init__(self, taken: Mapping[Row, set[str]]):
-        self.written = Written()
-        self._taken = {row: set(texts) for row, texts in taken.items()}
-        self._sources: dict[str, set[str]] = {}  # letters of a text -> the sources that it was the answer to
-
-    def sort_out(self, answers: Sequence[tuple[Writing, ChatAnswer]]) -> list[Dropped]:
-        """Keep usable texts; return unusable ones, and kept ones that now turn out to be canned."""
-        texts = [(writing, answer, text_of(answer, writing)) for writing, answer in answers]
-        for writing, _, text in texts:
-            self._sources.setdefault(letters_of(text), set()).add(_source(writing))
-        kept = self.written.texts
-        dropped = [Dropped(writing, CANNED, text) for writing, text in kept.items() if self._is_canned(text)]
+        requests = [replace(one.request, sample=one.request.sample + attempt) for one in left]
+        answers = dict(zip(left, model.answer(requests), strict=True))
+        for writing, answer in answers.items():
+            sources.setdefault(letters_of(text_of(answer, writing)), set()).add(_source(writing))
+        canned = {letters for letters, of in sources.items() if len(of) > 1}
+        dropped = [Dropped(one, CANNED, text) for one, text in written.texts.items() if letters_of(text) in canned]
         for one in dropped:
-            del kept[one.writing]
-        for writing, answer, text in texts:
-            fault = fault_of(answer, text, writing) or self._fault_beside_others(text, writing)
-            if fault is not None:
-                dropped.append(Dropped(writing, fault, answer.reason or answer.text))
-                continue
-            kept[writing] = text
-            self._taken.setdefault((writing.split, writing.example_id), set()).add(normal_response(text))
-        return dropped
-
-    def _fault_beside_others(self, text: str, writing: Writing) -> str | None:
-        if self._is_canned(text):
-            return CANNED
-        row = self._taken.get((writing.split, writing.example_id), set())
-        return REPEATS_THE_ROW if normal_response(text) in row else None
-
-    def _is_canned(self, text: str) -> bool:
-        return len(self._sources.get(letters_of(text), ())) > 1
+            del written.texts[one.writing]
+        dropped += _sorted_out(answers, canned, taken, written)
+        again = [one for one in dropped if one.writing.request.temperature > 0 and attempt + 1 < tries]
+        written.asked_again.update(one.fault for one in again)
+        written.dropped += [one for one in dropped if one not in again]
+        left = [one.writing for one in again]
+    return written
 
 
 def _source(writing: Writing) -> str:
     return letters_of(writing.source) or f"{writing.split} {writing.example_id}"
+
+
+def _sorted_out(
+    answers: Mapping[Writing, ChatAnswer], canned: set[str], taken: dict[Row, set[str]], written: Written
+) -> list[Dropped]:
+    """The unusable answers; the others go to ``written`` and ``taken``."""
+    dropped = []
+    for writing, answer in answers.items():
+        text = text_of(answer, writing)
+        of_row = taken.setdefault((writing.split, writing.example_id), set())
+        fault = fault_of(answer, text, writing)
+        if fault is None and letters_of(text) in canned:
+            fault = CANNED
+        if fault is None and normal_response(text) in of_row:
+            fault = REPEATS_THE_ROW
+        if fault is None:
+            written.texts[writing] = text
+            of_row.add(normal_response(text))
+        else:
+            dropped.append(Dropped(writing, fault, answer.reason or answer.text))
+    return dropped
 
 
 @dataclass(frozen=True)
@@ -149,25 +137,14 @@ def plan_of(writings: Sequence[Writing], request: BuildRequest, cache: AnswerCac
 
 def with_rephrases(examples: Examples, writings: Sequence[Writing], model: ChatModel, tries: int) -> Rephrased:
     """Let ``model`` write everything. Raises an LdynError where no answer can be had; what was answered is kept."""
-    taken = {
-        (split, one.example_id): {normal_response(text) for text in one.responses.values()}
-        for split, members in examples.items()
-        for one in members
-    }
+    rows = {(split, one.example_id): one for split, members in examples.items() for one in members}
+    taken = {row: set(map(normal_response, one.responses.values())) for row, one in rows.items()}
     written = write_texts(writings, model, tries, taken)
-    texts: dict[tuple[str, str], dict[str, str]] = {}
     counts = Counter({f"asked_again.{fault}": number for fault, number in written.asked_again.items()})
     for writing, text in written.texts.items():
-        texts.setdefault((writing.split, writing.example_id), {})[writing.probe] = text
+        row = (writing.split, writing.example_id)
+        rows[row] = replace(rows[row], responses={**rows[row].responses, writing.probe: text})
         counts[f"{writing.split}.written.{writing.probe}"] += 1
-    for one in written.dropped:
-        counts[f"{one.writing.split}.dropped.{one.fault}.{one.writing.probe}"] += 1
-    completed = {
-        split: [_with_texts(example, texts.get((split, example.example_id), {})) for example in members]
-        for split, members in examples.items()
-    }
+    counts.update(f"{one.writing.split}.dropped.{one.fault}.{one.writing.probe}" for one in written.dropped)
+    completed = {split: [rows[split, one.example_id] for one in members] for split, members in examples.items()}
     return Rephrased(completed, written.dropped, counts)
-
-
-def _with_texts(example: ProbeExample, texts: dict[str, str]) -> ProbeExample:
-    return replace(example, responses={**example.responses, **texts})

@@ -253,7 +253,7 @@ def with_probe_files(data: PreferenceData, path: Path) -> PreferenceData:
 
 def _example(row: Row) -> ProbeExample:
     responses = {key: text for key, text in row.responses.items() if text.strip()}
-    return ProbeExample(row.row_id, row.prompt, responses, row.turns)
+    return ProbeExample(row.row_id, row.prompt, responses, row.turns, row.sampled)
 
 
 def _of_pairs(examples: Sequence[ProbeExample], pairs: Sequence[PreferencePair], path: Path) -> list[ProbeExample]:

@@ -92,7 +92,7 @@ def test_sets_of_the_hub_by_their_names(small_set, large_set, tmp_path):
     assert (len(large["pairs"]), large["test"]) == (9, 1)
     assert 0 < hub.sent[LARGE] < (large_set / "train.jsonl").stat().st_size
 
-    assert "found the columns prompt_id, chosen, rejected; expected chosen and rejected" in unmapped["error"]
+    assert "found the columns prompt_id, chosen, rejected; expected prompt, chosen and rejected" in unmapped["error"]
     assert "owner/unknown" in unknown["error"]
     assert "gated set needs `hf auth login`" in unknown["error"]
 

@@ -195,11 +195,11 @@ def test_all_faults_of_all_files_are_told_together(tmp_path, write_rows):
     no_message = "1 of 15 rows (row 7; first: chosen holds the keys role); " + REASONS["not_messages"].next_step
     columns, mapping = "found the columns chosen; expected prompt and chosen", "{prompt: …, chosen: chosen}"
     mapping = f"'dataset.columns={mapping}'"
-    needed = "each row of this file needs prompt, chosen, rejected"
+    needed = "each row needs prompt, chosen, rejected"
     assert error_of(tmp_path) == "\n".join(
         [
             f"{tmp_path / 'train.jsonl'} cannot be used:",
-            f"  - not valid JSON: 1 of 15 rows (row 2; first: Expecting value in column 1); {a_line}",
+            f"  - not valid JSON: 1 of 15 rows (row 2; first: Expecting value: line 1 column 1 (char 0)); {a_line}",
             f"  - not a JSON object: 1 of 15 rows (row 4; first: found list); {a_line}",
             f"  - without 'chosen': 1 of 15 rows (row 3); {needed}",
             f"  - with a value that is neither text nor messages: {a_number}; write a text",

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from random import Random
 
 import pytest
 
 from ldyn.answers.api_costs import estimate
 from ldyn.answers.chats import REFUSED, ChatAnswer, ChatRequest
 from ldyn.errors import DataError
-from ldyn.probe_sets.examples import check_disjoint, deal_answers
+from ldyn.probe_sets.examples import check_disjoint
 from ldyn.probe_sets.rephrase_texts import Templates, Writing, text_of
 from ldyn.probe_sets.rephrases import write_texts
 from ldyn.records import PreferencePair, ProbeExample
@@ -18,27 +17,6 @@ from ldyn.records import PreferencePair, ProbeExample
 
 def example(number: int, **responses: str) -> ProbeExample:
     return ProbeExample(f"q{number}", f"Question {number}?", {"chosen": f" Answer {number}.", **responses})
-
-
-class TestDealing:
-    def test_none_comes_twice_even_if_all_have_to_be_given(self) -> None:
-        for seed in range(50):
-            for n in (2, 3, 4, 7):
-                examples = [example(number) for number in range(n)]
-                answers = [(one.prompt, one.responses["chosen"]) for one in examples]
-                dealt, begun_anew = deal_answers(examples, answers, Random(seed))
-                assert (len(set(dealt.values())), begun_anew) == (n, 0)
-                assert all(dealt[one.example_id] != one.responses["chosen"] for one in examples)
-
-    def test_too_few_are_dealt_again_and_equal_texts_count_once(self) -> None:
-        examples = [example(number) for number in range(4)]
-        dealt, begun_anew = deal_answers(examples, [("a", " So."), ("b", "So. "), ("c", " No.")], Random(0))
-        assert sorted(text.strip() for text in dealt.values()) == ["No.", "No.", "So.", "So."]
-        assert begun_anew == 1
-
-    def test_an_own_answer_is_never_dealt(self) -> None:
-        one = example(1)
-        assert deal_answers([one], [(one.prompt, "Other."), ("Else?", " Answer 1. ")], Random(0)) == ({}, 0)
 
 
 def test_train_and_unseen_are_apart() -> None:
@@ -90,7 +68,6 @@ class Scripted:
         (ChatAnswer("Herons stand."), "too_short"),
         (ChatAnswer("They stand there, " * 10 + "still."), "too_long"),
         (ChatAnswer("They stand in " * 6 + "water."), "loop"),
-        (ChatAnswer("%%% ### 123 456 $$$ !!! 789 000 (((."), "no_words"),
         (ChatAnswer("Another response of this row is what I am, word for word."), "as_another_response"),
     ],
 )
