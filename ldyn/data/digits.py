@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
+from ldyn.data.hub_sets import HubSet, read_split
 from ldyn.errors import DataError
 
 if TYPE_CHECKING:
-    from datasets import Dataset
+    import numpy as np
+    from numpy.typing import NDArray
 
 DIGITS = 10
 MNIST = "ylecun/mnist"
@@ -54,6 +51,8 @@ class DigitImages:
 
 def load_digit_images(config: DigitsConfig) -> DigitImages:
     """Load all images. Raises DataError where they cannot be had or are not images of the ten digits."""
+    import numpy as np
+
     images, labels = _bundled() if config.dataset == "digits" else _mnist(config)
     if images.ndim != 3 or set(np.unique(labels)) != set(range(DIGITS)):
         found = f"images of shape {images.shape[1:]} with labels {sorted(map(int, np.unique(labels)))[:12]}"
@@ -69,7 +68,12 @@ def _bundled() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
 
 
 def _mnist(config: DigitsConfig) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    rows = _load(config)
+    import numpy as np
+
+    try:
+        rows = read_split(HubSet(MNIST, path=config.path), "train")
+    except DataError as error:
+        raise DataError(f"{error} Here the setting is images.path; images.dataset=digits needs no network.") from error
     if not {"image", "label"} <= set(rows.column_names):
         columns = ", ".join(rows.column_names)
         raise DataError(f"{config.path or MNIST} has the columns {columns}; expected image and label.")
@@ -78,24 +82,3 @@ def _mnist(config: DigitsConfig) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     if len(shapes) != 1:
         raise DataError(f"{config.path or MNIST}: found images of sizes {sorted(shapes)[:4]}, expected one size.")
     return np.stack(images), np.asarray(rows["label"])
-
-
-def _load(config: DigitsConfig) -> Dataset:
-    from datasets import disable_progress_bars, load_dataset, load_from_disk
-
-    if not sys.stderr.isatty():
-        disable_progress_bars()
-    where = Path(config.path).expanduser() if config.path else None
-    if where is not None and not where.is_dir():
-        raise DataError(f"{where.absolute()} is not a directory; expected a directory with a copy of MNIST ({MNIST}).")
-    try:
-        if where is not None and (where / "dataset_dict.json").is_file():
-            return load_from_disk(str(where))["train"]
-        return load_dataset(str(where or MNIST), split="train")
-    except (OSError, ValueError, KeyError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise DataError(
-            f"Could not load {where or f'{MNIST} from the hub'}: {type(error).__name__}: {reason}. Expected a split "
-            "'train' of images and labels, and for the hub network access or a copy in the cache; without network set "
-            "images.path to a local copy, or leave images.dataset at digits, which needs none."
-        ) from error

@@ -17,9 +17,6 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from ldyn.data.layouts import Reason
 from ldyn.data.row_reading import Record, RowFaults, Table
 from ldyn.errors import DataError
@@ -158,6 +155,9 @@ def _n_fields(line: str, delimiter: str) -> int:
 
 def _parquet(path: Path, faults: RowFaults) -> Table:
     """Column by column, so that a value of an unused column that Python has no type for does no harm."""
+    import pyarrow as pa  # here: checking a configuration needs none of it
+    import pyarrow.parquet as pq
+
     del faults  # a Parquet file has no faults of single rows
     columns: dict[str, list[Any]] = {}
     unreadable: dict[str, str] = {}
