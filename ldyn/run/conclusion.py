@@ -21,14 +21,14 @@ WIDTH_OF_LOGS = 160
 
 def conclude(
     directory: RunDirectory, manifest: Manifest, *, with_report: bool = True
-) -> tuple[Sequence[Finding], Sequence[Path], Path | None]:
+) -> tuple[Sequence[Finding], Path | None]:
     """Findings, figures and the report page, all made from the files of the run."""
     run = read_run(directory.path)
     findings = find_all(run.trajectories, run.stages, run.planned_steps, run.tables)
     directory.write_json("findings.json", findings)
     manifest.update(status="finished", finished=now())
     report = build_report(directory.path) if with_report else None
-    return findings, sorted((directory.path / "figures").glob("*.png")), report
+    return findings, report
 
 
 def print_results(run: Run) -> None:

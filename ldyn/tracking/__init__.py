@@ -16,11 +16,7 @@ def make_observer(logger: LoggerConfig, directory: Path, named: NamedRun) -> Obs
 
     ``directory`` is the run's, already holding config.yaml and manifest.json.
     """
-
-    def console() -> Observer:
-        from ldyn.tracking.console import make_console
-
-        return make_console()
+    from ldyn.tracking.console import ProgressLines
 
     def wandb() -> Observer:
         from ldyn.tracking.wandb_tracker import WandbTracker
@@ -32,9 +28,9 @@ def make_observer(logger: LoggerConfig, directory: Path, named: NamedRun) -> Obs
 
         return TensorboardTracker(directory)
 
-    trackers: dict[str, dict[str, Callable[[], Observer]]] = {
-        "wandb": {"wandb": wandb} if logger.mode != "disabled" else {},
-        "tensorboard": {"tensorboard": tensorboard},
-        "none": {},
-    }
-    return AllObservers({"the console": console, **trackers[logger.kind]})
+    makers: dict[str, Callable[[], Observer]] = {"the console": ProgressLines}
+    if logger.kind == "tensorboard":
+        makers["tensorboard"] = tensorboard
+    elif logger.kind == "wandb" and logger.mode != "disabled":
+        makers["wandb"] = wandb
+    return AllObservers(makers)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,60 +55,49 @@ class Observer:
     def stage_finished(self, stage: StageInfo) -> None:
         """The stage has made its last update and its last probes are scored."""
 
-    def run_finished(self, findings: Sequence[Finding], figures: Sequence[Path], report: Path | None) -> None:
+    def run_finished(self, findings: Sequence[Finding], report: Path | None) -> None:
         """The results are there. Close files before the return: the run directory gets its final name after this."""
 
     def close(self) -> None:
         """The run has ended, well or not; called once, also after an error, and if this observer itself failed."""
 
 
+def _to_all(method: str) -> Callable[..., None]:
+    def call(self: AllObservers, *arguments: Any) -> None:
+        for name, observer in list(self.observers.items()):
+            with self.dropped_if_it_fails(name):
+                getattr(observer, method)(*arguments)
+
+    return call
+
+
 class AllObservers(Observer):
     """Many observers as one. They are made by the functions given, as making one can fail as well."""
 
+    stage_recalled = _to_all("stage_recalled")
+    stage_started = _to_all("stage_started")
+    step_logged = _to_all("step_logged")
+    probes_scored = _to_all("probes_scored")
+    stage_finished = _to_all("stage_finished")
+    run_finished = _to_all("run_finished")
+    close = _to_all("close")
+
     def __init__(self, makers: Mapping[str, Callable[[], Observer]]):
-        self._observers: dict[str, Observer] = {}
+        self.observers: dict[str, Observer] = {}
         for name, make in makers.items():
-            with self._dropped_if_it_fails(name):
-                self._observers[name] = make()
-
-    def stage_recalled(self, stage: StageInfo, total_steps: int, past: StagePast) -> None:
-        self._call("stage_recalled", stage, total_steps, past)
-
-    def stage_started(self, stage: StageInfo, total_steps: int) -> None:
-        self._call("stage_started", stage, total_steps)
-
-    def step_logged(self, stage: str, step: int, metrics: Row) -> None:
-        self._call("step_logged", stage, step, metrics)
-
-    def probes_scored(self, probe_step: ProbeStep, scores: Sequence[ProbeScore]) -> None:
-        self._call("probes_scored", probe_step, scores)
-
-    def stage_finished(self, stage: StageInfo) -> None:
-        self._call("stage_finished", stage)
-
-    def run_finished(self, findings: Sequence[Finding], figures: Sequence[Path], report: Path | None) -> None:
-        self._call("run_finished", findings, figures, report)
-
-    def close(self) -> None:
-        self._call("close")
-
-    def _call(self, method: str, *arguments: Any) -> None:
-        for name, observer in list(self._observers.items()):
-            with self._dropped_if_it_fails(name):
-                getattr(observer, method)(*arguments)
+            with self.dropped_if_it_fails(name):
+                self.observers[name] = make()
 
     @contextlib.contextmanager
-    def _dropped_if_it_fails(self, name: str) -> Any:
+    def dropped_if_it_fails(self, name: str) -> Iterator[None]:
+        """Whatever a tracker raises in this block, hours of training are worth more: one warning, and it is closed."""
         try:
             yield
-        except Exception as error:  # noqa: BLE001 - whatever a tracker raises, hours of training are worth more
-            failed = self._observers.pop(name, None)
-            _logger.warning(
-                "%s stopped following this run (%s: %s); the run continues, and its directory has everything.",
-                name,
-                type(error).__name__,
-                " ".join(str(error).split())[:300],
-            )
+        except Exception as error:  # noqa: BLE001
+            failed = self.observers.pop(name, None)
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            follow = "stopped following this run"
+            _logger.warning("%s %s (%s); the run continues, and its directory has everything.", name, follow, reason)
             if failed is not None:
                 with contextlib.suppress(Exception):
                     failed.close()

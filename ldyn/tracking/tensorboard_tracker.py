@@ -1,4 +1,4 @@
-"""TensorBoard: curves of every probe and metric, figures and findings, as event files in ``<run>/tensorboard``."""
+"""TensorBoard: curves of every probe and metric, and findings, as event files in ``<run>/tensorboard``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from ldyn.records import Finding, ProbeScore, ProbeStep, StageInfo
-from ldyn.tracking.charts import Charts, describe_stage
+from ldyn.tracking.means import Charts, describe_stage
 from ldyn.tracking.observers import Observer, StagePast
 
 
@@ -42,14 +42,10 @@ class TensorboardTracker(Observer):
     def stage_finished(self, stage: StageInfo) -> None:
         self._writer.flush()
 
-    def run_finished(self, findings: Sequence[Finding], figures: Sequence[Path], report: Path | None) -> None:
-        from matplotlib.image import imread
-
+    def run_finished(self, findings: Sequence[Finding], report: Path | None) -> None:
         head = ["| | claim | estimate | verdict |", "|---|---|---|---|"]
         rows = [f"| {found.id} | {found.claim} | {found.estimate:.3g} | {found.verdict} |" for found in findings]
         self._writer.add_text("findings", "\n".join(head + rows))
-        for figure in figures:
-            self._writer.add_image(f"figures/{figure.stem}", imread(figure), dataformats="HWC")
         self.close()
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Weights & Biases: curves of every probe and metric, then findings, figures, report, settings and manifest.
+"""Weights & Biases: curves of every probe and metric, then findings, report, settings and manifest.
 
 Offline by default: the files lie in ``wandb`` beside the run directory, for all runs of a sweep, and `wandb sync`
 uploads them later. They cannot lie in the run directory, which is renamed at the end: wandb knows files by their path.
@@ -26,14 +26,17 @@ import wandb
 import yaml
 
 from ldyn.records import FINDING_FIELDS, Finding, ProbeScore, ProbeStep, StageInfo
-from ldyn.tracking.charts import Charts
+from ldyn.tracking.means import Charts
 from ldyn.tracking.observers import Observer, StagePast
 from ldyn.tracking.settings import QUIET, LoggerConfig, NamedRun, set_where_unset, wandb_names
 
 _logger = logging.getLogger(__name__)
 _SECONDS_TO_CONNECT, _SECONDS_TO_FINISH, _SECONDS_TO_END = 30, 120, 5
-_ATTACHED = ("config.yaml", "manifest.json")
 IDENTITY_FILE = "wandb.json"
+_SETTINGS: dict[str, Any] = {
+    "init_timeout": _SECONDS_TO_CONNECT, "console": "off", "silent": True, "save_code": False, "disable_git": True,
+    "host": "", "program": "ldyn", "x_disable_stats": True, "x_disable_meta": True, "x_save_requirements": False,
+}  # fmt: skip
 
 
 class WandbTracker(Observer):
@@ -66,24 +69,21 @@ class WandbTracker(Observer):
         place = {f"{probe_step.stage}/{axis}": getattr(probe_step, axis) for axis in ("epoch", "examples_seen")}
         self._log(probe_step.stage, probe_step.step, {**place, **self._charts.points(probe_step, scores)})
 
-    def run_finished(self, findings: Sequence[Finding], figures: Sequence[Path], report: Path | None) -> None:
-        within(_SECONDS_TO_FINISH, lambda: self._log_results(findings, figures, report))
+    def run_finished(self, findings: Sequence[Finding], report: Path | None) -> None:
+        within(_SECONDS_TO_FINISH, lambda: self._log_results(findings, report))
 
     def close(self) -> None:
         within(_SECONDS_TO_FINISH, lambda: self._finish(exit_code=1))
 
-    def _log_results(self, findings: Sequence[Finding], figures: Sequence[Path], report: Path | None) -> None:
+    def _log_results(self, findings: Sequence[Finding], report: Path | None) -> None:
         table = wandb.Table(columns=list(FINDING_FIELDS), data=[list(astuple(finding)) for finding in findings])
-        media = {f"figures/{figure.stem}": wandb.Image(str(figure)) for figure in figures}
         page = {"report": wandb.Html(str(report), inject=False)} if report else {}
-        self._run.log({"findings": table, **media, **page}, step=max(self._next_step, self._known_steps))
+        self._run.log({"findings": table, **page}, step=max(self._next_step, self._known_steps))
         for finding in findings:
             values = {name: getattr(finding, name) for name in ("verdict", "estimate", "ci_low", "ci_high")}
             self._run.summary.update({f"finding/{finding.id}/{name}": value for name, value in values.items()})
         manifest = json.loads((self._directory / "manifest.json").read_text(encoding="utf-8"))
         self._run.config.update({"manifest": manifest}, allow_val_change=True)
-        for path in (*(self._directory / name for name in _ATTACHED), *([report] if report else [])):
-            self._attach(path)
         self._finish(exit_code=0)
 
     def _place(self, stage: str, total_steps: int) -> None:
@@ -101,11 +101,6 @@ class WandbTracker(Observer):
         if overall >= self._known_steps:
             self._run.log({f"{stage}/step": step, **values}, step=overall)
 
-    def _attach(self, path: Path) -> None:
-        """Copy a file into the wandb run; a link, which wandb would make, breaks when the run directory is renamed."""
-        copy = shutil.copy(path, self._run.dir)
-        self._run.save(copy, base_path=self._run.dir, policy="now")
-
     def _finish(self, exit_code: int) -> None:
         if self._is_open:
             self._is_open = False
@@ -115,31 +110,29 @@ class WandbTracker(Observer):
 
 
 def _begin(logger: LoggerConfig, directory: Path, named: NamedRun) -> wandb.Run:
-    """The wandb run of this run directory, the same after a resume; recorded offline where the server is out of
-    reach.
-    """
+    """The wandb run of this run directory, the same after a resume; recorded offline where no server is in reach."""
     identity = directory / IDENTITY_FILE
     known = json.loads(identity.read_text(encoding="utf-8"))["id"] if identity.exists() else None
-    names: dict[str, Any] = {"project": logger.project, "entity": logger.entity, **wandb_names(logger, named)}
-    chosen: dict[str, Any] = {
-        "id": known,
-        "tags": list(logger.tags),
-        "config": _settings(directory),
-        "settings": _quiet_settings(),
-    }
+    names: dict[str, Any] = {"project": logger.project, **wandb_names(logger, named)}
+    config = dict(yaml.safe_load((directory / "config.yaml").read_text(encoding="utf-8")))
+    begin = partial(
+        wandb.init, id=known, entity=logger.entity, tags=list(logger.tags), config=config,
+        dir=directory.parent, settings=wandb.Settings(**_SETTINGS), **names,
+    )  # fmt: skip
     # Offline, a new file has all of the run in it; with `resume`, wandb would continue the count of its steps.
     resume: Literal["allow"] | None = "allow" if known and logger.mode == "online" else None
     try:
-        run = wandb.init(mode=logger.mode, dir=directory.parent, resume=resume, **names, **chosen)
+        run = begin(mode=logger.mode, resume=resume)
     except Exception as error:
         if logger.mode != "online":
             raise
-        run = wandb.init(mode="offline", dir=directory.parent, **names, **chosen)
+        run = begin(mode="offline")
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-        _logger.warning("wandb could not go online (%s); it records offline. Later: wandb sync %s", reason, _home(run))
-    _drop_superseded(_home(run), run.id)
-    files = Path("..", *_home(run).parts[-2:])
-    content = {"id": run.id, "project": logger.project, **wandb_names(logger, named), "files": str(files)}
+        home = Path(run.dir).parent
+        _logger.warning("wandb could not go online (%s); it records offline. Later: wandb sync %s", reason, home)
+    home = Path(run.dir).parent  # ``dir`` are the files in it
+    _drop_superseded(home, run.id)
+    content = {"id": run.id, **names, "files": str(Path("..", *home.parts[-2:]))}
     identity.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return run
 
@@ -151,29 +144,6 @@ def _drop_superseded(home: Path, run_id: str) -> None:
             shutil.rmtree(other, ignore_errors=True)
 
 
-def _home(run: wandb.Run) -> Path:
-    """The directory of a wandb run; its ``dir`` are the files in it."""
-    return Path(run.dir).parent
-
-
-def _quiet_settings() -> wandb.Settings:
-    quiet: dict[str, Any] = {
-        "console": "off",
-        "silent": True,
-        "save_code": False,
-        "disable_git": True,
-        "host": "",
-        "program": "ldyn",
-    }
-    unseen: dict[str, Any] = {"x_disable_stats": True, "x_disable_meta": True, "x_save_requirements": False}
-    return wandb.Settings(init_timeout=_SECONDS_TO_CONNECT, **quiet, **unseen)
-
-
-def _settings(directory: Path) -> dict[str, Any]:
-    """The run's configuration as stored in its directory."""
-    return dict(yaml.safe_load((directory / "config.yaml").read_text(encoding="utf-8")))
-
-
 def within(seconds: float, action: Callable[[], None]) -> None:
     """Do ``action``, but wait only so long; then end wandb's service, which has all of the run on the disk.
 
@@ -181,17 +151,18 @@ def within(seconds: float, action: Callable[[], None]) -> None:
     Raises what the action raises, and TimeoutError if it is not done in time.
     """
     try:
-        _wait_for(action, seconds)
+        _start(action).result(seconds)
     except FutureTimeout:
         for child in psutil.Process().children():
             if child.name().startswith("wandb-core"):
                 child.kill()
         with contextlib.suppress(Exception, SystemExit):  # wandb exits with the code of its service, which was killed
-            _wait_for(wandb.teardown, _SECONDS_TO_END)
+            _start(wandb.teardown).result(_SECONDS_TO_END)
         raise TimeoutError(f"not done in {seconds} s; later: wandb sync --include-online") from None
 
 
-def _wait_for(action: Callable[[], None], seconds: float) -> None:
+def _start(action: Callable[[], None]) -> Future[None]:
+    """The outcome of ``action``, done by a thread that does not keep the process alive."""
     outcome: Future[None] = Future()
 
     def act() -> None:
@@ -202,4 +173,4 @@ def _wait_for(action: Callable[[], None], seconds: float) -> None:
             outcome.set_exception(error)
 
     threading.Thread(target=act, daemon=True).start()
-    outcome.result(timeout=seconds)
+    return outcome

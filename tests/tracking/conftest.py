@@ -31,7 +31,7 @@ def scores_at(step: int) -> list[ProbeScore]:
 
 @pytest.fixture
 def follow() -> Callable[[Observer, Path | None], None]:
-    """Tell an observer of the whole run; with a figure and a report if a directory is given."""
+    """Tell an observer of the whole run; with a report if a directory is given."""
 
     def tell(observer: Observer, directory: Path | None = None) -> None:
         observer.stage_started(STAGE, 4)
@@ -41,8 +41,7 @@ def follow() -> Callable[[Observer, Path | None], None]:
             if step % 2 == 0:
                 observer.probes_scored(ProbeStep("dpo", "dpo", step, 8 * step, step / 30), scores_at(step))
         observer.stage_finished(STAGE)
-        figures = [directory / "figures" / "panel.png"] if directory else []
-        observer.run_finished([FINDING], figures, directory / "report.html" if directory else None)
+        observer.run_finished([FINDING], directory / "report.html" if directory else None)
         observer.close()
 
     return tell

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from ldyn.records import ProbeStep
 from ldyn.tracking import LoggerConfig, Observer, StagePast, make_observer
-from ldyn.tracking.console import LiveConsole, PlainLines
+from ldyn.tracking.console import ProgressLines
 from ldyn.tracking.observers import AllObservers
 
 Follow = Callable[..., None]
@@ -82,28 +82,24 @@ def test_a_stop_request_is_not_a_failure_of_the_tracker(follow: Follow) -> None:
         follow(AllObservers({"the tracker": lambda: Recorder(fails_at="step_logged", error=KeyboardInterrupt)}))
 
 
-def test_plain_lines(follow: Follow) -> None:
+LINES = [
+    "dpo: dpo on chosen and rejected, from sft, 4 steps",
+    "dpo 0/4  log p: chosen -11.00  rejected -11.00  greedy -4.00",
+    "dpo 2/4  loss 0.25  log p: chosen -13.00  rejected -17.00  greedy -3.00",
+    "dpo 4/4  loss 0.125  log p: chosen -15.00  rejected -23.00  greedy -2.00",
+    "dpo: done in 0 s",
+]
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_progress_is_printed_in_lines_and_on_a_terminal_with_a_bar(follow: Follow, terminal: bool) -> None:
     out = io.StringIO()
-    follow(PlainLines(out))
-    assert out.getvalue().splitlines() == [
-        "dpo: dpo on chosen and rejected, from sft, 4 steps",
-        "dpo 0/4  log p: chosen -11.00  rejected -11.00  greedy -4.00",
-        "dpo 2/4  loss 0.25  log p: chosen -13.00  rejected -17.00  greedy -3.00",
-        "dpo 4/4  loss 0.125  log p: chosen -15.00  rejected -23.00  greedy -2.00",
-        "dpo: done in 0 s",
-    ]
-
-
-def test_the_live_view_ends_with_value_change_and_curve_of_each_family(follow: Follow) -> None:
-    console = Console(file=io.StringIO(), force_terminal=True, width=120, color_system=None)
-    follow(LiveConsole(console))
-    last = console.file.getvalue().split("\x1b[2K")[-1].splitlines()  # type: ignore[attr-defined]
-    lines = {line.split()[0]: " ".join(line.split()) for line in last if line.strip()}
-    assert lines["y⁺"] == "y⁺ chosen -15.00 -4.00 █▅▁"
-    assert lines["y⁻"] == "y⁻ rejected -23.00 -12.00 █▅▁"
-    assert lines["y*"].endswith("-2.00 +2.00 ▁▅█")
-    assert "4/4" in lines["dpo"]
-    assert "loss 0.125" in lines["dpo"]
+    follow(ProgressLines(Console(file=out, force_terminal=terminal, width=40, color_system=None)))
+    if terminal:
+        assert all(line in out.getvalue() for line in LINES)
+        assert "━" in out.getvalue()
+    else:
+        assert out.getvalue().splitlines() == LINES
 
 
 def test_the_console_writes_plain_lines_where_there_is_no_terminal(

@@ -18,9 +18,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import matplotlib.image
-import numpy as np
-
 from ldyn.records import ProbeScore, ProbeStep, StageInfo
 from ldyn.tracking import LoggerConfig, StagePast, make_observer
 
@@ -132,19 +129,17 @@ def past(stage: str, last: int, first: int = 0) -> StagePast:
     return StagePast(list(log(first, last)), list(scored(stage, first, last)))
 
 
-def fill(directory: Path) -> list[Path]:
-    (directory / "figures").mkdir(parents=True, exist_ok=True)
+def fill(directory: Path) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
     (directory / "config.yaml").write_text("seed: 3\nname: squeeze\nmodel: {layers: 2}\n")
     (directory / "manifest.json").write_text('{"status": "finished", "hashes": {"data": "ab12"}}')
     (directory / "report.html").write_text("<p>report</p>")
-    matplotlib.image.imsave(directory / "figures" / "panel.png", np.zeros((4, 4, 3)))
-    return [directory / "figures" / "panel.png"]
 
 
 def follow_part(final: Path, logger: LoggerConfig, part: str) -> None:
     """The directory of a finished run gets its final name before the tracker is closed, as that of a real run does."""
     directory = final.with_name(final.name + ".partial")
-    figures = fill(directory)
+    fill(directory)
     observer = make_observer(logger, directory, SimpleNamespace(name="squeeze", run=final.name))
     if part == "resumed":
         observer.stage_recalled(SFT, STEPS["sft"], past("sft", STEPS["sft"]))
@@ -158,7 +153,7 @@ def follow_part(final: Path, logger: LoggerConfig, part: str) -> None:
     past("dpo", last, first).replay(observer.probes_scored, partial(observer.step_logged, "dpo"))
     if part != "interrupted":
         observer.stage_finished(STAGE)
-        observer.run_finished([FINDING], figures, directory / "report.html")
+        observer.run_finished([FINDING], directory / "report.html")
         directory.rename(final)
     observer.close()
 

@@ -1,13 +1,11 @@
-"""Means, changes and curves by hand."""
+"""Means and changes by hand."""
 
 from __future__ import annotations
 
 import math
 
-import pytest
-
-from ldyn.records import PROBE_FAMILIES, ProbeScore, ProbeStep, StageInfo
-from ldyn.tracking.charts import BARS, Charts, describe_stage, probe_means, sparkline
+from ldyn.records import PROBE_FAMILIES, ProbeScore, ProbeStep
+from ldyn.tracking.means import Charts, probe_means
 
 
 def score(split: str, example: str, probe: str, logp: float) -> ProbeScore:
@@ -62,29 +60,3 @@ def test_changes_are_since_the_start_of_each_stage_and_split() -> None:
 def test_without_a_start_there_are_no_changes() -> None:
     values = Charts().points(ProbeStep("dpo", "dpo", 4, 0, 0.0), [score("train", "a", "chosen", -2)])
     assert not [name for name in values if "change" in name]
-
-
-def test_a_stage_in_one_line() -> None:
-    stage = StageInfo("dpo", "ipo", "pairwise", ("chosen", "rejected"), "sft")
-    assert describe_stage(stage, 400) == "ipo on chosen and rejected, from sft, 400 steps"
-
-
-@pytest.mark.parametrize(
-    ("values", "drawn"),
-    [
-        ([], ""),
-        ([1], "▅"),
-        ([2, 2, 2], "▅▅▅"),
-        ([0, 7], "▁█"),
-        ([0, 1, 2, 3, 4, 5, 6, 7], BARS),
-        ([3, math.nan, 1], "█ ▁"),
-    ],
-)
-def test_sparkline_by_hand(values: list[float], drawn: str) -> None:
-    assert sparkline(values) == drawn
-
-
-def test_a_long_curve_is_thinned_evenly_with_both_its_ends() -> None:
-    drawn = sparkline(range(48))
-    assert (len(drawn), drawn[0], drawn[-1]) == (24, BARS[0], BARS[-1])
-    assert list(drawn) == sorted(drawn)

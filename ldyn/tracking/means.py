@@ -1,4 +1,4 @@
-"""What curves and lines show: means over probe examples, a stage in one line, a curve in one line."""
+"""What trackers and the console show of scores: means over examples, by split and probe."""
 
 from __future__ import annotations
 
@@ -6,13 +6,10 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 
-import numpy as np
-
 from ldyn.records import PROBE_FAMILIES, ProbeScore, ProbeStep, StageInfo
 
 CHARTED = ("logp", "logp_argmax", "entropy", "p_label")
 """The columns that trackers draw as curves; every column is in the run's trajectory table."""
-BARS = "▁▂▃▄▅▆▇█"
 
 Means = dict[tuple[str, str], float]
 
@@ -60,19 +57,3 @@ class Charts:
             for column, means in columns.items()
             for (split, probe), mean in means.items()
         }
-
-
-def sparkline(values: Sequence[float], width: int = 24) -> str:
-    """The values as bars between their minimum and maximum, thinned evenly to at most ``width`` of them.
-
-    A flat curve is drawn at middle height, a value that is not finite as a gap.
-    """
-    shown = [values[round(index)] for index in np.linspace(0, len(values) - 1, min(len(values), width))]
-    finite = [value for value in shown if math.isfinite(value)]
-    low, high = min(finite, default=0.0), max(finite, default=0.0)
-
-    def bar(value: float) -> str:
-        share = (value - low) / (high - low) if high > low else 0.5
-        return BARS[math.floor(share * (len(BARS) - 1) + 0.5)] if math.isfinite(value) else " "
-
-    return "".join(map(bar, shown))
