@@ -9,26 +9,12 @@ from ldyn.store.directory import RunDirectory
 from ldyn.store.files import PARTIAL_SUFFIX
 
 if TYPE_CHECKING:
-    from ldyn.store.reader import Run, read_run, read_token_summaries, read_tokens
+    from ldyn.store.reader import Run, read_run, read_tokens
     from ldyn.store.store import TrajectoryStore
 
-__all__ = [
-    "PARTIAL_SUFFIX",
-    "Run",
-    "RunDirectory",
-    "TrajectoryStore",
-    "read_run",
-    "read_token_summaries",
-    "read_tokens",
-]
+__all__ = ["PARTIAL_SUFFIX", "Run", "RunDirectory", "TrajectoryStore", "read_run", "read_tokens"]
 
-_WITH_TABLES = {
-    "Run": "reader",
-    "read_run": "reader",
-    "TrajectoryStore": "store",
-    "read_token_summaries": "reader",
-    "read_tokens": "reader",
-}
+_WITH_TABLES = {"Run": "reader", "read_run": "reader", "read_tokens": "reader", "TrajectoryStore": "store"}
 
 
 def __getattr__(name: str) -> Any:

@@ -50,14 +50,12 @@ class RunDirectory:
             raise RunDirectoryError(f"{final} holds a finished run, and a run is never overwritten: {another}.")
         partial = partial_path(final)
         with explained(partial):
-            final.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                partial.mkdir()
-            except FileExistsError:
-                if is_being_written(partial):
-                    raise RunDirectoryError(_written_elsewhere(partial)) from None
-                if not _is_empty(partial):
-                    raise RunDirectoryError(_taken(partial)) from None
+            partial.mkdir(parents=True, exist_ok=True)
+            is_empty = all(entry.name == LOCK_FILE for entry in partial.iterdir())  # or killed before it wrote anything
+        if not is_empty and not is_being_written(partial):
+            resume = f"resume it with `ldyn train ... resume={partial}`"
+            another = "choose another run name, or delete that directory"
+            raise RunDirectoryError(f"{partial} is an unfinished run: {resume}, {another}.")
         return cls(final)
 
     @classmethod
@@ -69,11 +67,11 @@ class RunDirectory:
             directory._drop_leftovers()
             return directory
         if final.is_dir():
-            raise RunDirectoryError(
-                f"{final} is finished: there is nothing to resume. Look at it with `ldyn report {final}`, or start a "
-                "run of another name."
-            )
-        raise RunDirectoryError(f"There is no unfinished run {partial_path(final)}. {_neighbours(final.parent)}")
+            look = f"Look at it with `ldyn report {final}`, or start a run of another name"
+            raise RunDirectoryError(f"{final} is finished: there is nothing to resume. {look}.")
+        unfinished = sorted(entry.name for entry in final.parent.glob(f"*{PARTIAL_SUFFIX}"))
+        others = f"Unfinished runs in {final.parent}: {', '.join(unfinished[-8:]) or 'none'}"
+        raise RunDirectoryError(f"There is no unfinished run {partial_path(final)}. {others}.")
 
     def write_json(self, name: str, content: Any) -> None:
         """Write ``content`` (dataclasses, mappings, sequences, numbers) as JSON; numbers not finite become null."""
@@ -96,12 +94,15 @@ class RunDirectory:
             move = f"Move that directory away, then resume the run with `ldyn train ... resume={self.path}`"
             raise RunDirectoryError(f"{self.final} was made by another process while the run was written. {move}.")
         self._drop_leftovers()
-        self._record_hashes()
+        manifest = self.path / "manifest.json"
+        if manifest.exists():
+            content = json.loads(manifest.read_text(encoding="utf-8"))
+            self.write_json(manifest.name, {**content, "table_hashes": table_hashes(self.path)})
         _point_latest_to(self.final)  # before the rename: a run killed here is resumed, and nothing repairs it later
         (self.path / LOCK_FILE).unlink(missing_ok=True)
         with explained(self.path):
             self.path.rename(self.final)
-            _sync(self.final.parent)
+            sync_directory(self.final.parent)
         self.path = self.final
         self.free()
         # Only now: until the rename, a resumed run may still need the parts. What a crash leaves of them is ignored.
@@ -127,13 +128,6 @@ class RunDirectory:
         with suppress(OSError):
             self.final.parent.rmdir()
         self.free()
-
-    def _record_hashes(self) -> None:
-        """Write the sha256 of every table into the manifest; ``changed_tables`` compares them."""
-        manifest = self.path / "manifest.json"
-        if manifest.exists():
-            content = json.loads(manifest.read_text(encoding="utf-8"))
-            self.write_json(manifest.name, {**content, "table_hashes": table_hashes(self.path)})
 
     def free(self) -> None:
         """Release the lock, so that another process can continue this run."""
@@ -198,72 +192,52 @@ def plain(content: Any) -> Any:
     return content
 
 
-def _lock(partial: Path) -> int | None:
-    """A lock on the directory, None where the file system has no locks; raises RunDirectoryError where another has
-    it.
+def _try_lock(partial: Path, flags: int) -> int | None:
+    """A descriptor that holds the run's lock; None where the file system has no locks.
+
+    Raises BlockingIOError where another process holds it. The process that holds it must not call this: closing any
+    descriptor of the file would lose the lock.
     """
-    with explained(partial):
-        descriptor = os.open(partial / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
+    descriptor = os.open(partial / LOCK_FILE, flags, 0o644)
     try:
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
+    except OSError as error:
         os.close(descriptor)
-        raise RunDirectoryError(_written_elsewhere(partial)) from None
-    except OSError:
-        os.close(descriptor)
+        if isinstance(error, (BlockingIOError, PermissionError)):
+            raise BlockingIOError from None
         return None
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+    return descriptor
+
+
+def _lock(partial: Path) -> int | None:
+    """The lock of the writer, with its process id; raises RunDirectoryError where another has it."""
+    with explained(partial):
+        try:
+            descriptor = _try_lock(partial, os.O_RDWR | os.O_CREAT)
+        except BlockingIOError:
+            raise RunDirectoryError(_written_elsewhere(partial)) from None
+    if descriptor is not None:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
     return descriptor
 
 
 def is_being_written(partial: Path) -> bool:
-    """Whether another process holds the run's lock, where the file system has locks.
-
-    The process that holds it must not call this: it would lose the lock.
-    """
+    """Whether another process holds the run's lock, where the file system has locks."""
     try:
-        descriptor = os.open(partial / LOCK_FILE, os.O_RDWR)
-    except OSError:
-        return False
-    try:
-        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
+        descriptor = _try_lock(partial, os.O_RDWR)
+    except BlockingIOError:
         return True
     except OSError:
         return False
-    finally:
+    if descriptor is not None:
         os.close(descriptor)
     return False
-
-
-def _is_empty(partial: Path) -> bool:
-    """Whether a run was killed here before it had written anything."""
-    return not [entry for entry in partial.iterdir() if entry.name != LOCK_FILE]
 
 
 def _written_elsewhere(partial: Path) -> str:
     owner = (partial / LOCK_FILE).read_text(encoding="utf-8", errors="replace")[:20] or "unknown"
     return f"{partial} is being written by another process (id {owner}). Wait for it, stop it, or choose another name."
-
-
-def _taken(partial: Path) -> str:
-    resume = f"resume it with `ldyn train ... resume={partial}`"
-    return f"{partial} is an unfinished run: {resume}, choose another run name, or delete that directory."
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        sync_directory(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _neighbours(parent: Path) -> str:
-    names = sorted(entry.name for entry in parent.iterdir() if entry.is_dir()) if parent.is_dir() else []
-    unfinished = [name for name in names if name.endswith(PARTIAL_SUFFIX)]
-    return f"Unfinished runs in {parent}: {', '.join(unfinished[-8:]) or 'none'}."
 
 
 def _point_latest_to(final: Path) -> None:

@@ -68,13 +68,17 @@ def make_directories(directory: Path) -> None:
     directory.mkdir(exist_ok=True)
 
 
-def sync_directory(descriptor: int) -> None:
-    """Make a rename inside an open directory survive a power failure, where the file system can promise that."""
+def sync_directory(directory: Path | int) -> None:
+    """Make a rename inside a directory survive a power failure, where the file system can promise that."""
+    descriptor = os.open(directory, os.O_RDONLY) if isinstance(directory, Path) else directory
     try:
         os.fsync(descriptor)
     except OSError as error:
         if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems do not sync directories
             raise
+    finally:
+        if isinstance(directory, Path):
+            os.close(descriptor)
 
 
 @contextmanager
@@ -88,17 +92,12 @@ def explained(path: Path) -> Iterator[None]:
 
 def _explanation(path: Path, error: OSError) -> str:
     run = next((one for one in (path, *path.parents) if one.name.endswith(PARTIAL_SUFFIX)), None)
-    if run and run.with_name(run.name.removesuffix(PARTIAL_SUFFIX)).is_dir() and not run.is_dir():
-        final = run.with_name(run.name.removesuffix(PARTIAL_SUFFIX))
+    if run and not run.is_dir() and (final := run.with_name(run.name.removesuffix(PARTIAL_SUFFIX))).is_dir():
         return f"{path} was not written, because the run has finished meanwhile. Repeat the command with {final}."
     safe = f"resume the run with `ldyn train ... resume={run}`: what was scored before is safe in {run}"
     after = f"then {safe if run and run.is_dir() else 'start the run again'}."
     if error.errno in NO_ROOM:
-        room = f"{_free_mebibytes(path)} MiB are free"
+        existing = next(parent for parent in path.absolute().parents if parent.exists())
+        room = f"{shutil.disk_usage(existing).free // 2**20} MiB are free"
         return f"No room on the disk to write {path} ({room}). Free some space on it (old runs' checkpoints), {after}"
     return f"Could not write {path}: {error.strerror or error}. Make the place writable, {after}"
-
-
-def _free_mebibytes(path: Path) -> int:
-    existing = next(parent for parent in path.absolute().parents if parent.exists())
-    return shutil.disk_usage(existing).free // 2**20

@@ -34,10 +34,8 @@ class Parts:
     def stage_directory(self, stage: str) -> Path:
         """The directory of ``stage``; the next in order, not made yet, if it has none."""
         if not _STAGE_NAME.fullmatch(stage):
-            allowed = "letters, digits, '_', '-' and '.'"
-            raise RunDirectoryError(
-                f"The stage name {stage!r} cannot name a directory. Rename it; it may have {allowed}."
-            )
+            allowed = "it may have letters, digits, '_', '-' and '.'"
+            raise RunDirectoryError(f"The stage name {stage!r} cannot name a directory. Rename it; {allowed}.")
         directories = self.stage_directories()
         known = next((directory for directory in directories if stage_of(directory) == stage), None)
         return known or self.root / f"{len(directories):02d}-{stage}"

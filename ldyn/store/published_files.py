@@ -23,11 +23,10 @@ Array = NDArray[np.float64]
 
 METRICS_FILE = "prob_train_metrics.json"
 EXAMPLES_PATTERN = "logp_npy_all_*.npy"
-_ONE_A_LINE = "expected one JSON object a line, one line an evaluation, column name -> number"
+_ONE_A_LINE = "expected one JSON object a line, column name -> number, with the same columns in every line"
 _RELATIVE, _ABSOLUTE = 1e-5, 1e-6  # a mean may have been taken in float32 or in another order
 _EQUAL = 1e-6  # relative; two runs from the same weights begin with the same numbers
 _CHANCE = 1e-3
-_NAMES_SHOWN = 6
 
 
 @dataclass(frozen=True)
@@ -51,56 +50,35 @@ class PublishedLog:
 
 def read_published_log(directory: Path) -> PublishedLog:
     """Read and check one directory. Raises DataError naming the file, what is wrong with it and what to do."""
-    metrics = directory / METRICS_FILE
-    if not metrics.is_file():
-        found = f"There is no directory {directory}"
-        if directory.is_dir():
-            entries = ", ".join(sorted(entry.name for entry in directory.iterdir())[:_NAMES_SHOWN])
-            found = f"The directory {directory} holds {entries or 'nothing'}"
-        raise DataError(f"{found}; expected a directory with {METRICS_FILE} and, if published, {EXAMPLES_PATTERN}.")
+    metrics, arrays = directory / METRICS_FILE, sorted(directory.glob(EXAMPLES_PATTERN))
+    if not metrics.is_file() or len(arrays) > 1:
+        found = ", ".join(sorted(entry.name for entry in directory.glob("*"))[:6]) or "nothing"
+        expected = f"expected {METRICS_FILE} and, if published, one {EXAMPLES_PATTERN}"
+        raise DataError(f"The directory of logs {directory} holds {found}; {expected}.")
     columns, means = _read_metrics(metrics)
-    arrays = sorted(directory.glob(EXAMPLES_PATTERN))
-    if len(arrays) > 1:
-        names = ", ".join(path.name for path in arrays)
-        raise DataError(f"{directory} holds {len(arrays)} arrays ({names}); expected one. Move the others away.")
     examples = _read_examples(arrays[0], columns, means) if arrays else None
     return PublishedLog(directory, columns, means, examples, (metrics, *arrays))
 
 
 def _read_metrics(path: Path) -> tuple[tuple[str, ...], Array]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 text (byte {error.start}); {_ONE_A_LINE}. Get the file again.") from error
-    lines = [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
-    rows = [_row(path, number, line) for number, line in lines]
+    rows: list[dict[str, float]] = []
+    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row: Any = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            row = f"no JSON ({error})"
+        is_row = isinstance(row, dict) and row and tuple(row) == tuple(rows[0] if rows else row)
+        if not is_row or not all(type(value) in (int, float) for value in row.values()):
+            remedy = "Get the file again, or delete the line if it was cut off while it was written"
+            raise DataError(f"Line {number} of {path} is {str(row)[:200]}; {_ONE_A_LINE}. {remedy}.")
+        rows.append(row)
     if len(rows) < 2:
         raise DataError(f"{path} has {len(rows)} evaluations; a change needs at least two. Get the file again.")
-    columns = tuple(rows[0])
-    for (number, _), row in zip(lines, rows, strict=True):
-        if tuple(row) != columns:
-            differing = sorted(set(row) ^ set(columns))[:_NAMES_SHOWN]
-            what = f"other columns than line 1 ({', '.join(differing)})" if differing else "columns in another order"
-            raise DataError(f"{path} has in line {number} {what}; expected the same in every line. Split the file.")
     means = np.array([list(row.values()) for row in rows], dtype=np.float64)
     _check_one_run(path, means)
-    return columns, means
-
-
-def _row(path: Path, number: int, line: str) -> dict[str, float]:
-    try:
-        row: Any = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        remedy = "Get the file again, or delete the line if it was cut off while it was written"
-        raise DataError(f"Line {number} of {path} is not JSON ({error}); {_ONE_A_LINE}. {remedy}.") from error
-    if not isinstance(row, dict) or not row:
-        found = "an empty object" if row == {} else type(row).__name__
-        raise DataError(f"Line {number} of {path} holds {found}; {_ONE_A_LINE}. Is it a file of another layout?")
-    wrong = [name for name, value in row.items() if isinstance(value, bool) or not isinstance(value, (int, float))]
-    if wrong:
-        value = row[wrong[0]]
-        raise DataError(f"Line {number} of {path}: {wrong[0]!r} is {value!r}; {_ONE_A_LINE}. Correct the line.")
-    return row
+    return tuple(rows[0]), means
 
 
 def _check_one_run(path: Path, means: Array) -> None:
@@ -137,32 +115,24 @@ def _is_interleaved(means: Array) -> bool:
 
 
 def _read_examples(path: Path, columns: tuple[str, ...], means: Array) -> Array:
+    remedy = f"Get the array that belongs to this {METRICS_FILE}, or move it away to import the means alone."
     try:
         array = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path} cannot be read as an array ({error}). Get it again, or move it away.") from error
+        raise DataError(f"{path} cannot be read as an array ({error}). {remedy}") from error
     if array.ndim != 3 or array.shape[:2] != means.shape or not array.size or array.dtype.kind != "f":
-        raise DataError(
-            f"{path} holds {array.dtype} of shape {array.shape}, expected numbers of shape {(*means.shape, 'examples')}"
-            f". Get the one that belongs to this {METRICS_FILE}, or move it away to import the means alone."
-        )
+        expected = f"expected numbers of shape {(*means.shape, 'examples')}"
+        raise DataError(f"{path} holds {array.dtype} of shape {array.shape}, {expected}. {remedy}")
     examples: Array = array.astype(np.float64)
     with np.errstate(invalid="ignore"):
         found = examples.mean(axis=2)
-    agree = _agree(found, means).all(axis=0)
+    # A mean over numbers of which one is not finite is not finite either, be it NaN or infinite.
+    both_not_finite = ~np.isfinite(found) & ~np.isfinite(means)
+    agree = (both_not_finite | np.isclose(found, means, rtol=_RELATIVE, atol=_ABSOLUTE)).all(axis=0)
     if not agree.all():
         row = int(np.flatnonzero(~agree)[0])
-        same = [name for place, name in enumerate(columns) if _agree(found[:, row], means[:, place]).all()]
-        of = f"those of {same[0]!r}" if same else f"{found[0, row]:.6g} in the first line, not {means[0, row]:.6g}"
         raise DataError(
-            f"{path} does not belong to {METRICS_FILE} beside it: the means of {int((~agree).sum())} of {len(columns)} "
-            f"rows differ from it. Row {row} should be {columns[row]!r}, but its means are {of}. "
-            "Get the array of the same run, or move it away to import the means alone."
+            f"{path}: the means of {int((~agree).sum())} of {len(columns)} rows differ from {METRICS_FILE}, first that "
+            f"of row {row}, {columns[row]!r}: {found[0, row]:.6g}, expected {means[0, row]:.6g}. {remedy}"
         )
     return examples
-
-
-def _agree(found: Array, expected: Array) -> NDArray[np.bool_]:
-    """A mean over numbers of which one is not finite is not finite either, be it NaN or infinite."""
-    both_not_finite = ~np.isfinite(found) & ~np.isfinite(expected)
-    return both_not_finite | np.isclose(found, expected, rtol=_RELATIVE, atol=_ABSOLUTE)

@@ -70,8 +70,16 @@ class MeasuredLog:
 
 def measures_of(log: PublishedLog) -> MeasuredLog:
     """The measures of one directory. Raises DataError where it has no log-probability of any probe."""
-    notes = list(_unused(log))
+    norms = [name for name in log.columns if _A_NORM.fullmatch(name)]
     named = {match["probe"]: name for name in log.columns if (match := _LOGP.fullmatch(name))}
+    unknown = [name for name in log.columns if name not in {*norms, *_ALONG_CHOSEN, *named.values()}]
+    notes = []
+    if log.examples is None:
+        notes.append("only means over the examples were published, so no finding has an interval")
+    if norms:
+        notes.append(f"‖A‖ ({', '.join(norms)}) is excluded: it was averaged as the square of a mean of norms")
+    if unknown:
+        notes.append(f"columns of unknown meaning are excluded: {', '.join(unknown)}")
     logps = {OTHER_SPELLINGS.get(probe, probe): log.column(name) for probe, name in named.items()}
     along = {measure: log.column(name) for name, measure in _ALONG_CHOSEN.items() if name in log.columns}
     logps, along = _finite(logps, notes, "log π({})"), _finite(along, notes, "{} along chosen")
@@ -87,30 +95,10 @@ def measures_of(log: PublishedLog) -> MeasuredLog:
         what = f"what was published as along chosen ({', '.join(_LABELS[measure] for measure in along)})"
         notes.append(f"{what} is {f'filed under {owner}' if owner else 'excluded'}: {reason}")
     probes = {probe: {"logp": values} | (along if probe == owner else {}) for probe, values in logps.items()}
-    return MeasuredLog(probes, _example_ids(log), tuple(f"{log.directory.name}: {note}" for note in notes))
-
-
-def _example_ids(log: PublishedLog) -> tuple[str, ...]:
-    """As the rows of the probe file are called, see ldyn.data.local_files: rows of the array are its rows."""
-    if log.examples is None:
-        return (MEAN_EXAMPLE,)
-    return tuple(f"row-{number:04d}" for number in range(1, log.examples.shape[2] + 1))
-
-
-def _unused(log: PublishedLog) -> list[str]:
-    """Notes on the columns that are read for no measure, and on the examples that are missing."""
-    notes = []
-    if log.examples is None:
-        notes.append("only means over the examples were published, so no finding has an interval")
-    norms = [name for name in log.columns if _A_NORM.fullmatch(name)]
-    if norms:
-        of = f"{norms[0]} and {len(norms) - 1} like it" if len(norms) > 1 else norms[0]
-        notes.append(f"‖A‖ ({of}) is excluded: it was averaged as the square of a mean of norms")
-    known = {*norms, *_ALONG_CHOSEN, *(name for name in log.columns if _LOGP.fullmatch(name))}
-    unknown = [name for name in log.columns if name not in known]
-    if unknown:
-        notes.append(f"columns of unknown meaning are excluded: {', '.join(unknown)}")
-    return notes
+    # Rows of the array are rows of the probe file, and called as those are (ldyn.data.local_files).
+    count = 0 if log.examples is None else log.examples.shape[2]
+    ids = tuple(f"row-{number:04d}" for number in range(1, count + 1)) or (MEAN_EXAMPLE,)
+    return MeasuredLog(probes, ids, tuple(f"{log.directory.name}: {note}" for note in notes))
 
 
 def _finite(columns: Mapping[str, Array], notes: list[str], label: str) -> dict[str, Array]:

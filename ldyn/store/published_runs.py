@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from ldyn.errors import ConfigError, DataError
+from ldyn.errors import ConfigError
 from ldyn.records import StageInfo
 from ldyn.store.directory import TRAJECTORIES_FILE, RunDirectory
 from ldyn.store.files import write_atomically
@@ -65,18 +65,9 @@ def import_logs(sources: Sequence[LogSource]) -> list[LoggedStage]:
     Raises DataError for directories that cannot be used, ConfigError for what cannot be known of a stage.
     """
     kinds = _kinds(sources)
-    logs: list[PublishedLog] = []
-    faults: list[str] = []
-    for source in sources:
-        try:
-            logs.append(read_published_log(source.directory))
-        except DataError as error:
-            faults.append(str(error))
-    if faults:
-        raise DataError("\n".join(faults))
     stages: list[LoggedStage] = []
-    for kind, source, log in zip(kinds, sources, logs, strict=True):
-        stages.append(_stage(kind, source, log, stages))
+    for kind, source in zip(kinds, sources, strict=True):
+        stages.append(_stage(kind, source, read_published_log(source.directory), stages))
     return stages
 
 
@@ -85,16 +76,14 @@ def _kinds(sources: Sequence[LogSource]) -> list[str]:
     faults = []
     kinds: list[str] = []
     for source in sources:
-        name = source.directory.resolve().name
+        name, apart = source.directory.resolve().name, source.examples_apart
         found = {source.kind} if source.kind else set(re.split(r"[^a-z]+", name.lower())) & set(KINDS)
         kinds += found
         if len(found) != 1:
             which = f"has {' and '.join(sorted(found))}" if found else "names no stage"
             faults.append(f"the directory's name {name!r} {which}; pass --stage {'|'.join(KINDS)} for each directory")
-        if source.examples_apart < BATCH_SIZE:
-            faults.append(
-                f"--examples-apart: found {source.examples_apart}, expected {BATCH_SIZE} (one update) or more"
-            )
+        if apart < BATCH_SIZE:
+            faults.append(f"--examples-apart: found {apart}, expected {BATCH_SIZE} (one update) or more")
     if faults:
         raise ConfigError(faults)
     return kinds
@@ -103,66 +92,50 @@ def _kinds(sources: Sequence[LogSource]) -> list[str]:
 def _stage(kind: str, source: LogSource, log: PublishedLog, earlier: Sequence[LoggedStage]) -> LoggedStage:
     """The directory as a stage after ``earlier`` ones; a second one of a kind gets its number."""
     measured = measures_of(log)
-    start, note = _start(kind, measured, earlier)
-    algorithm, loss, view = KINDS[kind]
+    start, about_start = _start(kind, measured, earlier)
     number = 1 + sum(re.sub(r"_\d+", "", stage.info.name) == kind for stage in earlier)
-    info = StageInfo(kind if number == 1 else f"{kind}_{number}", algorithm, loss, view, start)
+    info = StageInfo(kind if number == 1 else f"{kind}_{number}", *KINDS[kind], start)
+    steps = f"has no steps; assumed is an evaluation every {source.examples_apart:,} examples, {BATCH_SIZE} an update"
     name = log.directory.resolve().name
-    steps = f"{name}: the log has no steps; assumed is an evaluation every {source.examples_apart:,} examples, "
-    about_start = [f"{name}: stage {info.name} {note}"] if note else []
-    notes = (*measured.notes, *about_start, f"{steps}{BATCH_SIZE} an update")
+    notes = (*measured.notes, f"{name}: stage {info.name} starts from {about_start}", f"{name}: the log {steps}")
     return LoggedStage(info, source, log.files, measured, notes)
 
 
 def _start(kind: str, log: MeasuredLog, earlier: Sequence[LoggedStage]) -> tuple[str, str]:
     """The weights whose y⁺ is as likely as at this log's first evaluation: those that began or ended an earlier log."""
-    level = _level(log, 0)
-    if not earlier or level is None:
-        if kind == "dpo":
-            return UNKNOWN, "starts from unknown weights: no log before it has them"
-        return BASE, ""
-    candidates = [end for stage in earlier for end in _ends_of(stage)]
-    name, at, near = min(candidates, key=lambda end: abs(end[1] - level), default=(UNKNOWN, 0.0, 0.0))
+    if not earlier or "chosen" not in log.probes:
+        known = kind != "dpo"
+        return (BASE, "the base") if known else (UNKNOWN, "unknown weights: no log before it has them")
+    level = float(log.probes["chosen"]["logp"][0].mean())
+    ends = [end for stage in earlier if "chosen" in stage.log.probes for end in _ends_of(stage)]
+    name, at, near = min(ends, key=lambda end: abs(end[1] - level), default=(UNKNOWN, np.inf, 0.0))
     if abs(at - level) > near:
-        return UNKNOWN, f"starts from unknown weights: log π(chosen) is {level:.1f}, at no other log's end so"
-    return name, f"starts from {name}: log π(chosen) is {level:.1f} at its first evaluation, {at:.1f} there"
+        return UNKNOWN, f"unknown weights: log π(chosen) is {level:.1f}, at no other log's end so"
+    return name, f"{name}: log π(chosen) is {level:.1f} at its first evaluation, {at:.1f} there"
 
 
 def _ends_of(stage: LoggedStage) -> list[tuple[str, float, float]]:
     """(name, mean log π(chosen), how far off is near) of the weights at a log's two ends."""
-    first, last = _level(stage.log, 0), _level(stage.log, -1)
-    if first is None or last is None:
-        return []
-    near = _NEAR * abs(last - first)
-    return [(stage.info.start, first, near), (stage.info.name, last, near)]
-
-
-def _level(log: MeasuredLog, evaluation: int) -> float | None:
-    chosen = log.probes.get("chosen")
-    return None if chosen is None else float(np.mean(chosen["logp"][evaluation]))
+    levels = stage.log.probes["chosen"]["logp"].mean(axis=1)
+    near = _NEAR * float(abs(levels[-1] - levels[0]))
+    return [(stage.info.start, float(levels[0]), near), (stage.info.name, float(levels[-1]), near)]
 
 
 def import_manifest(stages: Sequence[LoggedStage]) -> dict[str, Any]:
     """The manifest's part about the import. How many updates were planned is in no log."""
+    files = [(stage.info.name, path) for stage in stages for path in stage.files]
     return {
         "stages": [asdict(stage.info) for stage in stages],
         "notes": [note for stage in stages for note in stage.notes],
         "counts": {f"{s.info.name}.{what}": count for s in stages for what, count in s.log.counts.items()},
-        "hashes": {
-            f"{stage.info.name}/{path.name}": hashlib.sha256(path.read_bytes()).hexdigest()
-            for stage in stages
-            for path in stage.files
-        },
+        "hashes": {f"{name}/{path.name}": hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files},
     }
 
 
 def write_import(stages: Sequence[LoggedStage], directory: RunDirectory) -> None:
     """Write ``config.yaml`` and ``trajectories.parquet``; the caller writes the manifest."""
     names = ", ".join(stage.source.directory.resolve().name for stage in stages)
-    sources = {
-        stage.info.name: {"directory": str(stage.source.directory), "examples_apart": stage.source.examples_apart}
-        for stage in stages
-    }
+    sources = {stage.info.name: {key: str(value) for key, value in asdict(stage.source).items()} for stage in stages}
     content = {"dataset": {"source": "published logs", "path": names}, "import": sources}
     directory.write_text("config.yaml", yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
     write_atomically(directory.path / TRAJECTORIES_FILE, to_bytes(imported_table(rows_of(stages))))

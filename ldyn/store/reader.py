@@ -21,11 +21,10 @@ from ldyn.store.files import PARTIAL_SUFFIX
 from ldyn.store.parts import Parts
 from ldyn.store.schema import REMAKE, damage_named, read_table, read_trajectory_file
 from ldyn.store.store import merged_log, merged_trajectories
-from ldyn.store.tokens import RECORDS_DIR, SUMMARIES, TOKEN_SCHEMA
+from ldyn.store.tokens import RECORDS_DIR
 
 MANIFEST_VERSION = 1
 _ATTEMPTS = 5
-SUMMARY_COLUMNS = ("stage", "step", "split", "example_id", "probe", "n_tokens", *SUMMARIES)
 
 
 @dataclass(frozen=True)
@@ -85,27 +84,26 @@ def read_run(path: Path) -> Run:
     raise AssertionError("the last attempt returns or raises")
 
 
-def _state(directory: Path) -> list[tuple[str, int, int]]:
+def _state(directory: Path) -> list[tuple[int, int] | None]:
     """It differs when a file of the run was replaced or the directory renamed."""
-    names = ("manifest.json", "findings.json", TRAJECTORIES_FILE, TRAIN_LOG_FILE)
-    return [
-        (name, status.st_ino, status.st_mtime_ns)
-        for name in names
-        if (directory / name).exists()
-        for status in [(directory / name).stat()]
-    ]
+    paths = [directory / name for name in ("manifest.json", "findings.json", TRAJECTORIES_FILE, TRAIN_LOG_FILE)]
+    found = [path.stat() if path.exists() else None for path in paths]
+    return [(status.st_ino, status.st_mtime_ns) if status else None for status in found]
 
 
 def _read(directory: Path) -> Run:
     manifest = _read_manifest(directory / "manifest.json")
+    with damage_named(directory / "manifest.json"):
+        stages = TypeAdapter(tuple[StageInfo, ...]).validate_python(manifest["stages"])
+    others = [path for path in directory.glob("*.parquet") if path.name not in (TRAJECTORIES_FILE, TRAIN_LOG_FILE)]
     return Run(
         path=directory,
         manifest=manifest,
         config_text=_read_text(directory / "config.yaml"),
-        stages=tuple(_stage(directory / "manifest.json", entry) for entry in manifest["stages"]),
+        stages=stages,
         trajectories=_trajectories(directory, manifest),
         train_log=_read_train_log(directory),
-        tables={path.stem: _read_frame(path) for path in _other_tables(directory)},
+        tables={path.stem: _read_frame(path) for path in sorted(others)},
         findings=_read_findings(directory / "findings.json"),
         samples=_read_samples(directory / "samples.jsonl"),
         has_findings=(directory / "findings.json").exists(),
@@ -161,30 +159,23 @@ class _StageTypes(TypedDict, total=False):
     steps: int | None
 
 
-def _stage(path: Path, entry: Mapping[str, Any]) -> StageInfo:
-    with damage_named(path):
-        return TypeAdapter(StageInfo).validate_python(entry)
-
-
 def _trajectories(directory: Path, manifest: Mapping[str, Any]) -> pd.DataFrame:
-    frame = frame_of(_read_trajectories(directory, manifest))
+    path = directory / TRAJECTORIES_FILE
+    if path.exists():
+        table = read_trajectory_file(path)
+    elif manifest["stages"] and not directory.name.endswith(PARTIAL_SUFFIX):
+        raise RunDirectoryError(f"The finished run {directory} has no {TRAJECTORIES_FILE}. Copy the directory again.")
+    else:
+        path = directory / PARTS_DIR
+        with damage_named(path):
+            table = merged_trajectories(directory)
+    frame = frame_of(table)
     doubled = frame[frame.duplicated(["stage", "step", "split", "example_id", "probe"])]
     if len(doubled):
         row = doubled.iloc[0]
         what = f"{row.probe} of {row.split} example {row.example_id} at step {row.step} of stage {row.stage}"
-        path = directory / (TRAJECTORIES_FILE if (directory / TRAJECTORIES_FILE).exists() else PARTS_DIR)
         raise RunDirectoryError(f"{path} has rows twice: {what} was scored twice. Repeat the run.")
     return frame
-
-
-def _read_trajectories(directory: Path, manifest: Mapping[str, Any]) -> pa.Table:
-    path = directory / TRAJECTORIES_FILE
-    if path.exists():
-        return read_trajectory_file(path)
-    if manifest["stages"] and not directory.name.endswith(PARTIAL_SUFFIX):
-        raise RunDirectoryError(f"The finished run {directory} has no {TRAJECTORIES_FILE}. Copy the directory again.")
-    with damage_named(directory / PARTS_DIR):
-        return merged_trajectories(directory)
 
 
 def _read_train_log(directory: Path) -> pd.DataFrame:
@@ -196,11 +187,6 @@ def _read_train_log(directory: Path) -> pd.DataFrame:
     if not {"stage", "step"} <= set(log.columns):
         raise RunDirectoryError(f"{path} has the columns {list(log.columns)}, expected stage and step. {REMAKE}")
     return log
-
-
-def _other_tables(directory: Path) -> list[Path]:
-    own = (TRAJECTORIES_FILE, TRAIN_LOG_FILE)
-    return sorted(path for path in directory.glob("*.parquet") if path.name not in own)
 
 
 def _read_frame(path: Path) -> pd.DataFrame:
@@ -268,13 +254,3 @@ def read_tokens(run: Path, stage: str, step: int) -> pd.DataFrame:
             "A run keeps them with probes.per_token=true."
         )
     return frame_of(read_table(path))
-
-
-def read_token_summaries(run: Path) -> pd.DataFrame:
-    """``argmax_gained`` and ``kept_mass`` of every response at every probe step; no row where nothing was recorded.
-
-    Columns: stage, step, split, example_id, probe, n_tokens and these two, see ``ldyn.records.TokenRecord``.
-    """
-    tables = [read_table(path, columns=SUMMARY_COLUMNS) for path in Parts(find_run(run) / RECORDS_DIR).all_files()]
-    empty = pa.schema([TOKEN_SCHEMA.field(name) for name in SUMMARY_COLUMNS]).empty_table()
-    return frame_of(pa.concat_tables(tables) if tables else empty)

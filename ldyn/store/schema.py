@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -111,26 +112,25 @@ def read_trajectory_file(path: Path) -> pa.Table:
     empty = [name for name in needed if table.column(name).null_count]
     if empty:
         raise RunDirectoryError(f"{path} has empty cells in the columns {empty}; only measures may be empty. {REMAKE}")
-    torn = _torn_if_imported(table) if imported else _torn(table)
-    if torn:
+    if torn := _torn(table, imported):
         raise RunDirectoryError(f"{path} has rows with some of the measures {torn} empty only. {REMAKE}")
     with damage_named(path):
         return table.cast(SCHEMA)
 
 
-def _torn(table: pa.Table) -> list[str]:
-    """The measures that some rows have without the others, or lack with them."""
-    unmeasured = table.column(MEASURES[0]).is_null()
-    torn = [name for name in MEASURES if table.column(name).is_null() != unmeasured]
-    return [MEASURES[0], *torn] if torn else []
+def _torn(table: pa.Table, imported: bool) -> list[str]:
+    """The measures that some rows have without the others; if imported, that some rows of a probe in a stage lack.
 
-
-def _torn_if_imported(table: pa.Table) -> list[str]:
-    """The measures that some rows of a probe in a stage have and others lack, rows without any number ignored."""
+    Rows without any number are ignored.
+    """
     present = pd.DataFrame({name: table.column(name).is_valid().to_pandas() for name in MEASURES})
-    groups = [table.column(name).cast(pa.string()).to_pandas() for name in ("stage", "probe")]
-    shares = present.astype(float).where(present.any(axis=1)).groupby(groups).mean()
-    return [name for name in MEASURES if shares[name].between(0, 1, inclusive="neither").any()]
+    present = present.astype(float).where(present.any(axis=1))
+    if imported:
+        shares = present.groupby(
+            [table.column(name).cast(pa.string()).to_pandas() for name in ("stage", "probe")]
+        ).mean()
+        return [name for name in MEASURES if shares[name].between(0, 1, inclusive="neither").any()]
+    return [name for name in MEASURES if (present[name] == 0).any()]
 
 
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
@@ -175,11 +175,9 @@ def flagged_note(probe_step: ProbeStep, scores: Sequence[ProbeScore]) -> str:
 
 
 def _check_unique(probe_step: ProbeStep, scores: Sequence[ProbeScore]) -> None:
-    seen: set[tuple[str, str, str]] = set()
-    for score in scores:
-        key = (score.split, score.example_id, score.probe)
-        if key in seen:
-            what = f"{score.probe} of {score.split} example {score.example_id} was scored twice"
+    keys = Counter((score.probe, score.split, score.example_id) for score in scores)
+    for (probe, split, example_id), count in keys.items():
+        if count > 1:
+            what = f"{probe} of {split} example {example_id} was scored twice"
             advice = "give every example of a split an id of its own"
             raise RunDirectoryError(f"{what} at step {probe_step.step} of stage {probe_step.stage}: {advice}.")
-        seen.add(key)

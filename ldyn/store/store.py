@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +77,8 @@ class TrajectoryStore:
             raise RunDirectoryError(f"A row of the training log of stage {stage} has no step: {without[0]}. Add it.")
         self._drop_merged()
         path = self._scores.stage_directory(stage) / LOG_FILE
-        if _has_torn_end(path):
-            _rewrite_log(path, read_log(path))
+        if path.exists() and not (content := path.read_bytes()).endswith(b"\n"):
+            write_atomically(path, content[: content.rfind(b"\n") + 1])  # without a line torn by a crash
         append_durably(path, _lines(rows))
 
     def steps(self, stage: str) -> list[int]:
@@ -108,7 +108,7 @@ class TrajectoryStore:
         self._scores.discard_after(stage, step)
         log = self._scores.stage_directory(stage) / LOG_FILE
         if log.exists():
-            _rewrite_log(log, [row for row in read_log(log) if row["step"] <= step])
+            write_atomically(log, _lines([row for row in read_log(log) if row["step"] <= step]))
 
     def publish(self) -> None:
         """Merge the parts into ``trajectories.parquet`` and ``train_log.parquet``.
@@ -143,24 +143,7 @@ def merged_log(directory: Path) -> pa.Table:
 
 def read_log(path: Path) -> list[dict[str, Any]]:
     """The rows of one stage's log; a last line torn by a crash is ignored."""
-    return list(_whole_rows(path)) if path.exists() else []
-
-
-def _whole_rows(path: Path) -> Iterator[dict[str, Any]]:
-    for line in path.read_bytes().split(b"\n")[:-1]:  # what follows the last newline was not written to its end
-        yield json.loads(line)
-
-
-def _has_torn_end(path: Path) -> bool:
-    if not path.exists() or path.stat().st_size == 0:
-        return False
-    with path.open("rb") as stream:
-        stream.seek(-1, 2)
-        return stream.read() != b"\n"
-
-
-def _rewrite_log(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
-    write_atomically(path, _lines(rows))
+    return [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]] if path.exists() else []
 
 
 def _lines(rows: Sequence[Mapping[str, float]]) -> bytes:

@@ -113,7 +113,7 @@ def test_figures_are_embedded_with_words_for_who_cannot_see_them(page: Page, ext
     files = {file.read_bytes() for file in (extend_report.parent / "figures").iterdir()}
     assert {base64.b64decode((picture["src"] or "").split(",", 1)[1]) for picture in pictures} == files
     assert all(len(picture["alt"] or "") > 15 for picture in pictures)
-    assert page.words.count("Mean over n = 60 train probe examples") >= len(pictures)
+    assert page.words.count("Mean over n = 12 train probe examples") >= len(pictures)
 
 
 def test_the_charts_numbers_are_those_of_the_table(page: Page, extend_report: Path) -> None:
@@ -127,7 +127,7 @@ def test_the_charts_numbers_are_those_of_the_table(page: Page, extend_report: Pa
     numbers = chart["values"]["push"]["test"]["rejected"]["logp"]
     assert numbers["level"] == pytest.approx(means.tolist(), rel=1e-4)
     assert numbers["change"][-1] == pytest.approx(means.iloc[-1] - means.iloc[0], rel=1e-3)
-    assert numbers["n"] == 60
+    assert numbers["n"] == 12
     assert chart["stages"][1]["step"] == means.index.tolist()
 
 

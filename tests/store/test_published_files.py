@@ -28,33 +28,29 @@ def refused(directory: Path) -> str:
 
 
 def test_a_directory_that_is_not_there_or_has_another_layout(tmp_path: Path) -> None:
-    assert "There is no directory" in refused(tmp_path / "nowhere")
+    assert "nowhere holds nothing; expected" in refused(tmp_path / "nowhere")
     (tmp_path / "results.csv").write_text("step,loss\n")
     message = refused(tmp_path)
-    assert "holds results.csv; expected a directory with prob_train_metrics.json" in message
+    assert "holds results.csv; expected prob_train_metrics.json" in message
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda text: text[:-40], "Line 4 of .* is not JSON .*delete the line if it was cut off"),
-        (lambda text: "[" + text.replace("\n", ",\n")[:-2] + "]", "Line 1 of .* is not JSON"),
-        (lambda text: "[1, 2]\n" + text, "Line 1 of .* holds list; expected one JSON object a line"),
-        (lambda text: "{}\n" + text, "Line 1 of .* holds an empty object"),
-        (lambda text: text.replace("0.75", '"high"', 1), "Line 1 of .*: 'p_e' is 'high'; expected"),
-        (lambda text: text.replace("0.75", "true", 1), "Line 1 of .*: 'p_e' is True; expected"),
+        (lambda text: text[:-40], "Line 4 of .* is no JSON .*delete the line if it was cut off"),
+        (lambda text: "[" + text.replace("\n", ",\n")[:-2] + "]", "Line 1 of .* is no JSON"),
+        (lambda text: "[1, 2]\n" + text, r"Line 1 of .* is \[1, 2\]; expected one JSON object a line"),
+        (lambda text: "{}\n" + text, "Line 1 of .* is {}"),
+        (lambda text: text.replace("0.75", '"high"', 1), "Line 1 of .* is {.*; expected"),
+        (lambda text: text.replace("0.75", "true", 1), "Line 1 of .* is {.*; expected"),
         (lambda text: text.splitlines()[0] + "\n", "has 1 evaluations; a change needs at least two"),
-        (lambda text: "", "has 0 evaluations"),
-        (
-            lambda text: text + text.splitlines()[0].replace("p_e", "pe") + "\n",
-            r"has in line 5 other columns than line 1 \(p_e, pe\)",
-        ),
+        (lambda text: text + text.splitlines()[0].replace("p_e", "pe") + "\n", "Line 5 of .*the same columns"),
         (
             lambda text: text + json.dumps(dict(reversed(json.loads(text.splitlines()[0]).items()))) + "\n",
-            "has in line 5 columns in another order",
+            "Line 5 of .*the same columns",
         ),
+        (lambda text: "\udcff{", "Line 1 of .* is no JSON"),
         (lambda text: text + text, "evaluation 5 is evaluation 1 again; expected one run. Split the file where"),
-        (lambda text: text.splitlines()[0] + "\n" + text, "evaluation 2 is evaluation 1 again"),
         (lambda text: text + text.splitlines()[-1] + "\n", "evaluation 5 is evaluation 4 again"),
     ],
 )
@@ -63,7 +59,7 @@ def test_a_metrics_file_that_is_broken(
 ) -> None:
     directory = write_log("sft", sft_columns, examples=False)
     path = directory / "prob_train_metrics.json"
-    path.write_text(change(path.read_text()))
+    path.write_bytes(change(path.read_text()).encode(errors="surrogateescape"))
     with pytest.raises(DataError, match=message):
         read_published_log(directory)
 
@@ -87,12 +83,6 @@ def test_two_runs_that_wrote_one_file_at_the_same_time(tmp_path: Path, noise: fl
     assert len(read_published_log(tmp_path).means) == 30
 
 
-def test_a_metrics_file_that_is_no_text(write_log: Callable[..., Path], sft_columns: dict[str, np.ndarray]) -> None:
-    directory = write_log("sft", sft_columns, examples=False)
-    (directory / "prob_train_metrics.json").write_bytes(b"\xff\xfe{")
-    assert "is not UTF-8 text" in refused(directory)
-
-
 def test_an_array_of_another_run_or_with_rows_in_another_order(
     write_log: Callable[..., Path], sft_columns: dict[str, np.ndarray]
 ) -> None:
@@ -101,10 +91,10 @@ def test_an_array_of_another_run_or_with_rows_in_another_order(
     np.save(directory / "logp_npy_all_chosen.npy", array[:, [1, 0, *range(2, array.shape[1])]])
     message = refused(directory)
     assert "the means of 2 of 8 rows differ" in message
-    assert "Row 0 should be 'chosen_A_o', but its means are those of 'logps_eval_prob_train/chosen'" in message
+    assert "of row 0, 'chosen_A_o': -39." in message
     array[2, 6, 3] -= 0.01  # one number of one example
     np.save(directory / "logp_npy_all_chosen.npy", array)
-    assert "'logps_eval_prob_train/rejected_gptsemantic', but its means are -35" in refused(directory)
+    assert "'logps_eval_prob_train/rejected_gptsemantic': -35" in refused(directory)
 
 
 @pytest.mark.parametrize("shape", [(3, 8, 12), (4, 6, 12), (4, 8), (4, 8, 0)])
@@ -128,4 +118,4 @@ def test_an_array_that_would_run_code_or_is_cut_off(
     np.save(path, np.array([{"a": 1}], dtype=object), allow_pickle=True)
     assert "cannot be read as an array" in refused(directory)
     np.save(directory / "logp_npy_all_rejected.npy", np.zeros(3))
-    assert "holds 2 arrays" in refused(directory)
+    assert "one logp_npy_all_*.npy" in refused(directory)

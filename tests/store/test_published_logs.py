@@ -41,7 +41,7 @@ def test_columns_are_named_as_ours_and_wrong_ones_excluded(
     assert np.array_equal(chosen["residual_norm"], sft_columns["p_e"])
     assert log.example_ids[:2] == ("row-0001", "row-0002")
     assert log.counts == {"evaluations": 4, "examples": 12}
-    assert "averaged as the square of a mean of norms" in note_on(log, "‖A‖ (chosen_A_o and 1 like it)")
+    assert "averaged as the square of a mean of norms" in note_on(log, "‖A‖ (chosen_A_o, random_nonhum_A_o)")
     assert note_on(log, "the log-mass outside y*").endswith("48 of 48 numbers are not finite")
 
 

@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -56,13 +54,6 @@ def test_a_run_that_has_just_begun_is_read(run_directory: RunDirectory) -> None:
     assert list(run.train_log.columns) == ["stage", "step"]
 
 
-def test_planned_steps_are_read_where_the_manifest_has_them(run_directory: RunDirectory) -> None:
-    stage = {"name": "sft", "algorithm": "a", "kind": "pointwise", "view": ["chosen"], "start": "base"}
-    stages = [stage | {"steps": 120}, stage | {"name": "dpo", "steps": None}, stage | {"name": "ipo"}]
-    run_directory.write_json("manifest.json", {"schema_version": 1, "stages": stages})
-    assert read_run(run_directory.path).planned_steps == {"sft": 120}
-
-
 def test_a_sample_torn_by_a_crash_is_excluded_and_a_broken_one_is_an_error(run_directory: RunDirectory) -> None:
     run_directory.write_text("samples.jsonl", '{"text": "one"}\n{"text": "tw')
     assert read_run(run_directory.path).samples == [{"text": "one"}]
@@ -96,7 +87,7 @@ def rewrite(path: Path, change: Callable[[pa.Table], pa.Table]) -> None:
         ),
         (
             lambda t: t.set_column(t.column_names.index("logp"), "logp", pa.nulls(len(t), pa.float64())),
-            r"rows with some of the measures \['logp', 'logp_argmax'.*\] empty only",
+            r"rows with some of the measures \['logp'\] empty only",
         ),
         (
             lambda t: t.set_column(t.column_names.index("step"), "step", pa.nulls(len(t), pa.int64())),
@@ -131,21 +122,9 @@ def test_a_table_made_of_other_logs_may_lack_measures(published: Path, imported:
     assert table["logp_argmax"].count() == 2
     for unknown in ("n_tokens", "epoch", "entropy"):
         assert table[unknown].isna().all()
-
-
-def test_such_a_table_may_not_lack_them_here_and_there(published: Path, imported: pd.DataFrame) -> None:
     imported.loc[0, "logp_argmax"] = np.nan  # chosen has it at step 250
     (published / "trajectories.parquet").write_bytes(to_bytes(imported_table(imported)))
     with pytest.raises(RunDirectoryError, match=r"rows with some of the measures \['logp_argmax'\] empty only"):
-        read_run(published)
-
-
-def test_a_table_of_our_own_counts_its_tokens(published: Path) -> None:
-    lost = pa.nulls(4, pa.int64())
-    rewrite(
-        published / "trajectories.parquet", lambda t: t.set_column(t.column_names.index("n_tokens"), "n_tokens", lost)
-    )
-    with pytest.raises(RunDirectoryError, match=r"empty cells in the columns \['n_tokens'\]"):
         read_run(published)
 
 
@@ -245,12 +224,3 @@ def test_a_sweep_with_a_damaged_run_is_listed(run_directory: RunDirectory) -> No
     (sweep / "sweep.json").write_text('{"jobs": [1], "arguments": []}')
     with pytest.raises(RunDirectoryError, match=r"sweep.json cannot be read"):
         job_states(sweep)
-
-
-def test_reading_needs_no_torch(published: Path) -> None:
-    code = (
-        "import sys; sys.modules['torch'] = None\n"  # makes every import of torch raise ImportError
-        "from pathlib import Path; from ldyn.store import read_run\n"
-        f"assert len(read_run(Path({str(published)!r})).trajectories) == 4"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)

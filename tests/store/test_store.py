@@ -8,7 +8,6 @@ import sys
 import tempfile
 import textwrap
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -85,16 +84,6 @@ def test_the_log_has_null_where_a_stage_does_not_log_a_metric(run_directory: Run
     assert log["zeal"].isna().tolist() == [True, False, True]
 
 
-def test_scoring_a_probe_step_again_replaces_it(
-    run_directory: RunDirectory, probe_step: ProbeSteps, scores: Scores
-) -> None:
-    store = TrajectoryStore(run_directory.path)
-    store.append(probe_step("sft", 0), scores("sft", 99))
-    store.append(probe_step("sft", 0), scores("sft", 0))
-    assert store.steps("sft") == [0]
-    assert read_run(run_directory.path).trajectories["logp"].tolist() == [score.logp for score in scores("sft", 0)]
-
-
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("published", [False, True])
 def test_a_number_that_is_not_finite_flags_its_row_and_the_run_goes_on(
@@ -114,13 +103,6 @@ def test_a_number_that_is_not_finite_flags_its_row_and_the_run_goes_on(
     assert rows.loc[~chosen, "logp"].tolist() == [score.logp for score in measured if score.probe != "chosen"]
 
 
-def test_a_probe_step_without_a_flag_says_nothing(
-    run_directory: RunDirectory, probe_step: ProbeSteps, scores: Scores
-) -> None:
-    with warnings.catch_warnings(action="error"):
-        TrajectoryStore(run_directory.path).append(probe_step("sft", 5), scores("sft", 5))
-
-
 def test_a_response_scored_twice_is_refused(
     run_directory: RunDirectory, probe_step: ProbeSteps, scores: Scores
 ) -> None:
@@ -135,11 +117,6 @@ def test_a_stage_name_that_cannot_name_a_directory_is_refused(
 ) -> None:
     with pytest.raises(RunDirectoryError, match="Rename it"):
         TrajectoryStore(run_directory.path).append(probe_step(name, 0), scores(name, 0))
-
-
-def test_a_log_row_needs_a_step(run_directory: RunDirectory) -> None:
-    with pytest.raises(RunDirectoryError, match="has no step"):
-        TrajectoryStore(run_directory.path).append_log("sft", [{"loss": 1.0}])
 
 
 # --------------------------------------------------------------------------------------------------------------

@@ -99,7 +99,7 @@ def test_the_pointer_shows_step_examples_value_and_interval(browser: Any, extend
     )
     browser.page.mouse.move(box[0] + 3, box[1] + 3)
     tip = browser.run("document.getElementById('chart-tip').innerText")
-    assert re.search(r"step 120, 3,200 examples seen\s+[+−][\d.]+ \[[+−][\d.]+, [+−][\d.]+\]\s+n = 60", tip), tip
+    assert re.search(r"step 40, 3,200 examples seen\s+[+−][\d.]+ \[[+−][\d.]+, [+−][\d.]+\]\s+n = 12", tip), tip
     assert browser.run("document.querySelectorAll('.series.active').length") == 2
 
 
@@ -111,12 +111,12 @@ def test_the_chart_works_with_the_keyboard_alone(browser: Any, extend_report: Pa
         if browser.run("document.activeElement.id") == "chart-svg":
             break
     last = browser.run(readout)
-    assert "step 120" in last
+    assert "step 40" in last
     browser.page.keyboard.press("ArrowLeft")
-    assert "step 110" in browser.run(readout)
+    assert "step 30" in browser.run(readout)
     browser.page.keyboard.press("ArrowDown")
     lower = browser.run(readout)
-    assert "step 110" in lower
+    assert "step 30" in lower
     assert lower.split(" · ")[0] != last.split(" · ")[0]
     browser.page.keyboard.press("Escape")
     assert browser.run(readout) == ""
