@@ -21,7 +21,7 @@ def runs(tmp_path_factory, synthetic):
     for name, run, seed in [*named, ("on_policy", "on_policy-0.partial", 0), ("import-logs", "theirs", None)]:
         command = f"ldyn train +exp={name} seed={seed} run={run} paths.outputs=/somewhere"
         manifest = {**synthetic.manifest(synthetic.squeeze), "name": name, "seed": seed, "command": command}
-        table = synthetic.trajectories(synthetic.squeeze, n_examples=12, evaluations=4, seed=seed or 9)
+        table = synthetic.trajectories(synthetic.squeeze, n_examples=6, evaluations=3, seed=seed or 9)
         synthetic.write(directory / run, manifest={**manifest, "notes": [HOSTILE]}, trajectories=table)
     build_report(directory / "decompose-0")
     return directory
@@ -72,7 +72,8 @@ def test_command_code_and_time_come_from_the_manifests(page):
     assert "| decompose | 0, 1, 2 | 2.2, 2.2, 2.2 |" in text  # 71.2 + 2 · 30.5 seconds
 
 
-def test_a_directory_of_several_experiments_gets_the_results_page(runs, synthetic):
+def test_a_directory_of_several_experiments_gets_the_results_page(runs, synthetic, monkeypatch):
+    monkeypatch.setattr("ldyn.report.results.write_results", lambda path: (path / "RESULTS.md", path / "results.html"))
     manifest = {**synthetic.manifest(synthetic.squeeze), "name": "dpo_squeeze", "seed": 0}
     synthetic.write(runs / "other-0", manifest=manifest)
     assert compare_sweep(runs).name == "results.html"
