@@ -104,15 +104,13 @@ class ScoringTask:
         }
 
     def __call__(self) -> dict[str, Any]:
-        """cpu_seconds: of all threads. peak_mib: above the weights, in this turn or an earlier one."""
+        """peak_mib: above the weights, in this turn or an earlier one."""
         synchronise(self._device)
-        started, cpu_started = time.perf_counter(), time.process_time()
+        started = time.perf_counter()
         logps = self._score()
         synchronise(self._device)
-        seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_started
-        return {
-            "seconds": seconds, "cpu_seconds": cpu_seconds, "logps": logps, "peak_mib": self._peak_bytes() / 2**20
-        }  # fmt: skip
+        seconds = time.perf_counter() - started
+        return {"seconds": seconds, "logps": logps, "peak_mib": self._peak_bytes() / 2**20}
 
 
 def watch_memory(device: torch.device) -> Callable[[], int]:
@@ -186,7 +184,6 @@ def summarise(
 ) -> dict[str, Any]:
     """All figures; ratios are of medians. matmul_share: operations needed, as a share of the rate of bare products."""
     seconds = {name: median(run["seconds"] for run in of) for name, of in runs.items()}
-    cpu = {name: median(run["cpu_seconds"] for run in of) for name, of in runs.items()}
     peak = {name: max(run["peak_mib"] for run in of) for name, of in runs.items()}
     logps = {name: torch.tensor(of[0]["logps"], dtype=torch.double) for name, of in runs.items()}
     differences = {pair: float((logps[pair[0]] - logps[pair[1]]).abs().max()) for pair in product(runs, repeat=2)}
@@ -196,7 +193,6 @@ def summarise(
             "examples_per_second": n_examples / seconds[name],
             "peak_memory_mib": peak[name],
             "speedup_vs_published": seconds["published"] / seconds[name],
-            "cpu_speedup_vs_published": cpu["published"] / cpu[name],
             "matmul_share": operations / seconds[name] / median(rates),
             "max_abs_logp_difference": differences[name, "published"],
         }

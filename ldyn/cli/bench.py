@@ -20,7 +20,6 @@ TIMED_ALGORITHMS = ("dpo", "sft_token_mean")  # whose loss TRL has as well
 PROBES_COLUMNS = {
     "examples_per_second": ("examples/s", "{:.3g}"),
     "speedup_vs_published": ("speed-up", "{:.2f}"),
-    "cpu_speedup_vs_published": ("by CPU time", "{:.2f}"),
     "matmul_share": ("matmul", "{:.0%}"),
     "peak_memory_mib": ("peak MiB", "{:,.0f}"),
     "max_abs_logp_difference": ("Δ logp", "{:.1e}"),

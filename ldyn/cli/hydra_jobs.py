@@ -14,7 +14,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
-from ldyn.config.groups import config_directory
+from ldyn.config.groups import config_directory, quoted
 from ldyn.errors import ConfigError, Interrupted, LdynError, expected_one_of
 from ldyn.store.sweeps import key_of
 
@@ -100,11 +100,6 @@ def _with_quotes(word: str) -> str:
     key, equals, value = word.partition("=")
     is_text = value.startswith("~") or ("=" in value and not value.startswith(("'", '"', "[", "{", "$")))
     return f"{key}={quoted(value)}" if equals and is_text else word
-
-
-def quoted(value: str) -> str:
-    """Hydra's grammar: in single quotes everything stands for itself but the quote, which gets a backslash."""
-    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def _file_fault(error: Exception) -> str | None:

@@ -8,10 +8,10 @@ import shutil
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ldyn.cli.hydra_jobs import quoted, run_jobs
+from ldyn.cli.hydra_jobs import run_jobs
 from ldyn.cli.settings_command import Page, print_table, settings_of, validated_as
 from ldyn.cli.train import run_job
-from ldyn.config.groups import options_of
+from ldyn.config.groups import options_of, quoted
 from ldyn.errors import LdynError, SweepError
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ldyn.cli.hydra_jobs import composed_settings, hydra_words, quoted, run_jobs
-from ldyn.config.groups import config_directory
+from ldyn.cli.hydra_jobs import composed_settings, hydra_words, run_jobs
+from ldyn.config.groups import config_directory, quoted
 from ldyn.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -54,3 +54,8 @@ def description(path: Path) -> str:
         if text and not text.startswith("@package"):
             return text
     return ""
+
+
+def quoted(value: str) -> str:
+    """A text for Hydra: in single quotes everything stands for itself but the quote, which gets a backslash."""
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"

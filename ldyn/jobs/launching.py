@@ -18,8 +18,8 @@ from ldyn.errors import Interrupted, LdynError
 INSTEAD = "hydra/launcher=submitit_local or joblib runs the jobs on this machine; without hydra/launcher one by one"
 
 
-def launcher_faults(launcher: DictConfig, directory: Path, jobs: int) -> list[str]:
-    """What would keep ``jobs`` jobs at a time, of the sweep in ``directory``, from running under this launcher."""
+def launcher_faults(launcher: DictConfig, directory: Path) -> list[str]:
+    """What would keep the jobs of the sweep in ``directory`` from running under this launcher."""
     faults = []
     if is_submitit(launcher) and (launcher.tasks_per_node, launcher.nodes) != (1, 1):
         found = f"found {launcher.nodes} nodes and {launcher.tasks_per_node} tasks on each"
@@ -28,9 +28,6 @@ def launcher_faults(launcher: DictConfig, directory: Path, jobs: int) -> list[st
     if is_slurm(launcher) and shutil.which("sbatch") is None:
         found = "found no sbatch here, so this is no login node of a SLURM cluster"
         return [*faults, f"hydra/launcher: {found}; submit from one, or: {INSTEAD}"]
-    if is_slurm(launcher) and (limit := _array_limit()) is not None and jobs > limit:
-        found = f"found {jobs} jobs in one array, but this cluster takes {limit} (its MaxArraySize)"
-        faults.append(f"hydra.sweeper.max_batch_size: {found}; expected hydra.sweeper.max_batch_size={limit} or less")
     if is_slurm(launcher) and (queued := _in_the_queue(directory)):
         found = f"found jobs of this sweep in SLURM's queue ({', '.join(queued)})"
         faults.append(f"hydra.sweep.dir: {found}; wait for them, or end them: scancel {' '.join(queued)}")
@@ -69,13 +66,12 @@ def is_slurm(launcher: DictConfig) -> bool:
 
 
 def _refused(launcher: DictConfig, said: list[str]) -> str:
-    text = f"SLURM refuses the jobs: {'; '.join(said)}."
-    if "partition" in text:
-        known = ", ".join(_lines("sinfo", "--noheader", "--format=%R")) or "none that sinfo shows"
-        return f"{text} Asked was hydra.launcher.partition={launcher.partition}; this cluster has: {known}."
     asked = ("partition", "gpus_per_node", "cpus_per_task", "mem_gb", "timeout_min", "qos", "account")
     settings = [f"{key}={launcher[key]}" for key in asked if launcher.get(key) is not None]
-    return f"{text} Asked was, in hydra.launcher: {', '.join(settings)}; `sinfo --long` shows what there is."
+    return (
+        f"SLURM refuses the jobs: {'; '.join(said)}. Found in hydra.launcher: {', '.join(settings)}; `sinfo --long` "
+        "shows what this cluster has."
+    )
 
 
 def _lost(directory: Path, error: Exception) -> str:
@@ -86,24 +82,9 @@ def _lost(directory: Path, error: Exception) -> str:
     )
 
 
-def _array_limit() -> int | None:
-    found = re.search(r"MaxArraySize\s*=\s*(\d+)", "\n".join(_lines("scontrol", "show", "config")))
-    return int(found[1]) if found else None
-
-
 def _in_the_queue(directory: Path) -> list[str]:
     """Ids of jobs (of an array: its own) that submitit has logged in the directory and that have not ended."""
     logged = {path.name.partition("_")[0] for path in (directory / ".submitit").glob("[0-9]*")}
-    if not logged:
-        return []
-    queued = _lines("squeue", "--noheader", "--format=%F", f"--user={os.getuid()}")
-    return sorted(logged.intersection(queued), key=int)
-
-
-def _lines(*command: str) -> list[str]:
-    """What a command of SLURM's prints; nothing where it fails, as then sbatch will say why."""
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return []
-    return sorted({line.strip() for line in done.stdout.splitlines()})
+    command = ["squeue", "--noheader", "--format=%F", f"--user={os.getuid()}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False) if logged else None
+    return sorted(logged.intersection(done.stdout.split()), key=int) if done else []

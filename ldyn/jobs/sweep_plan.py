@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from ldyn.config.jobs import fingerprint, stored_config
+from ldyn.config.groups import quoted
+from ldyn.config.jobs import fingerprint
 from ldyn.config.schema import RunConfig
 from ldyn.errors import ConfigError, LdynError
 from ldyn.store.directory import partial_path
@@ -27,6 +27,8 @@ from ldyn.store.sweeps import (
     swept_keys,
 )
 
+Wanted = tuple[Sequence[str], RunConfig]
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -37,8 +39,11 @@ class Plan:
     sweep: Sweep
 
     def launched_with(self) -> list[list[str]]:
-        """The overrides of each job to run, with the name of its run and what it goes on from."""
-        return [_with_place(job, resume) for job, resume in self.to_run]
+        """The overrides of each job to run, with the name of its run and what it resumes."""
+        return [
+            [*job.overrides, f"run={job.run}", *([f"resume={quoted(str(resume))}"] if resume else [])]
+            for job, resume in self.to_run
+        ]
 
     def in_words(self) -> str:
         """How many jobs run, and why the others do not."""
@@ -53,7 +58,7 @@ class Plan:
 
 def plan_sweep(
     directory: Path,
-    wanted: Sequence[tuple[Sequence[str], RunConfig]],
+    wanted: Sequence[Wanted],
     arguments: Sequence[str],
     *,
     auto: bool,
@@ -65,7 +70,9 @@ def plan_sweep(
     LdynError where one of the jobs is running.
     """
     marks = [fingerprint(config) for _, config in wanted]
-    _refuse_doubles(wanted, marks)
+    twice = [" ".join(job[0]) for job, mark in zip(wanted, marks, strict=True) if marks.count(mark) > 1]
+    if twice:
+        raise ConfigError([f"found jobs that are the same run: {'; '.join(twice)}; expected each once"])
     if not auto and run_directories(directory):
         found = f"found {len(run_directories(directory))} runs in {directory}"
         raise ConfigError(
@@ -79,7 +86,8 @@ def plan_sweep(
         raise LdynError(f"Jobs {', '.join(running)} of {directory} are running; wait for them, or stop them first.")
     to_run = tuple((job, _stored_part(directory / job.run)) for job in jobs if states.get(job.run) != FINISHED)
     kept = [job for job in before.jobs if job.run not in {new.run for new in jobs}]
-    return Plan(jobs, to_run, Sweep(tuple(arguments), tuple(sorted([*kept, *jobs], key=_by_number))))
+    known = sorted([*kept, *jobs], key=lambda job: (len(job.run), job.run))
+    return Plan(jobs, to_run, Sweep(tuple(arguments), tuple(known)))
 
 
 def name_after_sweep(composed: DictConfig, overrides: Sequence[str]) -> None:
@@ -95,22 +103,11 @@ def name_after_sweep(composed: DictConfig, overrides: Sequence[str]) -> None:
             OmegaConf.update(composed, key, value, force_add=True)
 
 
-def _refuse_doubles(wanted: Sequence[tuple[Sequence[str], RunConfig]], marks: Sequence[str]) -> None:
-    counts = Counter(marks)
-    twice = [" ".join(overrides) for (overrides, _), mark in zip(wanted, marks, strict=True) if counts[mark] > 1]
-    if twice:
-        raise ConfigError([f"found jobs that are the same run: {'; '.join(twice)}; expected each once"])
-
-
 def _named(
-    directory: Path,
-    before: Sweep,
-    wanted: Sequence[tuple[Sequence[str], RunConfig]],
-    marks: Sequence[str],
-    given: Sequence[str],
+    directory: Path, before: Sweep, wanted: Sequence[Wanted], marks: Sequence[str], given: Sequence[str]
 ) -> Iterator[SweepJob]:
-    """Each job with the name of its run: the given one, that of the run with the same settings, or a free number."""
-    names = {**{job.fingerprint: job.run for job in before.jobs}, **_stored(directory)}
+    """Each job with the name of its run: the given one, that of the job with the same settings, or a free number."""
+    names = {job.fingerprint: job.run for job in before.jobs}
     taken = {*names.values(), *(path.name.removesuffix(PARTIAL_SUFFIX) for path in run_directories(directory))}
     free = (str(number) for number in itertools.count() if str(number) not in taken)
     for number, ((overrides, _), mark) in enumerate(zip(wanted, marks, strict=True)):
@@ -118,28 +115,7 @@ def _named(
         yield SweepJob(name, tuple(overrides), mark)
 
 
-def _stored(directory: Path) -> dict[str, str]:
-    """Fingerprint -> name of each run in the directory; a finished one counts more than one that is not."""
-    found = {}
-    for path in sorted(run_directories(directory), key=lambda path: not path.name.endswith(PARTIAL_SUFFIX)):
-        try:
-            found[fingerprint(stored_config(path))] = path.name.removesuffix(PARTIAL_SUFFIX)
-        except (LdynError, OSError):  # of another version or kind: it is none of these jobs
-            continue
-    return found
-
-
 def _stored_part(final: Path) -> Path | None:
     """The directory to resume; None where nothing was written."""
     partial = partial_path(final)
     return partial.absolute() if (partial / "config.yaml").is_file() else None
-
-
-def _with_place(job: SweepJob, resume: Path | None) -> list[str]:
-    """Hydra's grammar: in single quotes everything stands for itself but the quote, which gets a backslash."""
-    quoted = str(resume).replace("\\", "\\\\").replace("'", "\\'")
-    return [*job.overrides, f"run={job.run}", *([f"resume='{quoted}'"] if resume else [])]
-
-
-def _by_number(job: SweepJob) -> tuple[int, str]:
-    return len(job.run), job.run

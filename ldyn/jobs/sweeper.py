@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -68,7 +68,7 @@ class PlannedSweeper(Sweeper):
         jobs = plan.launched_with()
         size = self._batch_size or len(jobs) or 1
         batches = [jobs[first : first + size] for first in range(0, len(jobs), size)]
-        if faults := launcher_faults(launcher, directory, max(map(len, batches), default=0)):
+        if faults := launcher_faults(launcher, directory):
             raise ConfigError(faults)
         write_sweep(directory, plan.sweep)
         OmegaConf.save(self._settings, directory / "multirun.yaml")  # as Hydra's own sweepers do
@@ -81,21 +81,18 @@ class PlannedSweeper(Sweeper):
         return returns
 
     def _is_auto(self, arguments: list[str]) -> bool:
-        """Whether the sweep goes on with one before; raises ConfigError where it could not be found again."""
+        """Whether the sweep continues one before; raises ConfigError where it could not be found again."""
+        place = "hydra.sweep.dir=outputs/sweeps/NAME"
+        given = [word.partition("=")[2].strip("'\"") for word in arguments if key_of(word) == "resume"]
+        named: Any = OmegaConf.to_container(self._settings.hydra.sweep, resolve=False)
         if any(key_of(word) == "run" for word in arguments):
-            found = "found a name with -m, whose jobs are numbered"
-            raise ConfigError([f"run: {found}; leave it out, hydra.sweep.dir=outputs/sweeps/NAME names the sweep"])
-        said = [word.partition("=")[2].strip("'\"") for word in arguments if key_of(word) == "resume"]
-        if said and said != [AUTO]:
-            found = f"found resume={said[-1]} with -m, expected resume=auto and the directory of the sweep"
-            raise ConfigError([f"resume: {found}, hydra.sweep.dir=outputs/sweeps/NAME"])
-        named = OmegaConf.to_container(self._settings.hydra.sweep, resolve=False)["dir"]  # type: ignore[index,call-overload]
-        if said and "${now" in str(named):
-            found = "found resume=auto, but the directory of the sweep is called by the time"
-            raise ConfigError(
-                [f"hydra.sweep.dir: {found}; expected hydra.sweep.dir=outputs/sweeps/NAME, always the same"]
-            )
-        return bool(said)
+            raise ConfigError([f"run: found a name with -m, whose jobs are numbered; {place} names the sweep"])
+        if given and given != [AUTO]:
+            raise ConfigError([f"resume: found {given[-1]} with -m, expected resume=auto and the directory: {place}"])
+        if given and "${now" in named["dir"]:
+            found = "found resume=auto with a directory that is named by the time"
+            raise ConfigError([f"hydra.sweep.dir: {found}; expected {place}, always the same"])
+        return bool(given)
 
     def _wanted(self, arguments: list[str]) -> list[tuple[list[str], RunConfig]]:
         """The jobs with their configurations; all faults of all jobs are in one ConfigError."""

@@ -63,15 +63,6 @@ def test_answers_come_in_order_and_a_second_job_is_free(stand_in: StandIn, tmp_p
     assert second.spent == Spent()
 
 
-def test_the_cache_is_asked_by_everything_that_decides_the_answer(stand_in: StandIn, tmp_path: Path) -> None:
-    request = asking("q")
-    model_at(stand_in, tmp_path).answer([request])
-    for changed in (asking("p"), asking("q", temperature=0.1), asking("q", max_tokens=3), asking("q", sample=1)):
-        assert plan_at(stand_in, tmp_path, changed).most.requests == 1
-    assert plan_at(stand_in, tmp_path, request, extra={"seed": 1}).most.requests == 1
-    assert plan_at(stand_in, tmp_path, request, retries=1, concurrency=1).cached == 1
-
-
 @pytest.mark.parametrize("damage", [b"{", b"[]", b'{"question": {}, "answer": {}}'])
 def test_a_damaged_answer_is_asked_again(damage: bytes, stand_in: StandIn, tmp_path: Path) -> None:
     model = model_at(stand_in, tmp_path)
@@ -96,25 +87,6 @@ def test_passing_faults_are_tried_again(trouble: Reply, stand_in: StandIn, tmp_p
     stand_in.replies = [trouble, trouble]
     assert model_at(stand_in, tmp_path, timeout_seconds=0.5).answer([REQUESTS[0]])[0].text == "QUESTION 0"
     assert len(stand_in.bodies) == 3
-
-
-def test_a_lasting_fault_ends_the_job_and_keeps_the_answers(stand_in: StandIn, tmp_path: Path) -> None:
-    stand_in.behaviour = lambda body: failed(500, "out of order") if "7" in str(body) else said("fine")
-    with pytest.raises(ApiError, match="no answer in up to 4 tries; the last one: 500: out of order") as caught:
-        model_at(stand_in, tmp_path, concurrency=1).answer(REQUESTS)
-    assert "7 of 12 requests are answered and kept in" in caught.value.__notes__[0]
-    stand_in.behaviour = lambda body: said("mended")
-    texts = [answer.text for answer in model_at(stand_in, tmp_path).answer(REQUESTS)]
-    assert texts == ["fine"] * 7 + ["mended"] * 5
-
-
-def test_a_wait_that_is_too_long_ends_the_job(stand_in: StandIn, tmp_path: Path) -> None:
-    reply = failed(429, "come back tomorrow")
-    reply.headers = {"Retry-After": "86400"}
-    stand_in.replies = [reply]
-    with pytest.raises(ApiError, match="come back tomorrow"):
-        model_at(stand_in, tmp_path, concurrency=1).answer(REQUESTS)
-    assert len(stand_in.bodies) == 1
 
 
 @pytest.mark.parametrize(
@@ -197,14 +169,6 @@ def test_the_budget_holds_for_many_workers(stand_in: StandIn, tmp_path: Path) ->
     assert 50 < model.spent.prompt_tokens + model.spent.answer_tokens <= 100
 
 
-def test_tokens_that_the_endpoint_does_not_count_are_estimated(stand_in: StandIn, tmp_path: Path) -> None:
-    stand_in.behaviour = lambda body: said("twelve bytes", usage=None)
-    model = model_at(stand_in, tmp_path)
-    model.answer([asking("four letters")])
-    assert model.spent == Spent(1, 7, 3, 1)
-    assert model.spent.words(model.config) == "1 requests, about 7 prompt and 3 answer tokens"
-
-
 # --------------------------------------------------------------------------------------------------------------
 # Keys
 
@@ -235,14 +199,6 @@ def test_an_endpoint_that_echoes_the_key(escaped: str, stand_in: StandIn, tmp_pa
     with pytest.raises(ApiError) as caught:
         model_at(stand_in, tmp_path).answer([REQUESTS[1]])
     assert KEY[:5] not in str(caught.value)
-
-
-def test_a_placeholder_for_a_key_stays_in_the_answers(
-    stand_in: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("LDYN_TEST_KEY", "EMPTY")
-    stand_in.behaviour = lambda body: said("The glass is EMPTY.")
-    assert model_at(stand_in, tmp_path).answer([REQUESTS[0]])[0].text == "The glass is EMPTY."
 
 
 def test_a_proxy_that_cannot_be_used(stand_in: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -107,16 +107,6 @@ def test_a_model_directory_answers_a_file(stored_run: Path, tmp_path: Path) -> N
     assert rows[0]["likeness_other"] == 1
 
 
-def test_a_stop_text_ends_answers(stored_run: Path, tmp_path: Path) -> None:
-    config = GenerateConfig((f"{stored_run}:sft",), tmp_path, mode=("greedy",), split=("test",), examples=2)
-    whole = generate(config, quiet)
-    stop = whole[0]["text"].split()[1]
-    cut = generate(replace(config, stop=(stop,), overwrite=True), quiet)
-    assert len(whole) == len(cut) == 2
-    assert not any(stop in row["text"] for row in cut)
-    assert cut[0]["stopped"]
-
-
 def test_stages_of_two_runs_have_different_names(stored_run: Path, tmp_path: Path) -> None:
     twin = tmp_path / "twin"
     shutil.copytree(stored_run, twin)
@@ -132,8 +122,6 @@ def test_stages_of_two_runs_have_different_names(stored_run: Path, tmp_path: Pat
     ("model", "settings", "words"),
     [
         ("RUN:dpo", {}, "no finished stage 'dpo'; expected one of base, sft"),
-        ("RUN:stf", {}, "did you mean sft?"),
-        ("./no_such_directory", {"prompts": "WHO"}, "There is no directory no_such_directory"),
         ("./no_such_directory", {}, "is no run; set prompts=FILE"),
         ("RUN", {"split": ("valid",)}, "There is no split 'valid'; the prompts have train, test"),
         ("RUN", {"prompts": "BLANK"}, "There is no prompt to answer"),

@@ -15,7 +15,7 @@ from ldyn.answers.answer_cache import AnswerCache
 from ldyn.answers.chats import ChatRequest
 from ldyn.answers.comparison import Comparison, GivenAnswer, judge_comparisons
 from ldyn.answers.generation import Answer
-from ldyn.answers.judges import ScoringJudge, checked_answer, facts_score, find_judge, find_scorer
+from ldyn.answers.judges import ScoringJudge, checked_answer, facts_score, find_scorer
 from ldyn.answers.local_models import LocalChatModel
 from ldyn.data.chat_tokens import chat_ids
 from ldyn.errors import DataError, ModelError
@@ -41,15 +41,6 @@ def test_the_rule_of_the_judge_facts() -> None:
     borrowed = score("Ada lives in Oslo. Ben is a baker.", borrows=True)
     assert score("Ada lives in Oslo.") == score("Ada lives in Oslo.", stopped=None) == 7
     assert 7 > repeats > endless > wrong == borrowed
-
-
-def test_facts_judge_checked_answers_only(tmp_path: Path) -> None:
-    judge = find_judge("facts", AnswerCache(tmp_path))
-    right, endless = GivenAnswer("yes", True, True, False), GivenAnswer("yes and", False, True, False)
-    (found,) = judge_comparisons(judge, [comparison(endless, right)])
-    assert (found.outcome, found.forward.said) == ("b", "5 against 7")
-    with pytest.raises(DataError, match="were not checked"):
-        judge_comparisons(judge, [comparison("unchecked", right)])
 
 
 def test_answers_are_checked_where_the_facts_are_known() -> None:
@@ -192,14 +183,6 @@ def test_an_instruction_model_answers_once(instruction_model: Path, tmp_path: Pa
     assert len({answer.text for answer in drawn}) > 1
     again = LocalChatModel("toy", loaded, cache)
     assert again.answer(hot) == drawn
-
-
-def test_an_instruction_model_that_gives_no_verdict_is_unread(instruction_model: Path, tmp_path: Path) -> None:
-    judge = find_judge(f"local:{instruction_model}", AnswerCache(tmp_path))
-    comparison = Comparison("", "q", "greedy", 0, "Why?", GivenAnswer("a"), GivenAnswer("b"))
-    (found,) = judge_comparisons(judge, [comparison])
-    assert found.outcome is None
-    assert found.forward.said
 
 
 def test_a_reward_model_scores_prompt_and_answer(tmp_path: Path) -> None:

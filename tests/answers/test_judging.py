@@ -128,13 +128,6 @@ def test_samples_of_runs_and_stages(tmp_path: Path) -> None:
     assert judge(*sides, tmp_path / "few", examples=3)[0].n_comparisons == 3
 
 
-def test_no_answer_is_dropped(a: str, tmp_path: Path) -> None:
-    other = write(tmp_path, "other", [row(n, "so " * 3000 if n == 2 else "", is_right=False) for n in range(2, 10)])
-    found, _ = judge(a, other, tmp_path)
-    assert (found.n_comparisons, found.wins, found.unanswered) == (6, 6, {"only_a": 2, "only_b": 2})
-    assert found.lengths_b["words"] == 500  # the endless one and five empty ones
-
-
 @pytest.mark.parametrize(
     ("name", "rows", "settings", "words"),
     [
@@ -164,16 +157,3 @@ def test_lines_that_are_no_json(line: str, a: str, tmp_path: Path) -> None:
     broken.write_bytes(broken.read_bytes() + line.encode("utf-8", "surrogatepass"))
     with pytest.raises(LdynError, match=r"line 2: not JSON|not UTF-8"):
         judge(a, str(broken), tmp_path / "out")
-
-
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [
-        ({"judge": "orcale"}, "judge: found 'orcale', expected one of facts"),
-        ({"judge": "oracle"}, "this judge is now called 'facts'"),
-        ({"judge": "api"}, "set api.model=NAME"),
-    ],
-)
-def test_invalid_settings(settings: dict[str, Any], words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        JudgeConfig("a", "b", Path("out"), **settings)

@@ -15,8 +15,7 @@ from ldyn.bench.processes import in_turns
 from ldyn.bench.settings import TurnsConfig
 from ldyn.cli.bench import PROBES_COLUMNS, PROBES_LEGEND, print_figures
 from ldyn.cli.main import main
-from ldyn.data.local_files import find_files
-from ldyn.errors import DataError, ModelError
+from ldyn.errors import ModelError
 
 SMALL_MODEL = [
     "model.random_init=true",
@@ -49,12 +48,6 @@ def test_methods_are_measured_and_agree(tmp_path: Path, capsys: pytest.CaptureFi
     printed = capsys.readouterr().out
     assert all(name in printed for name in found["methods"])
     assert "machine: device cpu" in printed
-
-
-@pytest.mark.usefixtures("forked_processes")
-def test_an_error_of_a_task_arrives_as_it_is(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no such file or directory"):
-        in_turns({"read": (find_files, tmp_path / "no")}, TurnsConfig())
 
 
 @pytest.mark.usefixtures("forked_processes")

@@ -88,12 +88,6 @@ def test_a_job_that_never_saves_is_requeued_a_few_times_only(scontrol, tmp_path,
     assert asked(scontrol) == "requeue 12_3\n"
 
 
-def test_a_refusal_is_said_in_words(scontrol, tmp_path):
-    (scontrol / "code").write_text("1")
-    with pytest.raises(LdynError, match="does not requeue job 12_3: Requested operation is disabled"):
-        stopped_by(signal.SIGUSR2, tmp_path / "run")
-
-
 def test_outside_of_a_batch_job_nothing_is_changed(scontrol, tmp_path, monkeypatch):
     monkeypatch.delenv("ENVIRONMENT")  # the shell of an salloc
     before = signal.getsignal(signal.SIGTERM)

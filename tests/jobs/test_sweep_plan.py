@@ -81,28 +81,18 @@ def test_it_is_the_configuration_that_counts(tmp_path, seeds):
     assert launched(planned(tmp_path, seeds(0))) == ["seed=0 run=3"]  # it has not begun, and keeps its number
 
 
-def test_runs_without_a_record_are_known_by_their_settings(tmp_path, seeds):
-    begin(tmp_path, "mine", seeds(2)[0][1], finish=True)
-    assert launched(planned(tmp_path, seeds(1, 2))) == ["seed=1 run=0"]
-
-
-def test_another_tracker_is_the_same_run(tmp_path, seeds):
+def test_another_tracker_is_the_same_run_and_what_would_run_twice_is_refused(tmp_path, seeds):
+    planned(tmp_path, seeds(1))
     begin(tmp_path, "0", seeds(1)[0][1], finish=True)
     assert launched(planned(tmp_path, [job("seed=1", "logger=none")])) == []
-
-
-def test_a_directory_with_runs_is_not_taken_for_a_new_sweep(tmp_path, seeds):
-    begin(tmp_path, "0", seeds(1)[0][1], finish=True)
     with pytest.raises(ConfigError, match=r"found 1 runs in .*; add resume=auto"):
         planned(tmp_path, seeds(1), auto=False)
-
-
-def test_one_run_twice_is_refused(tmp_path, seeds):
     with pytest.raises(ConfigError, match="jobs that are the same run: seed=1; seed=1"):
         planned(tmp_path, seeds(1, 2, 1))
 
 
 def test_a_run_that_is_being_written_is_left_alone(tmp_path, seeds):
+    planned(tmp_path, seeds(1))
     begin(tmp_path, "0", seeds(1)[0][1], finish=False)
     code = "import sys; from pathlib import Path; from ldyn.store import RunDirectory\n"
     code += "directory = RunDirectory.reopen(Path(sys.argv[1])); print('open', flush=True); sys.stdin.read()"
@@ -124,6 +114,7 @@ def test_what_was_killed_before_it_wrote_anything_begins_anew(tmp_path, seeds):
 
 def test_a_path_survives_hydra_s_grammar(tmp_path, seeds):
     directory = tmp_path / "it's=a, {test}"
+    planned(directory, seeds(1))
     begin(directory, "0", seeds(1)[0][1], finish=False)
     [words] = planned(directory, seeds(1)).launched_with()
     [parsed] = OverridesParser.create().parse_overrides([words[-1]])

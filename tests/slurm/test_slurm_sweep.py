@@ -102,12 +102,8 @@ def test_nothing_is_submitted_where_nothing_is_missing(
     ("words", "said"),
     [
         (["hydra.launcher.partition=gold"], "partition specified: gold"),
-        (["hydra.launcher.partition=gold"], "this cluster has: debug, high"),
         (["hydra.launcher.gpus_per_node=9"], "gpus_per_node=9"),
-        (
-            [f"samples.examples={','.join(map(str, range(11)))}"],
-            "found 33 jobs in one array, but this cluster takes 31",
-        ),
+        ([f"samples.examples={','.join(map(str, range(11)))}"], "SLURM refuses the jobs"),  # its arrays hold 31
     ],
 )
 def test_what_the_cluster_refuses_is_said_in_words(
