@@ -69,7 +69,7 @@ class ApiModel:
             base_url=config.base_url,
             timeout=config.timeout_seconds,
             max_retries=config.retries,
-            http_client=_connect(self._key, config.timeout_seconds),
+            http_client=_Connection(self._key, config.timeout_seconds),
         )
         self._ledger = Ledger(config)
         self._failed = False
@@ -197,17 +197,6 @@ def _find_key(config: ApiConfig) -> SecretStr:
 def _without(key: SecretStr, text: str) -> str:
     secret = key.get_secret_value()
     return text.replace(secret, "[key]") if len(secret) >= SHORTEST_SECRET else text
-
-
-def _connect(key: SecretStr, seconds: float) -> httpx2.Client:
-    """Raises ApiError where the proxy in the environment is invalid."""
-    try:
-        return _Connection(key, seconds)
-    except (ValueError, ImportError, httpx2.InvalidURL) as error:
-        raise ApiError(
-            f"The proxy in the environment (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY) cannot be used: {error}. Correct or "
-            "unset it."
-        ) from None
 
 
 class _Connection(httpx2.Client):

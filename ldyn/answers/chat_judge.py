@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ldyn.answers.chats import ChatAnswer, ChatModel, ChatRequest, filled, read_template
-from ldyn.answers.comparison import Place, ShownPair, Verdict
+from ldyn.answers.comparison import Comparison, Place, Verdict
 
 MAX_TOKENS = 200
 """Room for the verdict; a judge that needs more has not answered as asked."""
@@ -34,7 +34,7 @@ class ChatJudge:
     def __init__(self, model: ChatModel, template: str):
         self.model, self.name, self._template = model, model.name, template
 
-    def compare(self, pairs: Sequence[ShownPair]) -> list[Verdict]:
+    def compare(self, pairs: Sequence[Comparison]) -> list[Verdict]:
         """Two equal texts tie without a request. Raises an LdynError where the model cannot be asked."""
         answers = iter(self.model.answer(requests_of(self._template, pairs)))
         return [_SAME if _are_equal(one) else self._verdict(next(answers)) for one in pairs]
@@ -44,7 +44,7 @@ class ChatJudge:
         return Verdict(read_verdict(answer.text), answer.text[:_SAID] or answer.reason)
 
 
-def requests_of(template: str, pairs: Sequence[ShownPair]) -> list[ChatRequest]:
+def requests_of(template: str, pairs: Sequence[Comparison]) -> list[ChatRequest]:
     """One request for each pair of two different texts."""
     return [
         ChatRequest((("user", filled(template, _texts(one))),), temperature=0.0, max_tokens=MAX_TOKENS)
@@ -53,12 +53,12 @@ def requests_of(template: str, pairs: Sequence[ShownPair]) -> list[ChatRequest]:
     ]
 
 
-def _are_equal(pair: ShownPair) -> bool:
-    return pair.first.text.strip() == pair.second.text.strip()
+def _are_equal(pair: Comparison) -> bool:
+    return pair.a.text.strip() == pair.b.text.strip()
 
 
-def _texts(pair: ShownPair) -> dict[str, str]:
-    return dict(zip(FIELDS, (pair.prompt, pair.first.text, pair.second.text), strict=True))
+def _texts(pair: Comparison) -> dict[str, str]:
+    return dict(zip(FIELDS, (pair.prompt, pair.a.text, pair.b.text), strict=True))
 
 
 # --------------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -62,16 +62,6 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
-class ShownPair:
-    """What a judge sees; it does not know which model gave which answer."""
-
-    example_id: str
-    prompt: str
-    first: GivenAnswer
-    second: GivenAnswer
-
-
-@dataclass(frozen=True, slots=True)
 class Verdict:
     """``winner`` is None where the judge's answer could not be read; ``said`` is that answer, or the scores."""
 
@@ -84,8 +74,8 @@ class Judge(Protocol):
 
     name: str
 
-    def compare(self, pairs: Sequence[ShownPair]) -> list[Verdict]:
-        """One verdict for each pair, in order. Raises an LdynError where the judge cannot be used."""
+    def compare(self, shown: Sequence[Comparison]) -> list[Verdict]:
+        """One verdict for each, in order; a is the first answer. Raises an LdynError where it cannot be used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,15 +108,14 @@ _FORWARD: dict[Place | None, Outcome | None] = {"first": "a", "second": "b", "ti
 _BACKWARD: dict[Place | None, Outcome | None] = {"first": "b", "second": "a", "tie": "tie", None: None}
 
 
-def shown_pairs(comparisons: Sequence[Comparison]) -> list[ShownPair]:
-    """Each comparison twice: a first, then b first."""
-    orders = [(one, answers) for one in comparisons for answers in ((one.a, one.b), (one.b, one.a))]
-    return [ShownPair(one.example_id, one.prompt, *answers) for one, answers in orders]
+def in_both_orders(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """Each comparison as it is, then with its answers exchanged."""
+    return [shown for one in comparisons for shown in (one, replace(one, a=one.b, b=one.a))]
 
 
 def judge_comparisons(judge: Judge, comparisons: Sequence[Comparison]) -> list[Judgement]:
     """Ask the judge about every comparison in both orders, all at once, so that it can work in batches."""
-    verdicts = judge.compare(shown_pairs(comparisons))
+    verdicts = judge.compare(in_both_orders(comparisons))
     return [Judgement(*one) for one in zip(comparisons, verdicts[::2], verdicts[1::2], strict=True)]
 
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from ldyn.algorithms.registry import import_user_module
 from ldyn.answers.answer_cache import AnswerCache
 from ldyn.answers.chats import Progress
-from ldyn.answers.comparison import GivenAnswer, Judge, ShownPair, Verdict
+from ldyn.answers.comparison import Comparison, GivenAnswer, Judge, Verdict
 from ldyn.answers.settings import API, FACTS, JUDGES, LOCAL, REWARD_MODEL, ApiConfig, judge_name_fault
 from ldyn.answers.text_metrics import repeated_ngrams
 from ldyn.errors import DataError
@@ -154,16 +154,14 @@ class ScoringJudge:
         self.name, self._scorer = name, scorer
         self._scores: dict[tuple[str, str, GivenAnswer], float] = {}
 
-    def compare(self, pairs: Sequence[ShownPair]) -> list[Verdict]:
+    def compare(self, pairs: Sequence[Comparison]) -> list[Verdict]:
         """Each answer is scored once, however many pairs it is in."""
         for pair in pairs:
-            answers = dict.fromkeys((pair.first, pair.second))
+            answers = dict.fromkeys((pair.a, pair.b))
             new = [answer for answer in answers if (pair.example_id, pair.prompt, answer) not in self._scores]
             for answer, score in zip(new, self._scorer(pair.example_id, new, pair.prompt) if new else (), strict=True):
                 self._scores[pair.example_id, pair.prompt, answer] = score
-        both = (
-            [self._scores[one.example_id, one.prompt, answer] for answer in (one.first, one.second)] for one in pairs
-        )
+        both = ([self._scores[one.example_id, one.prompt, answer] for answer in (one.a, one.b)] for one in pairs)
         return [self._verdict(*scores) for scores in both]
 
     @staticmethod

@@ -12,7 +12,7 @@ from ldyn.answers.answer_cache import AnswerCache
 from ldyn.answers.api_model import ApiModel, plan_requests
 from ldyn.answers.chat_judge import ChatJudge, compare_template, requests_of
 from ldyn.answers.chats import Progress
-from ldyn.answers.comparison import Comparison, Judgement, judge_comparisons, pair_answers, read_answers, shown_pairs
+from ldyn.answers.comparison import Comparison, Judgement, in_both_orders, judge_comparisons, pair_answers, read_answers
 from ldyn.answers.judges import find_judge
 from ldyn.answers.settings import API, JudgeConfig
 from ldyn.answers.win_rates import WinRates, summarise
@@ -51,7 +51,7 @@ def plan_judging(config: JudgeConfig) -> list[str]:
     comparisons, _ = _comparisons(config)
     lines = [f"{len(comparisons):,} pairs of answers, each judged in both orders"]
     if config.judge == API and config.api is not None:
-        requests = requests_of(compare_template(config.template), shown_pairs(comparisons))
+        requests = requests_of(compare_template(config.template), in_both_orders(comparisons))
         plan = plan_requests(config.api, AnswerCache(config.cache), requests)
         lines.append(f"{plan.cached:,} of the requests are answered in {config.cache}")
         lines.append(f"to be asked, at most: {plan.most.words(config.api)}")

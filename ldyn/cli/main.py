@@ -28,7 +28,7 @@ COMMANDS = {
 }
 """Command -> what it does. It is the function ``main(arguments) -> exit code`` of a module of its name."""
 
-HYDRA_COMMANDS = ("train", "toy", "images", "decompose")
+STUDIES = ("toy", "images", "decompose")
 MULTIRUN = ("-m", "--multirun")
 
 USAGE = f"""\
@@ -69,6 +69,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run_command(name: str, arguments: Sequence[str]) -> int:
     """Import the command's module, run it, return its exit code."""
+    if name in STUDIES:
+        from ldyn.cli.studies import study
+
+        return study(name, arguments)
     code: int = import_module(f"ldyn.cli.{name.replace('-', '_')}").main(arguments)
     return code
 
@@ -104,7 +108,7 @@ def _completion(words: Sequence[str]) -> int:
         start = typed[1] if len(typed) > 1 else ""
         print(" ".join(name for name in COMMANDS if name.startswith(start)))
         return 0
-    if querying and typed[1] not in HYDRA_COMMANDS:
+    if querying and typed[1] not in ("train", *STUDIES):
         return 0  # its arguments are paths; bash completes them by itself
     if querying:
         # Hydra knows nothing of subcommands: it is given the line as if `ldyn train` were the program.

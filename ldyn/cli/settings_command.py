@@ -7,24 +7,20 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ldyn.cli.hydra_jobs import composed_settings, hydra_words, run_jobs
+from ldyn.cli.hydra_jobs import composed_settings, hydra_words
 from ldyn.config.groups import config_directory, quoted
 from ldyn.errors import ConfigError
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from ldyn.store import Run
-
 Config = TypeVar("Config")
 FLAGS = {"--json": "json=true", "--dry-run": "dry_run=true", "--overwrite": "overwrite=true"}
 """Switches that may be written as flags."""
-
-SWEEP_FLAG = "  -m, --multirun         a sweep: one run for each combination of comma-separated values, seed=0,1,2\n"
 
 
 @dataclass(frozen=True)
@@ -91,26 +87,6 @@ def settings_of(page: Page, arguments: Sequence[str]) -> dict[str, Any] | None:
 
     found = composed(page, arguments)
     return None if found is None else plain_settings(found)
-
-
-def study_command(page: Page, arguments: Sequence[str], study: Callable[[DictConfig], Run], more: str = "") -> int:
-    """Print the help page of a study, or compose its YAML file, run ``study`` on it and print the results.
-
-    more: the YAML file of a group whose settings are on the help page too.
-    """
-    if {"-h", "--help"} & set(arguments):
-        print(page.text(), end=SWEEP_FLAG)
-        print(f"\n{more.partition('/')[0]}.<key>=...:\n{settings_listed(more)}" if more else "", end="\n" * bool(more))
-        return 0
-
-    def job(composed: DictConfig) -> None:
-        run = study(composed)
-
-        from ldyn.run.conclusion import print_results
-
-        print_results(run)
-
-    return run_jobs(page.config, arguments, job)
 
 
 def validated_as(kind: type[Config], settings: dict[str, Any]) -> Config:

@@ -201,12 +201,6 @@ def test_an_endpoint_that_echoes_the_key(escaped: str, stand_in: StandIn, tmp_pa
     assert KEY[:5] not in str(caught.value)
 
 
-def test_a_proxy_that_cannot_be_used(stand_in: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTP_PROXY", "gopher://proxy:1")
-    with pytest.raises(ApiError, match=r"The proxy in the environment .* cannot be used"):
-        model_at(stand_in, tmp_path)
-
-
 def test_without_a_key(stand_in: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LDYN_TEST_KEY")
     model_at(stand_in, tmp_path).answer([REQUESTS[0]])  # on this machine none is needed
