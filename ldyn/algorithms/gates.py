@@ -45,8 +45,8 @@ def geometric_mean(responses: Responses) -> Tensor:
 
 def low_quantile(responses: Responses) -> Tensor:
     """The 10 % quantile of the token probabilities, linear between order statistics. [B], detached."""
-    if responses.token_logps is None or responses.token_mask is None:
-        raise ValueError("the quantile gate asks for token log-probs; give Responses token_logps and token_mask")
+    assert responses.token_logps is not None
+    assert responses.token_mask is not None
     probabilities = responses.token_logps.detach().exp().masked_fill(~responses.token_mask, math.nan)
     return probabilities.nanquantile(QUANTILE, dim=1)
 
@@ -85,6 +85,5 @@ def gated(algorithm: Algorithm, gate: Gate) -> Algorithm:
         algorithm,
         name=f"{gate.prefix}_{algorithm.name}",
         loss=loss,
-        summary=f"{algorithm.summary}; the push on y⁻ is gated by its {gate.name} probability",
         parameters={**algorithm.parameters, **gate_parameters},
     )

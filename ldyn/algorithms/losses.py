@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ldyn.algorithms.record import Parameter, Responses, log_sigmoid, pairwise, pointwise
+from ldyn.algorithms.record import Algorithm, Parameter, Responses, log_sigmoid, pairwise
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -80,20 +80,19 @@ def sppo_loss(chosen: Responses, rejected: Responses, *, beta: float) -> Tensor:
 
 
 LOSSES = (
-    pointwise("sft", negative_logp_sum, "cross-entropy summed over response tokens (the paper's SFT)"),
-    pointwise("sft_token_mean", negative_logp_token_mean, "cross-entropy averaged over response tokens (TRL's SFT)"),
-    pairwise("dpo", dpo_loss, "direct preference optimisation: −log σ(β(h₊ − h₋))", beta=BETA),
+    Algorithm("sft", "pointwise", negative_logp_sum),
+    Algorithm("sft_token_mean", "pointwise", negative_logp_token_mean),
+    pairwise("dpo", dpo_loss, beta=BETA),
     pairwise(
         "cdpo",
         cdpo_loss,
-        "conservative DPO: a share ε of the labels is taken to be wrong",
         beta=BETA,
         flip_rate=Parameter(0.1, low=0.0, high=0.5, closed="left", meaning="ε, the share of wrong labels"),
     ),
-    pairwise("ipo", ipo_loss, "IPO on summed log-probs, as in the paper: (h₊ − h₋ − 1/(2β))²", beta=BETA),
-    pairwise("ipo_length_normalised", ipo_length_normalised_loss, "IPO on means per token, as in TRL", beta=BETA),
-    pairwise("slic", slic_loss, "sequence likelihood calibration, a hinge: max(0, 1 − β(h₊ − h₋))", beta=BETA),
-    pairwise("sppo", sppo_loss, "SPPO with hard labels: (h₊ − 1/(2β))² + (h₋ + 1/(2β))²", beta=BETA),
+    pairwise("ipo", ipo_loss, beta=BETA),
+    pairwise("ipo_length_normalised", ipo_length_normalised_loss, beta=BETA),
+    pairwise("slic", slic_loss, beta=BETA),
+    pairwise("sppo", sppo_loss, beta=BETA),
     # Chen et al. 2024 (arXiv 2401.01335): only the origin of the rejected responses differs from DPO
-    pairwise("spin", dpo_loss, "self-play: DPO, rejected responses sampled by the previous policy", beta=BETA),
+    pairwise("spin", dpo_loss, beta=BETA),
 )

@@ -20,7 +20,7 @@ Kind = Literal["pointwise", "pairwise"]
 
 @dataclass(frozen=True)
 class Responses:
-    """The responses of a batch under the policy and, where the algorithm needs it, under the reference.
+    """The responses of a batch under the policy and, for a pairwise loss, under the reference.
 
     logp, reference_logp, lengths: shape [B]. mean_length: response tokens per example in the whole (global) batch,
     a scalar, for losses that average over tokens and not over examples.
@@ -42,7 +42,7 @@ class Responses:
     def log_ratio(self) -> Tensor:
         """h = s − s^ref, shape [B]."""
         if self.reference_logp is None:
-            raise ValueError("this loss asks for reference log-probs; declare needs_reference=True in its Algorithm")
+            raise ValueError("a pointwise loss has no reference log-probs; make it pairwise, or use logp alone")
         return self.logp - self.reference_logp
 
     @property
@@ -64,17 +64,17 @@ class Parameter:
     closed: Literal["neither", "left", "right", "both"] = "neither"
     meaning: str = ""
 
+    @property
+    def _has_ends(self) -> tuple[bool, bool]:
+        return self.closed in ("left", "both"), self.closed in ("right", "both")
+
     def contains(self, value: float) -> bool:
         """Whether the value is a number of the range; NaN is in none."""
-        inside = self.low < value < self.high
-        at_an_end = (value == self.low and self.closed in ("left", "both")) or (
-            value == self.high and self.closed in ("right", "both")
-        )
-        return inside or at_an_end
+        has_low, has_high = self._has_ends
+        return self.low < value < self.high or (value == self.low and has_low) or (value == self.high and has_high)
 
     def __str__(self) -> str:
-        left = "[" if self.closed in ("left", "both") else "("
-        right = "]" if self.closed in ("right", "both") else ")"
+        left, right = ("(["[self._has_ends[0]], ")]"[self._has_ends[1]])
         meaning = f": {self.meaning}" if self.meaning else ""
         return f"a number in {left}{self.low:g}, {self.high:g}{right}{meaning}"
 
@@ -89,21 +89,12 @@ class Algorithm:
     name: str
     kind: Kind
     loss: Callable[..., Tensor]
-    summary: str
-    needs_reference: bool = False
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
 
 
-def pointwise(name: str, loss: Callable[..., Tensor], summary: str) -> Algorithm:
-    """A loss on single responses, without parameters."""
-    return Algorithm(name, "pointwise", loss, summary)
-
-
-def pairwise(
-    name: str, loss: Callable[..., Tensor], summary: str, *, needs_reference: bool = True, **parameters: Parameter
-) -> Algorithm:
+def pairwise(name: str, loss: Callable[..., Tensor], **parameters: Parameter) -> Algorithm:
     """A loss on pairs."""
-    return Algorithm(name, "pairwise", loss, summary, needs_reference, parameters)
+    return Algorithm(name, "pairwise", loss, parameters)
 
 
 def log_sigmoid(values: Tensor) -> Tensor:

@@ -64,10 +64,7 @@ def import_losses(module: str) -> str | None:
 
 
 def import_user_module(name: str) -> ModuleType:
-    """Import a module, also from the current directory. Raises ImportError, or whatever the module raises.
-
-    The module's code runs: name only modules that you trust.
-    """
+    """Import a module, also from the current directory. Its code runs: name only modules that you trust."""
     here = str(Path.cwd())
     sys.path.append(here)
     try:
@@ -89,18 +86,7 @@ def algorithm_faults(settings: Mapping[str, Any]) -> list[str]:
     if name not in ALGORITHMS:
         return [f"name: found {name!r}; {expected_one_of(name, ALGORITHMS)}"]
     own = {key: value for key, value in settings.items() if key not in _NO_PARAMETERS}
-    values = _value_faults(name, ALGORITHMS[name].parameters, own)
-    return [*_signature_faults(ALGORITHMS[name]), *values, *_gate_faults(settings)]
-
-
-def _signature_faults(algorithm: Algorithm) -> Iterator[str]:
-    """Whether the trainer can call the loss with the responses of its kind and its declared parameters."""
-    responses = ("responses",) if algorithm.kind == "pointwise" else ("chosen", "rejected")
-    try:
-        inspect.signature(algorithm.loss).bind(*responses, **dict.fromkeys(algorithm.parameters, 0.0))
-    except TypeError as error:
-        expected = ", ".join([*responses, "*", *algorithm.parameters] if algorithm.parameters else responses)
-        yield f"name: the loss of {algorithm.name} cannot be called ({error}); expected loss({expected})"
+    return [*_value_faults(name, ALGORITHMS[name].parameters, own), *_gate_faults(settings)]
 
 
 def _gate_faults(settings: Mapping[str, Any]) -> Iterator[str]:
@@ -120,16 +106,11 @@ def _gate_faults(settings: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _value_faults(owner: str, known: Mapping[str, Parameter], values: Mapping[str, Any]) -> Iterator[str]:
-    for key in values:
+    for key, value in values.items():
         if key not in known:
             yield f"{key}: {owner} has no such parameter; it has {', '.join(known) or 'none'}"
-    for key, parameter in known.items():
-        if key in values and not _fits(parameter, values[key]):
-            yield f"{key}: found {values[key]!r}, expected {parameter}"
-
-
-def _fits(parameter: Parameter, value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and parameter.contains(value)
+        elif not isinstance(value, (int, float)) or isinstance(value, bool) or not known[key].contains(value):
+            yield f"{key}: found {value!r}, expected {known[key]}"
 
 
 def algorithm_of(settings: Mapping[str, Any]) -> Algorithm:

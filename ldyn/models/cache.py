@@ -1,4 +1,4 @@
-"""The cache format of base models and reference log-probs, and of checkpoints: directories with a file of checksums.
+"""The cache format of base models, and of checkpoints: directories with a file of checksums.
 
 A cache entry is built under a lock and moved into place, so it is complete or absent. The checksums are written last
 and compared when it is read. A damaged entry is reported in a warning and built again.
@@ -10,11 +10,10 @@ import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from ldyn.errors import ModelError
 
@@ -30,9 +29,12 @@ def cached_directory(entry: Path, build: Callable[[Path], None]) -> bool:
     """
     try:
         entry.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(entry):
-            if is_intact(entry):
+        with FileLock(f"{entry}.lock"):
+            damage = find_damage(entry) if entry.exists() else ""
+            if damage is None:
                 return True
+            if damage:
+                _log.warning("The cache entry %s is damaged (%s); it is built again.", entry, damage)
             _build(entry, build)
             return False
     except OSError as error:
@@ -40,16 +42,6 @@ def cached_directory(entry: Path, build: Callable[[Path], None]) -> bool:
             f"Cannot write the cache {entry.parent}: {error}. "
             "Free some space there, or choose another directory with paths.cache=DIRECTORY."
         ) from error
-
-
-def is_intact(entry: Path) -> bool:
-    """Whether the entry exists with all its files as written; damage is logged as a warning."""
-    if not entry.exists():
-        return False
-    damage = find_damage(entry)
-    if damage is not None:
-        _log.warning("The cache entry %s is damaged (%s); it is built again.", entry, damage)
-    return damage is None
 
 
 def write_checksums(directory: Path) -> None:
@@ -75,20 +67,6 @@ def find_damage(directory: Path) -> str | None:
         if _sha256(file) != expected:
             return f"{name} has changed"
     return None
-
-
-@contextmanager
-def _locked(entry: Path) -> Iterator[None]:
-    lock = FileLock(f"{entry}.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        _log.info("Another process is building %s; waiting for it.", entry.name)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _build(entry: Path, build: Callable[[Path], None]) -> None:

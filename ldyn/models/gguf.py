@@ -62,19 +62,15 @@ def model_file_hash(config: TinyConfig | PretrainedConfig) -> dict[str, str]:
 
 def _read(what: type, config: PretrainedConfig, **options: object):  # type: ignore[no-untyped-def]
     check_gguf(config)
+    where = f"{config.gguf_file} of {config.name_or_path}"
     try:
         return what.from_pretrained(  # type: ignore[attr-defined]
             str(Path(config.name_or_path).expanduser()), gguf_file=config.gguf_file, revision=config.revision, **options
         )
     except UNREADABLE as error:
-        raise ModelError(_explained(config, error)) from error
+        from transformers.modeling_gguf_pytorch_utils import GGUF_SUPPORTED_ARCHITECTURES
 
-
-def _explained(config: PretrainedConfig, error: Exception) -> str:
-    from transformers.modeling_gguf_pytorch_utils import GGUF_SUPPORTED_ARCHITECTURES
-
-    where, cause = f"{config.gguf_file} of {config.name_or_path}", str(error).strip().split("\n")[0]
-    if "architecture" in cause:
-        known = ", ".join(sorted(GGUF_SUPPORTED_ARCHITECTURES))
-        return f"{where} cannot be read: {cause} transformers reads these architectures from GGUF: {known}."
-    return f"{where} cannot be read ({cause or type(error).__name__}): the file may be truncated; download it again."
+        cause = str(error).strip().split("\n")[0] or type(error).__name__
+        known = f"transformers reads these architectures from GGUF: {', '.join(sorted(GGUF_SUPPORTED_ARCHITECTURES))}."
+        advice = known if "architecture" in cause else "The file may be truncated; download it again."
+        raise ModelError(f"{where} cannot be read ({cause}). {advice}") from error

@@ -10,11 +10,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from transformers import AutoTokenizer, GPTNeoXForCausalLM
+from transformers import AutoTokenizer
 
 from ldyn.models.base import BaseModel, fingerprint
 from ldyn.models.cache import cached_directory
-from ldyn.models.pretrained import load_pretrained
+from ldyn.models.pretrained import load_pretrained, load_weights
 from ldyn.models.settings import PretrainedConfig, TinyConfig
 from ldyn.models.tiny import build_tiny_model, pretrain
 from ldyn.models.tokenizers import build_tokenizer
@@ -34,7 +34,7 @@ def load_base(config: TinyConfig | PretrainedConfig, *, corpus: Sequence[str], s
         return load_pretrained(config, corpus=corpus, seed=seed)
     entry = cache_dir / "base" / cache_key(config, corpus, seed)
     from_cache = cached_directory(entry, lambda directory: build_tiny_base(directory, config, corpus, seed))
-    model = GPTNeoXForCausalLM.from_pretrained(entry, dtype=torch.float32, local_files_only=True).eval()
+    model = load_weights(entry, dtype=torch.float32, local_files_only=True).eval()
     tokenizer = AutoTokenizer.from_pretrained(entry, local_files_only=True)
     record = json.loads((entry / RECORD).read_text(encoding="utf-8"))
     return BaseModel(model, tokenizer, fingerprint(model, tokenizer), record["seconds"], from_cache)

@@ -16,20 +16,26 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 from ldyn.errors import ModelError
 from ldyn.models.base import BaseModel, fingerprint
 from ldyn.models.gguf import gguf_model, gguf_tokenizer
-from ldyn.models.settings import PretrainedConfig, TinyConfig
+from ldyn.models.settings import PretrainedConfig, TinyConfig, TokenizerKind
 from ldyn.models.tokenizers import build_tokenizer
 
 Loaded = tuple[PreTrainedModel, PreTrainedTokenizerBase]
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _PADDING_CANDIDATES = ("<|padding|>", "<|pad|>", "<pad>", "[PAD]", "<|finetune_right_pad_id|>")
 _OWN_CORPUS_VOCABULARY = 32_000
+_WEIGHTS = ("safetensors", "gguf", "bin", "pt", "pth")
 
 
 def load_pretrained(config: PretrainedConfig, *, corpus: Sequence[str], seed: int) -> BaseModel:
     """Model and tokenizer. Raises ModelError (what was found, what to do) where one of them cannot be had."""
     tokenizer = pretrained_tokenizer(config, corpus)
     model = pretrained_model(config, seed)
-    _check_vocabulary(config, model, tokenizer)
+    rows, largest = len(model.get_input_embeddings().get_parameter("weight")), max(tokenizer.get_vocab().values())
+    if largest >= rows:
+        raise ModelError(
+            f"The tokenizer of {config.name_or_path} has token ids up to {largest}, but the model embeds {rows} "
+            "tokens; the two do not belong together."
+        )
     return BaseModel(model, tokenizer, fingerprint(model, tokenizer), 0.0, from_cache=False)
 
 
@@ -57,7 +63,9 @@ def pretrained_model(config: PretrainedConfig, seed: int) -> PreTrainedModel:
 def pretrained_tokenizer(config: PretrainedConfig, corpus: Sequence[str]) -> PreTrainedTokenizerBase:
     """The tokenizer, with a padding token; ``corpus`` is what one is made from where the config asks for that."""
     from_corpus = config.random_init if config.tokenizer == "auto" else config.tokenizer != "own"
-    tokenizer = _tokenizer_of_corpus(config, corpus) if from_corpus else _own_tokenizer(config)
+    limit = int(config.architecture.get("vocab_size", _OWN_CORPUS_VOCABULARY))  # no larger than the untrained model's
+    kind: TokenizerKind = "word" if config.tokenizer == "word" else "bpe"
+    tokenizer = build_tokenizer(kind, corpus, limit) if from_corpus else _own_tokenizer(config)
     ensure_padding(tokenizer, config.name_or_path)
     return tokenizer
 
@@ -146,45 +154,29 @@ def _own_tokenizer(config: PretrainedConfig) -> PreTrainedTokenizerBase:
         raise _explained(config, "tokenizer", error) from error
 
 
-def _tokenizer_of_corpus(config: PretrainedConfig, corpus: Sequence[str]) -> PreTrainedTokenizerBase:
-    """A tokenizer from the data set's text, no larger than the untrained model's vocabulary."""
-    limit = int(config.architecture.get("vocab_size", _OWN_CORPUS_VOCABULARY))
-    return build_tokenizer("word" if config.tokenizer == "word" else "bpe", corpus, limit)
-
-
 def _check_local_directory(name_or_path: str) -> None:
     """Say what is missing from a local directory before transformers looks for it on the hub."""
     directory = Path(name_or_path).expanduser()
-    looks_local = name_or_path.startswith((".", "/", "~")) or directory.is_dir()
-    if not looks_local:
-        return
     if not directory.is_dir():
-        raise ModelError(
-            f"There is no directory {directory}; give an existing directory or a hub name as model.name_or_path."
-        )
+        if name_or_path.startswith((".", "/", "~")):
+            raise ModelError(
+                f"There is no directory {directory}; give an existing directory or a hub name as model.name_or_path."
+            )
+        return
+    found = {kind: ", ".join(sorted(path.name for path in directory.glob(f"*.{kind}"))) for kind in _WEIGHTS}
     if not (directory / "config.json").is_file():
-        if found := ", ".join(sorted(file.name for file in directory.glob("*.gguf"))):
-            raise ModelError(f"{directory} has {found} and no config.json; set model.gguf_file to load it.")
         raise ModelError(
-            f"{directory} has no config.json, so it is no saved model; "
+            f"{directory} has {found['gguf']} and no config.json; set model.gguf_file to load it."
+            if found["gguf"]
+            else f"{directory} has no config.json, so it is no saved model; "
             "give the directory that save_pretrained wrote (of a training run: its checkpoint directory)."
         )
-    if not any(directory.glob("*.safetensors")):
-        pickled = sorted(file.name for pattern in ("*.bin", "*.pt", "*.pth") for file in directory.glob(pattern))
-        found = f"only pickled weights ({', '.join(pickled)}), which can run code" if pickled else "no weights"
+    if not found["safetensors"]:
+        pickled = ", ".join(filter(None, (found["bin"], found["pt"], found["pth"])))
+        what = f"only pickled weights ({pickled}), which can run code" if pickled else "no weights"
         raise ModelError(
-            f"{directory} has {found}; expected *.safetensors. "
+            f"{directory} has {what}; expected *.safetensors. "
             "Load it where you trust it and write it again with model.save_pretrained(directory)."
-        )
-
-
-def _check_vocabulary(config: PretrainedConfig, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-    rows = len(model.get_input_embeddings().get_parameter("weight"))
-    largest = max(tokenizer.get_vocab().values())
-    if largest >= rows:
-        raise ModelError(
-            f"The tokenizer of {config.name_or_path} has token ids up to {largest}, but the model embeds {rows} "
-            "tokens; the two do not belong together."
         )
 
 

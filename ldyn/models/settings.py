@@ -56,7 +56,8 @@ class PretrainedConfig:
     """A causal language model by its hub name or the path of a local directory; safetensors weights only.
 
     name_or_path, revision: where it comes from (revision: a branch, tag or commit of the hub).
-    gguf_file: the name of a GGUF file there, which is dequantized to ``dtype`` (``ldyn.models.gguf``).
+    gguf_file: the name of a GGUF file there, which is dequantized to ``dtype`` (``ldyn.models.gguf``). Without it the
+        safetensors of a directory are loaded, whatever lies beside them.
     dtype: type of the weights; the paper trains in float32. attention: the attention kernel.
     trust_remote_code: whether code that comes with the model may run; never needed for the models configured here.
     random_init: build the model untrained from ``architecture`` (model_type and its dimensions), without a download.

@@ -7,8 +7,6 @@ import sys
 from collections.abc import Iterator, Sequence
 
 import torch
-from rich.console import Console
-from rich.progress import track
 from torch.nn.functional import cross_entropy
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, PreTrainedTokenizerFast
 
@@ -52,12 +50,10 @@ def pretrain(
     batches = shuffled_batches(rows, config.batch_size, seed)
     losses: list[float] = []
     model.train()
-    console, in_terminal = Console(stderr=True), sys.stderr.isatty()
-    if not in_terminal:
-        console.print(f"base: pretraining for {config.steps} steps; later runs take it from the cache", soft_wrap=True)
-    for step in track(range(config.steps), "Pretraining the tiny base", console=console, disable=not in_terminal):
-        if not in_terminal and step and step % max(1, config.steps // 10) == 0:
-            console.print(f"base: pretraining {step}/{config.steps}", soft_wrap=True)
+    print(f"base: pretraining for {config.steps} steps; later runs take it from the cache", file=sys.stderr)
+    for step in range(config.steps):
+        if step and step % max(1, config.steps // 10) == 0:
+            print(f"base: pretraining {step}/{config.steps}", file=sys.stderr, flush=True)
         losses.append(_update(model, next(batches), optimizer, config.max_grad_norm))
         schedule.step()
     model.eval()

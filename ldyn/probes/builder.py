@@ -18,19 +18,8 @@ from ldyn.data.seeding import draw, seeded_random
 from ldyn.data.text import normal_prompt, normal_response, question_key
 from ldyn.errors import DataError
 from ldyn.probes.families import FAMILIES, Completer
-from ldyn.probes.schedule import ScheduleConfig, scheduled_steps
-from ldyn.records import PROBE_FAMILIES, MissingResponses, PreferenceData, PreferencePair, ProbeExample
-
-__all__ = [
-    "ProbeSet",
-    "ProbesConfig",
-    "ScheduleConfig",
-    "build_probes",
-    "check_probes",
-    "probe_fingerprint",
-    "scheduled_steps",
-    "with_model_answers",
-]
+from ldyn.probes.schedule import ScheduleConfig
+from ldyn.records import PROBE_FAMILIES, PreferenceData, PreferencePair, ProbeExample
 
 AUTOMATIC: Literal["auto"] = "auto"
 MODEL_ANSWERS = ("chosen_initial", "chosen_selfr")
@@ -124,34 +113,24 @@ def _given(data: PreferenceData, split: str) -> set[str]:
 
 
 def _check_families(data: PreferenceData, config: ProbesConfig, counts: Counter[str]) -> None:
-    faults = [_unavailable_text(probe, data.name) for probe in _unavailable(data, config)]
+    can_be_had = {*_given(data, "train"), *FAMILIES, *MODEL_ANSWERS}
+    faults = [
+        f"Probe {probe!r} is in no training row of {data.name} and cannot be made from the pairs (those that can: "
+        f"{', '.join(FAMILIES)}); remove it from probes.families, or add it to the rows."
+        for probe in (() if config.families == "all" else config.families)
+        if probe not in can_be_had
+    ]
     for entry in data.missing:
         if config.families == "all" or entry.probe in config.families:
             counts[f"{entry.split}.rows_missing.{entry.probe}"] = entry.n_missing
             if config.on_missing == "error":
-                faults.append(_missing_text(entry))
+                faults.append(
+                    f"Probe {entry.probe!r} is missing from {entry.n_missing} of {entry.n_rows} rows of {entry.file} "
+                    f"(first: row {entry.first_row}); skip those responses with probes.on_missing=drop, or add the key "
+                    "to every row."
+                )
     if faults:
         raise DataError("\n".join(faults))
-
-
-def _unavailable(data: PreferenceData, config: ProbesConfig) -> Iterator[str]:
-    had = {*_given(data, "train"), *FAMILIES, *MODEL_ANSWERS}
-    if config.families != "all":
-        yield from (probe for probe in config.families if probe not in had)
-
-
-def _unavailable_text(probe: str, name: str) -> str:
-    return (
-        f"Probe {probe!r} is in no training row of {name} and cannot be made from the pairs (those that can: "
-        f"{', '.join(FAMILIES)}); remove it from probes.families, or add it to the rows."
-    )
-
-
-def _missing_text(entry: MissingResponses) -> str:
-    return (
-        f"Probe {entry.probe!r} is missing from {entry.n_missing} of {entry.n_rows} rows of {entry.file} (first: row "
-        f"{entry.first_row}); skip those responses with probes.on_missing=drop, or add the key to every row."
-    )
 
 
 def check_probes(examples: Mapping[str, Sequence[ProbeExample]], pairs: Sequence[PreferencePair]) -> None:
@@ -159,7 +138,7 @@ def check_probes(examples: Mapping[str, Sequence[ProbeExample]], pairs: Sequence
 
     An id must be of one example of its split, and no response may be empty.
     """
-    faults = [*_question_faults(examples, pairs), *_empty_faults(examples), *_doubled_faults(examples)]
+    faults = list(_faults(examples, pairs))
     if faults:
         more = f"\n… and {len(faults) - _FAULTS_SHOWN} more." if len(faults) > _FAULTS_SHOWN else ""
         raise DataError(
@@ -168,28 +147,19 @@ def check_probes(examples: Mapping[str, Sequence[ProbeExample]], pairs: Sequence
         )
 
 
-def _question_faults(examples: Mapping[str, Sequence[ProbeExample]], pairs: Sequence[PreferencePair]) -> Iterator[str]:
+def _faults(examples: Mapping[str, Sequence[ProbeExample]], pairs: Sequence[PreferencePair]) -> Iterator[str]:
     trained = {question_key(pair.prompt): pair.pair_id for pair in pairs}
     pair_ids = {pair.pair_id for pair in pairs}
-    for example in examples.get("train", ()):
-        if example.example_id not in pair_ids:
-            yield f"Train probe {example.example_id!r} is not a training pair."
-    for example in examples.get("test", ()):
-        pair_id = trained.get(question_key(example.prompt))
-        if pair_id is not None:
-            yield f"The question of test probe {example.example_id!r} is that of training pair {pair_id!r}."
-
-
-def _empty_faults(examples: Mapping[str, Sequence[ProbeExample]]) -> Iterator[str]:
     for split, members in examples.items():
         for example in members:
+            pair_id = trained.get(question_key(example.prompt))
+            if split == "train" and example.example_id not in pair_ids:
+                yield f"Train probe {example.example_id!r} is not a training pair."
+            if split == "test" and pair_id is not None:
+                yield f"The question of test probe {example.example_id!r} is that of training pair {pair_id!r}."
             for probe, text in example.responses.items():
                 if not text.strip():
                     yield f"Probe {probe!r} of {split} example {example.example_id!r} is empty."
-
-
-def _doubled_faults(examples: Mapping[str, Sequence[ProbeExample]]) -> Iterator[str]:
-    for split, members in examples.items():
         for example_id, number in Counter(example.example_id for example in members).items():
             if number > 1:
                 yield f"{number} {split} probes have the id {example_id!r}; their scores could not be told apart."
@@ -272,10 +242,9 @@ def _of_pairs(examples: Sequence[ProbeExample], pairs: Sequence[PreferencePair],
 
 def _is_trained(example: ProbeExample, pair_of: Mapping[str, PreferencePair]) -> bool:
     pair = pair_of.get(normal_prompt(example.prompt))
-    return pair is not None and all(
-        normal_response(example.responses.get(side, text)) == normal_response(text) for side, text in _sides(pair)
+    if pair is None:
+        return False
+    sides = {"chosen": pair.chosen, "rejected": pair.rejected}
+    return all(
+        normal_response(example.responses.get(side, text)) == normal_response(text) for side, text in sides.items()
     )
-
-
-def _sides(pair: PreferencePair) -> Iterator[tuple[str, str]]:
-    yield from (("chosen", pair.chosen), ("rejected", pair.rejected))

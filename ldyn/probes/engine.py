@@ -7,10 +7,9 @@ ACCELERATOR_TOKENS: matrix products of so many rows keep any of them busy.
 
 from __future__ import annotations
 
-import functools
 import warnings
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -83,61 +82,43 @@ class Engine:
     reduction: Reduction
     idle_row: Document
 
-    @property
-    def tokens(self) -> int:
-        """The budget as things are now."""
-        return self.budget.tokens(self.model)
-
-    @functools.cached_property
-    def lockstep(self) -> bool:
-        """Whether all processes must run every forward pass together."""
-        return is_sharded(self.model)
-
     def score(self, rows: Sequence[Document]) -> dict[ResponseKey, Scored]:
         """Score each response of ``rows`` once. Raises ModelError where a single response is too much for memory."""
-        tokens = self.tokens
+        tokens, lockstep = self.budget.tokens(self.model), is_sharded(self.model)
         scored: dict[ResponseKey, Scored] = {}
         queue = _queued(rows, tokens)
-        while self._is_needed(queue):
+        while any_process(bool(queue), self.model.device) if lockstep else queue:
+            batch = pack(
+                [[row] for row in (queue[0] if queue else [self.idle_row])], pad_id=self.pad_id, plain=self.plain
+            )
             try:
-                of_batch = self._score_batch(queue[0] if queue else [self.idle_row], tokens)
+                stats = batch_stats(self.model, batch, token_budget=tokens, watched=self.reduction.watched(batch))
             except (RuntimeError, MemoryError) as error:
-                tokens = self._less(tokens, queue, error)
+                if not is_out_of_memory(error):
+                    raise
+                if lockstep:
+                    error.add_note("Processes that share weights cannot retry: set a smaller probes.token_budget.")
+                    raise
+                tokens = self._less(tokens, queue[0][0], error)
                 queue = _queued([row for batch in queue for row in batch], tokens)
             else:
                 if queue:
                     queue.popleft()
-                    scored.update(of_batch)
+                    scored.update(self.reduction.reduce(batch, stats))
         return scored
 
-    def _is_needed(self, queue: deque[list[Document]]) -> bool:
-        return any_process(bool(queue), self.model.device) if self.lockstep else bool(queue)
-
-    def _score_batch(self, rows: Sequence[Document], tokens: int) -> Mapping[ResponseKey, Scored]:
-        batch = pack([[row] for row in rows], pad_id=self.pad_id, plain=self.plain)
-        stats = batch_stats(self.model, batch, token_budget=tokens, watched=self.reduction.watched(batch))
-        return self.reduction.reduce(batch, stats)
-
-    def _less(self, tokens: int, queue: deque[list[Document]], error: RuntimeError | MemoryError) -> int:
-        """A smaller budget; raises ``error`` if it is not about memory or no smaller budget helps."""
-        if not is_out_of_memory(error):
-            raise error
-        if self.lockstep:
-            error.add_note("Processes that share weights cannot retry: set a smaller probes.token_budget.")
-            raise error
+    def _less(self, tokens: int, row: Document, error: Exception) -> int:
+        """A smaller budget; raises ModelError where there is none for ``row``, the first that is left."""
         reason = str(error).partition("\n")[0]
-        if tokens <= FEWEST_TOKENS:
-            raise ModelError(self._no_room(queue[0][0], reason)) from error
-        return self.budget.halve(tokens, reason)
-
-    def _no_room(self, row: Document, reason: str) -> str:
+        if tokens > FEWEST_TOKENS:
+            return self.budget.halve(tokens, reason)
         index, probe = row.keys[0]
         example = self.reduction.examples[index]
-        return (
+        raise ModelError(
             f"Memory does not suffice to score probe {probe!r} of {example.split} example {example.example_id!r} alone "
             f"({row.n_tokens} tokens with its prompt, {FEWEST_TOKENS} logits at a time): {reason}. Lower max_tokens of "
             "the encoding, take a smaller model or dtype, or free memory."
-        )
+        ) from error
 
 
 def _queued(rows: Sequence[Document], token_budget: int) -> deque[list[Document]]:

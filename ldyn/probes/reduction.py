@@ -20,34 +20,56 @@ from ldyn.records import START_TOKENS, EncodedProbeExample, ProbeScore, TokenRec
 
 Start = Mapping[tuple[str, str, str], TokenRecord]  # (split, example id, probe) -> the record of the stage's step 0
 
-
-def start_of(records: Sequence[TokenRecord]) -> Start:
-    """The records of a stage's step 0, by what they are of."""
-    return {(record.split, record.example_id, record.probe): record for record in records}
+SUMS = ("logp", "logp_argmax", "log_mass_rest")
+MEANS = ("entropy", "prob_norm_sq", "a_norm", "residual_norm", "p_label", "argmax_is_label")
 
 
-def watched_tokens(batch: PackedBatch, examples: Sequence[EncodedProbeExample], start: Start | None) -> Tensor | int:
-    """What ``token_stats`` is to watch: the start's most likely tokens [N, W], or, at the start, how many of them."""
-    if start is None:
-        return START_TOKENS
-    return torch.from_numpy(np.concatenate([_start_ids(key, examples, start) for key in batch.keys])).long()
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What is kept of one response."""
+
+    score: ProbeScore
+    tokens: TokenRecord | None = None
 
 
-def _start_ids(key: ResponseKey, examples: Sequence[EncodedProbeExample], start: Start) -> NDArray[np.int32]:
-    example, probe = examples[key[0]], key[1]
-    record = start.get((example.split, example.example_id, probe))
-    if record is None or record.start_ids is None or tuple(record.token_ids) != example.responses[probe]:
-        raise DataError(
-            f"{probe} of {example.split} example {example.example_id} has no record of the stage's start, or one of "
-            "another response; score the same probes at step 0 first, without `start`."
-        )
-    return record.start_ids
+@dataclass(frozen=True, slots=True)
+class Reduction:
+    """What to keep: scores, and with ``per_token`` token records against ``start`` (None: this is the start)."""
+
+    examples: Sequence[EncodedProbeExample]
+    per_token: bool = False
+    start: Start | None = None
+
+    def watched(self, batch: PackedBatch) -> Tensor | int:
+        """What ``token_stats`` is to watch: the start's most likely tokens [N, W], or, at the start, how many of them.
+
+        Raises DataError where the start has no record of a response.
+        """
+        if not self.per_token or self.start is None:
+            return START_TOKENS if self.per_token else 0
+        ids = []
+        for index, probe in batch.keys:
+            example = self.examples[index]
+            record = self.start.get((example.split, example.example_id, probe))
+            if record is None or record.start_ids is None or tuple(record.token_ids) != example.responses[probe]:
+                raise DataError(
+                    f"{probe} of {example.split} example {example.example_id} has no record of the stage's start, or "
+                    "one of another response; score the same probes at step 0 first, without `start`."
+                )
+            ids.append(record.start_ids)
+        return torch.from_numpy(np.concatenate(ids)).long()
+
+    def reduce(self, batch: PackedBatch, stats: TokenStats) -> dict[ResponseKey, Scored]:
+        """(example index, probe) -> what is kept, for each response of the batch."""
+        scores = dict(_scores(batch, stats, self.examples))
+        records = dict(token_records(batch, stats, self.examples, self.start)) if self.per_token else {}
+        return {key: Scored(score, records.get(key)) for key, score in scores.items()}
 
 
 def token_records(
     batch: PackedBatch, stats: TokenStats, examples: Sequence[EncodedProbeExample], start: Start | None
 ) -> Iterator[tuple[ResponseKey, TokenRecord]]:
-    """One record for each response of the batch; ``stats`` must have watched ``watched_tokens``."""
+    """One record for each response of the batch; ``stats`` must have watched ``Reduction.watched``."""
     ids, argmax_ids, start_ids = map(_integers, (batch.labels, stats.argmax_id, stats.watched_ids))
     logp, logp_argmax, entropy = map(_floats, (stats.logp, stats.logp_argmax, stats.entropy))
     of_start_argmax, kept = _floats(stats.watched_logps[:, 0]), _floats(stats.watched_logps.exp().sum(dim=1))
@@ -79,37 +101,6 @@ def _integers(values: Tensor) -> NDArray[np.int32]:
 
 def _floats(values: Tensor) -> NDArray[np.float32]:
     return values.float().cpu().numpy()
-
-
-SUMS = ("logp", "logp_argmax", "log_mass_rest")
-MEANS = ("entropy", "prob_norm_sq", "a_norm", "residual_norm", "p_label", "argmax_is_label")
-
-
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """What is kept of one response."""
-
-    score: ProbeScore
-    tokens: TokenRecord | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Reduction:
-    """What to keep: scores, and with ``per_token`` token records against ``start`` (None: this is the start)."""
-
-    examples: Sequence[EncodedProbeExample]
-    per_token: bool = False
-    start: Start | None = None
-
-    def watched(self, batch: PackedBatch) -> Tensor | int:
-        """The further tokens whose log π is needed, as ``token_stats`` takes them."""
-        return watched_tokens(batch, self.examples, self.start) if self.per_token else 0
-
-    def reduce(self, batch: PackedBatch, stats: TokenStats) -> dict[ResponseKey, Scored]:
-        """(example index, probe) -> what is kept, for each response of the batch."""
-        scores = dict(_scores(batch, stats, self.examples))
-        records = dict(token_records(batch, stats, self.examples, self.start)) if self.per_token else {}
-        return {key: Scored(score, records.get(key)) for key, score in scores.items()}
 
 
 def _scores(

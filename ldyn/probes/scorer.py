@@ -22,7 +22,7 @@ from ldyn.models.evaluation import evaluation_mode, unwrapped
 from ldyn.models.packed_forward import warn_once, why_plain
 from ldyn.models.packing import split
 from ldyn.probes.engine import Engine, TokenBudget, Tokens
-from ldyn.probes.reduction import Reduction, Scored, start_of
+from ldyn.probes.reduction import Reduction, Scored
 from ldyn.probes.rows import ResponseKey, plan_rows, single_rows
 from ldyn.processes.group import gathered, own_share
 from ldyn.records import EncodedProbeExample, ProbeScore, TokenRecord
@@ -60,7 +60,8 @@ def score_tokens(
     ``start``: the records of the stage's step 0; without it, this call is that step 0. Raises DataError where a
     response has no record there.
     """
-    reduction = Reduction(examples, per_token=True, start=None if start is None else start_of(start))
+    known = None if start is None else {(one.split, one.example_id, one.probe): one for one in start}
+    reduction = Reduction(examples, per_token=True, start=known)
     scored = _score(model, reduction, token_budget, pad_id)
     return [one.score for one in scored], [one.tokens for one in scored if one.tokens is not None]
 
@@ -77,11 +78,13 @@ def _score(model: nn.Module, reduction: Reduction, token_budget: Tokens | TokenB
     alone = single_rows(examples, range(len(examples)))
     if not alone:
         return []
+    if reason := why_plain(inner, max(row.n_tokens for row in alone)):
+        warn_once(f"Responses are scored one by one, which takes longer and gives the same scores: {reason}.")
     engine = Engine(
         model=inner,
         budget=token_budget if isinstance(token_budget, TokenBudget) else TokenBudget(token_budget),
         pad_id=pad_id,
-        plain=_is_plain(inner, max(row.n_tokens for row in alone)),
+        plain=bool(reason),
         reduction=reduction,
         idle_row=min(alone, key=lambda row: row.n_tokens),
     )
@@ -96,25 +99,13 @@ def _score_share(engine: Engine) -> dict[ResponseKey, Scored]:
     share = own_share(len(examples))
     if engine.plain:
         return engine.score(single_rows(examples, share))
-    hidden_size = _hidden_size(engine.model)
-    rows = plan_rows(examples, hidden_size=hidden_size, token_budget=engine.tokens, indices=share)
+    hidden_size, tokens = int(engine.model.config.get_text_config().hidden_size), engine.budget.tokens(engine.model)
+    rows = plan_rows(examples, hidden_size=hidden_size, token_budget=tokens, indices=share)
     scored = engine.score(rows)
     # A NaN value reaches a masked-out neighbour all the same (0 · NaN): score again, alone, what shared its row.
     flagged = {key for key, one in scored.items() if math.isnan(one.score.entropy)}
     scored.update(engine.score([part for part in split(rows) if part.keys[0] in flagged]))
     return scored
-
-
-def _hidden_size(model: PreTrainedModel) -> int:
-    return int(model.config.get_text_config().hidden_size)
-
-
-def _is_plain(model: PreTrainedModel, longest: int) -> bool:
-    """Whether responses are scored one by one; warns with the reason, once."""
-    reason = why_plain(model, longest)
-    if reason:
-        warn_once(f"Responses are scored one by one, which takes longer and gives the same scores: {reason}.")
-    return bool(reason)
 
 
 _FAULTS_SHOWN = 10

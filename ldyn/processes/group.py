@@ -11,6 +11,7 @@ The process of rank 0 is the *main* one: it alone writes the run directory and p
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ import torch
 from torch import distributed
 
 from ldyn.errors import Interrupted, LdynError, LostProcess
-from ldyn.processes.launcher import launched_count, without_launcher
+from ldyn.processes.launcher import MEETING, launched_count, without_launcher
 
 Key = TypeVar("Key")
 Result = TypeVar("Result")
@@ -36,7 +37,10 @@ def join_processes() -> None:
         return
     from accelerate import PartialState  # takes a second
 
-    PartialState(cpu=not torch.cuda.is_available(), timeout=PATIENCE)
+    meeting: dict[str, Any] = {}
+    if MEETING in os.environ:
+        meeting = {"init_method": os.environ[MEETING], "rank": int(os.environ["RANK"]), "world_size": launched_count()}
+    PartialState(cpu=not torch.cuda.is_available(), timeout=PATIENCE, **meeting)
 
 
 @contextmanager
@@ -47,7 +51,7 @@ def main_alone() -> Iterator[bool]:
         return
     from accelerate.state import AcceleratorState
 
-    is_main = is_main_process()
+    is_main = process_rank() == 0
     wait_for_all()
     distributed.destroy_process_group()
     AcceleratorState._reset_state(reset_partial_state=True)
@@ -61,13 +65,8 @@ def process_count() -> int:
 
 
 def process_rank() -> int:
-    """Which of them this one is; 0 is the main process."""
+    """Which of them this one is; 0 is the main process, which writes and prints."""
     return distributed.get_rank() if process_count() > 1 else 0
-
-
-def is_main_process() -> bool:
-    """Whether this process writes and prints."""
-    return process_rank() == 0
 
 
 def own_share(count: int) -> range:
@@ -120,7 +119,7 @@ def in_main(work: Callable[[], Result]) -> Result | None:
     """Call ``work`` in the main process; the others wait for it and get None. An LdynError is raised in all."""
     outcome: Result | None = None
     fault: LdynError | None = None
-    if is_main_process():
+    if process_rank() == 0:
         try:
             outcome = work()
         except LdynError as error:
@@ -134,7 +133,7 @@ def in_main(work: Callable[[], Result]) -> Result | None:
 def main_first(work: Callable[[], Result]) -> Result:
     """The result of ``work`` in each process; the main one calls it first and fills the caches for the others."""
     made = in_main(work)
-    return made if is_main_process() else work()  # type: ignore[return-value] # the main one's is what it returned
+    return made if process_rank() == 0 else work()  # type: ignore[return-value] # the main one's is what it returned
 
 
 def from_main(work: Callable[[], Result]) -> Result:
@@ -146,18 +145,16 @@ def gathered(score_own: Callable[[], Mapping[Key, Result]]) -> Mapping[Key, Resu
     """The results of all processes, in each. An LdynError of one is raised in all."""
     if process_count() == 1:
         return score_own()
-    own: Mapping[Key, Result] = {}
-    fault: LdynError | None = None
     try:
-        own = score_own()
+        own: Mapping[Key, Result] | LdynError = score_own()
     except LdynError as error:
-        fault = error
+        own = error
     outcomes: list[Any] = [None] * process_count()
-    distributed.all_gather_object(outcomes, (own, fault))
-    for _, fault_of_one in outcomes:
-        if fault_of_one is not None:
-            raise fault_of_one
-    return {key: result for results, _ in outcomes for key, result in results.items()}
+    distributed.all_gather_object(outcomes, own)
+    for outcome in outcomes:
+        if isinstance(outcome, LdynError):
+            raise outcome
+    return {key: result for results in outcomes for key, result in results.items()}
 
 
 @contextmanager
@@ -169,22 +166,13 @@ def lost_processes_explained() -> Iterator[None]:
     try:
         yield
     except (RuntimeError, Interrupted) as error:
-        if process_count() > 1 and any(_is_of_a_collective(one) for one in _with_contexts(error)):
-            raise LostProcess(
-                f"Process {process_rank()} of {process_count()} lost another one, which has ended or was killed."
-            ) from error
+        cause: BaseException | None = error
+        while cause is not None and process_count() > 1:  # those that were being handled when it was raised
+            if isinstance(cause, distributed.DistError) or (isinstance(cause, RuntimeError) and "gloo" in str(cause)):
+                which = f"Process {process_rank()} of {process_count()}"
+                raise LostProcess(f"{which} lost another one, which has ended or was killed.") from error
+            cause = cause.__context__
         raise
-
-
-def _is_of_a_collective(error: BaseException) -> bool:
-    return isinstance(error, distributed.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error))
-
-
-def _with_contexts(error: BaseException | None) -> Iterator[BaseException]:
-    """The error, and those that were being handled when it was raised."""
-    while error is not None:
-        yield error
-        error = error.__context__
 
 
 def _broadcast(own: Result) -> Result:
@@ -202,6 +190,6 @@ def quiet_libraries() -> None:
 
     datasets.disable_progress_bars()
     transformers.utils.logging.disable_progress_bar()
-    if not is_main_process():
+    if process_rank() > 0:
         logging.disable(logging.WARNING)
         warnings.simplefilter("ignore")

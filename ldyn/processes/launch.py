@@ -1,7 +1,7 @@
 """Start several processes on this machine, wait for them, and report in one error how they ended.
 
-Each process writes its error into a directory of the launch. After one has failed the agent ends the others: SIGTERM
-first, SIGKILL after SECONDS_TO_END. The error of the one that failed counts, not those of losing it.
+They meet by a file and talk over the loopback interface, so nothing listens on the network. Each process writes its
+error into a directory of the launch. After one has failed the others have SECONDS_TO_END to end by themselves.
 """
 
 from __future__ import annotations
@@ -21,13 +21,12 @@ from types import FrameType
 from typing import Any, TypeVar
 
 from ldyn.errors import Interrupted, LdynError, LostProcess
-from ldyn.processes.launcher import usable_cores
+from ldyn.processes.launcher import MEETING, usable_cores
 from ldyn.processes.signals import STOP_SIGNALS, heaviest, interrupted_by
 
 Argument = TypeVar("Argument")
 
-SECONDS_TO_END = 60
-_OF_THE_AGENT = (signal.SIGHUP, signal.SIGQUIT)  # it ends the processes at once
+SECONDS_TO_END = 30
 
 
 def launch(work: Callable[[Argument], object], argument: Argument, count: int) -> None:
@@ -37,40 +36,34 @@ def launch(work: Callable[[Argument], object], argument: Argument, count: int) -
     to the processes. Raises the LdynError of the process that failed first, ``Interrupted`` where they were stopped,
     LostProcess where one was killed, and RuntimeError with its traceback for an error of any other kind.
     """
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+    from torch.multiprocessing.spawn import ProcessExitedException, spawn
 
-    for name in ("torch.distributed.elastic", "torch.multiprocessing"):  # ``_fault`` reports their errors
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    failed: ChildFailedError | None = None
+    logging.getLogger("torch.multiprocessing").setLevel(logging.CRITICAL)  # ``_fault`` reports how processes end
+    failed: ProcessExitedException | None = None
     with (
         TemporaryDirectory(prefix="ldyn-launch-") as directory,
         _signals_passed_on() as received,
         _threads_shared(count),
     ):
-        settings = LaunchConfig(
-            min_nodes=1,
-            max_nodes=1,
-            nproc_per_node=count,
-            run_id=str(os.getpid()),
-            rdzv_backend="c10d",
-            rdzv_endpoint="localhost:0",
-            max_restarts=0,
-            start_method="spawn",
-            signals_to_handle=",".join(number.name for number in _OF_THE_AGENT),
-            shutdown_timeout=SECONDS_TO_END,
-        )
+        processes = spawn(_run_one, (count, work, argument, directory), count, join=False)
         try:
-            elastic_launch(settings, _run_one)(work, argument, directory)
-        except ChildFailedError as error:
+            while not processes.join(grace_period=SECONDS_TO_END):
+                pass
+        except ProcessExitedException as error:
             failed = error
-        fault = _fault(_outcomes(Path(directory)), failed, received, count)
-    if fault is not None:
+        files = sorted(Path(directory).glob("*.pickle"), key=lambda file: file.stat().st_mtime_ns)
+        outcomes = [pickle.loads(file.read_bytes()) for file in files]  # noqa: S301 - our own processes wrote them
+    if fault := _fault(outcomes, failed, received, count):
         raise fault
 
 
-def _run_one(work: Callable[[Any], object], argument: Any, directory: str) -> None:
+def _run_one(rank: int, count: int, work: Callable[[Any], object], argument: Any, directory: str) -> None:
     """In each process: do the work, and on a failure write what it was and end with its exit code."""
+    numbers = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count}
+    os.environ.update({name: str(number) for name, number in numbers.items()})
+    os.environ[MEETING] = f"file://{directory}/meeting"
+    if sys.platform == "linux":
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     code = 1
     outcome: LdynError | str = ""
     try:
@@ -83,22 +76,17 @@ def _run_one(work: Callable[[Any], object], argument: Any, directory: str) -> No
         outcome = traceback.format_exc()
     else:
         return
-    Path(directory, f"{os.environ['RANK']}.pickle").write_bytes(pickle.dumps(outcome))
+    Path(directory, f"{rank}.pickle").write_bytes(pickle.dumps(outcome))
     sys.exit(code)
-
-
-def _outcomes(directory: Path) -> list[LdynError | str]:
-    """The errors, or tracebacks, that processes have left, in the order in which they were written."""
-    files = sorted(directory.glob("*.pickle"), key=lambda file: file.stat().st_mtime_ns)
-    return [pickle.loads(file.read_bytes()) for file in files]  # noqa: S301 - our own processes wrote them just now
 
 
 def _fault(
     outcomes: list[LdynError | str], failed: Any, received: list[int], count: int
 ) -> LdynError | RuntimeError | None:
-    """The one error for a failed launch; None where it did not fail."""
+    """The one error for a failed launch; None where it did not fail. ``outcomes``: as they were written."""
     stopped = [error for error in outcomes if isinstance(error, Interrupted)]
-    reasons = [error for error in outcomes if isinstance(error, LdynError) and not _is_consequence(error)]
+    consequences = (Interrupted, LostProcess)  # they only report that another process ended
+    reasons = [error for error in outcomes if isinstance(error, LdynError) and not isinstance(error, consequences)]
     crashes = [text for text in outcomes if isinstance(text, str) and text]
     if reasons:
         return reasons[0]
@@ -106,26 +94,16 @@ def _fault(
         return stopped[0] if stopped else interrupted_by(heaviest(*received))
     if failed is None:
         return None
-    was_killed = failed.get_first_failure()[1].exitcode < 0
+    was_killed = failed.exit_code < 0
     if crashes and not was_killed:
         return RuntimeError(f"a process of the run failed:\n{crashes[0]}")
-    return stopped[0] if stopped and not was_killed else _ended(failed, count)
-
-
-def _is_consequence(error: LdynError) -> bool:
-    """Whether the error only reports that another process ended."""
-    return isinstance(error, (Interrupted, LostProcess))
-
-
-def _ended(failed: Any, count: int) -> LostProcess:
-    """The error for a process that was killed, or that ended without leaving a reason."""
-    rank, failure = failed.get_first_failure()
-    if failure.exitcode >= 0:
-        how = f"ended with exit code {failure.exitcode}; see its output above"
-    else:
-        name = signal.Signals(-failure.exitcode).name
+    if stopped and not was_killed:
+        return stopped[0]
+    how = f"ended with exit code {failed.exit_code}; see its output above"
+    if was_killed:
+        name = signal.Signals(-failed.exit_code).name
         how = f"was killed by {name}" + ("; if nobody did that, memory ran out" if name == "SIGKILL" else "")
-    return LostProcess(f"Process {rank} of {count} {how}. The others were ended.")
+    return LostProcess(f"Process {failed.error_index} of {count} {how}. The others were ended.")
 
 
 @contextmanager
@@ -139,9 +117,7 @@ def _signals_passed_on() -> Iterator[list[int]]:
             with suppress(ProcessLookupError):  # it has just ended
                 os.kill(process.pid, number)  # type: ignore[arg-type] # a process that was started has an id
 
-    before = {number: signal.getsignal(number) for number in (*STOP_SIGNALS, *_OF_THE_AGENT)}
-    for number in STOP_SIGNALS:
-        signal.signal(number, pass_on)
+    before = {number: signal.signal(number, pass_on) for number in STOP_SIGNALS}
     try:
         yield received
     finally:

@@ -9,7 +9,11 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-SET_BY_LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT")
+MEETING = "LDYN_MEETING"
+"""Set by ldyn itself: the file by which processes on one machine meet, as torch's ``init_method``."""
+SET_BY_LAUNCHER = (
+    "RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT", MEETING,
+)  # fmt: skip
 ACCELERATE_SETS = "ACCELERATE_MIXED_PRECISION"  # in every process that `accelerate launch` starts
 
 

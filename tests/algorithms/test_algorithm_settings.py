@@ -65,7 +65,7 @@ MODULE = """
 from ldyn.algorithms import Algorithm, Parameter, register
 def loss(chosen, rejected, *, weight):
     return weight * (rejected.logp - chosen.logp)
-register(Algorithm("of_a_user", "pairwise", loss, "for a test", parameters={"weight": Parameter(1.0, low=0.0)}))
+register(Algorithm("of_a_user", "pairwise", loss, {"weight": Parameter(1.0, low=0.0)}))
 """
 
 
@@ -83,7 +83,7 @@ def test_a_module_of_the_current_directory_registers_its_loss(losses_of_a_user):
     assert algorithm_faults(losses_of_a_user) == []
     assert sys.path == before
     assert algorithm_parameters(losses_of_a_user) == {"weight": 2.0}
-    assert ALGORITHMS["of_a_user"].summary == "for a test"
+    assert algorithm_of(losses_of_a_user).kind == "pairwise"
 
 
 def test_a_module_that_breaks_is_told_with_its_line(tmp_path, monkeypatch):
@@ -98,7 +98,7 @@ def test_a_name_belongs_to_one_module():
         return rejected.logp - chosen.logp
 
     with pytest.raises(ValueError, match=r"second algorithm called 'dpo'; ldyn.algorithms.losses defines one"):
-        register(Algorithm("dpo", "pairwise", loss, "another"))
+        register(Algorithm("dpo", "pairwise", loss))
     assert register(ALGORITHMS["dpo"]) is ALGORITHMS["dpo"]  # of the same module: as when a notebook cell runs again
 
 
@@ -111,7 +111,7 @@ def test_a_name_belongs_to_one_module():
     ],
 )
 def test_a_loss_without_one_value_per_example_is_refused(loss, words):
-    algorithm = Algorithm("own", "pairwise", loss, "", parameters={"beta": Parameter(0.1)})
+    algorithm = Algorithm("own", "pairwise", loss, {"beta": Parameter(0.1)})
     with pytest.raises(TrainingError, match=words):
         check_loss(algorithm, {"beta": 0.1})
 

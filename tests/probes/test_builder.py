@@ -14,14 +14,13 @@ from ldyn.data.microworld import MicroworldConfig, load_microworld
 from ldyn.errors import DataError
 from ldyn.probes.builder import (
     ProbesConfig,
-    ScheduleConfig,
     build_probes,
     check_probes,
     probe_fingerprint,
-    scheduled_steps,
     with_model_answers,
 )
 from ldyn.probes.families import FAMILIES
+from ldyn.probes.schedule import ScheduleConfig, scheduled_steps
 from ldyn.records import MissingResponses, PreferenceData, PreferencePair, ProbeExample
 
 ALL = ProbesConfig(n_train=100, n_test=100)

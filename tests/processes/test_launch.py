@@ -16,7 +16,7 @@ FULL = RunDirectoryError("No room on the disk.")
 
 
 def failed(rank: int, exitcode: int):
-    return SimpleNamespace(get_first_failure=lambda: (rank, SimpleNamespace(exitcode=exitcode)))
+    return SimpleNamespace(error_index=rank, exit_code=exitcode)
 
 
 def test_all_is_well():
@@ -39,7 +39,7 @@ def test_who_stops_the_launch_gets_that_signal():
 
 
 def test_a_killed_process_is_named():
-    """The one that is left was ended by the agent: that it was stopped is no reason."""
+    """The one that is left was ended by the launch: that it was stopped is no reason."""
     said = str(_fault([STOPPED], failed(1, -9), [], 4))
     assert said.startswith("Process 1 of 4 was killed by SIGKILL; if nobody did that, memory ran out.")
     assert "was killed by SIGSEGV." in str(_fault([LOST], failed(0, -11), [], 4))
