@@ -70,11 +70,6 @@ def test_intervals_are_over_examples_of_one_run_and_over_the_means_of_several():
     assert three["half"] == pytest.approx(4.303 * 1 / np.sqrt(3), rel=1e-3)
 
 
-def test_an_arm_that_has_not_ended_is_left_out():
-    table = trajectories()
-    assert set(arm_changes(table[table["stage"] != "ipo_2"], STAGES)["arm"]) == {"dpo"}
-
-
 def write_run(path: Path, seed: int, name: str = "arms") -> None:
     directory = RunDirectory.create(path)
     stages = [{field: getattr(stage, field) for field in StageInfo.__slots__} | {"steps": 9} for stage in STAGES]

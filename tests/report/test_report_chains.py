@@ -39,18 +39,7 @@ def test_two_arms_of_one_role_are_told_apart_by_their_pointwise_stage() -> None:
     assert labels == ["baseline", "c", "long"]
 
 
-def test_two_ends_of_one_stage_are_two_chains() -> None:
-    start = StageInfo("warm", "sft", "pointwise", ("chosen",), "base")
-    ends = [StageInfo(name, name, "pairwise", ("chosen", "rejected"), "warm") for name in ("dpo", "ipo")]
-    assert find_chains([start, *ends]) == [(start, ends[0]), (start, ends[1])]
-
-
 def test_titles_say_what_is_trained_on_what() -> None:
     stages = both_arms("a", "b", "c", "d")
     assert stage_title(stages[0]) == "SFT on y⁺ and y⁻"
     assert chain_title(main_chain(stages)) == "SFT on y⁺ (a) → DPO of y⁺ against y⁻ (b)"
-
-
-def test_no_stage_no_chain() -> None:
-    assert main_chain([]) == ()
-    assert find_arms([]) == []

@@ -63,12 +63,6 @@ def test_the_greedy_curve_is_the_argmax_along_chosen(table: pd.DataFrame) -> Non
     assert select(curves, "push", "greedy", "logp_per_token").level.iloc[0] == pytest.approx(expected)
 
 
-def test_one_example_has_no_interval(synthetic: Any) -> None:
-    curves = summarise(synthetic.trajectories(synthetic.squeeze, ("chosen",), n_examples=1, evaluations=2))
-    assert curves.level_half.isna().all()
-    assert curves.level.notna().all()
-
-
 def test_a_mean_over_unknown_examples_counts_none(synthetic: Any) -> None:
     rows = synthetic.trajectories(synthetic.squeeze, n_examples=1, evaluations=3).assign(example_id=MEAN_EXAMPLE)
     curves = summarise(rows)
@@ -88,8 +82,3 @@ def test_what_was_not_measured_in_a_stage_has_no_rows(synthetic: Any) -> None:
     assert "greedy" not in set(push["probe"])
     assert {"logp_argmax", "entropy"} <= set(curves[curves["stage"] == "warm"]["quantity"])
     assert select(curves, "push", "chosen", "a_norm")["level_n"].tolist() == [3, 0, 3]  # here and there: a gap
-
-
-def test_the_order_of_the_rows_does_not_matter(table: pd.DataFrame) -> None:
-    shuffled = table.sample(frac=1, random_state=1)
-    pd.testing.assert_frame_equal(summarise(table), summarise(shuffled), rtol=1e-12)

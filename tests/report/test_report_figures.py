@@ -49,12 +49,6 @@ def test_a_run_without_a_pairwise_stage_says_so(synthetic: Any, tmp_path: Path) 
     assert "extend_comparison.png is not drawn: it needs a baseline and an extend arm" in page
 
 
-def test_a_stage_that_has_not_begun_is_named_as_such(synthetic: Any, tmp_path: Path) -> None:
-    table = small(synthetic)["trajectories"]
-    run = synthetic.write(tmp_path / "run", trajectories=table[table.stage == "warm"])
-    assert "no probe scored yet" in build_report(run).read_text(encoding="utf-8")
-
-
 @pytest.mark.parametrize(
     "oddity",
     [

@@ -55,12 +55,6 @@ def test_the_leading_curves_of_the_families_stay_apart(vision: str) -> None:
         assert np.linalg.norm(seen[one] - seen[other]) > 12, (one, other)
 
 
-@pytest.mark.parametrize("group", ["chosen", "rejected", "irrelevant", "random"])
-def test_members_of_a_family_differ_by_dash(group: str) -> None:
-    dashes = [style.dash for probe, style in CURVE_STYLES.items() if family_of(probe).group == group]
-    assert len(set(dashes)) == len(dashes)
-
-
 def test_a_key_of_the_users_own_has_a_style_that_depends_on_it_alone() -> None:
     assert curve_style("my_probe") == curve_style("my_probe")
     assert family_of("my_probe").group == "other"

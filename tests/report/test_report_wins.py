@@ -12,7 +12,6 @@ import pytest
 
 from ldyn.records import StageInfo
 from ldyn.report import build_report, compare_sweep
-from ldyn.report.figures.arms import draw_wins
 from ldyn.report.wins import rates_over_seeds, win_rates, win_tables
 from ldyn.store.schema import METADATA, to_bytes
 
@@ -65,11 +64,6 @@ def test_arms_that_are_not_extended_stand_without_the_paper():
     other = [*STAGES[:2], StageInfo("ipo", "ipo", "pairwise", BOTH, "warm")]
     (table,) = win_tables(win_rates(wins({2.0: [1.0]}, arm="ipo")), other)
     assert [row[0] for row in table.rows] == ["ipo"]
-
-
-def test_more_arms_than_there_is_room_for_are_left_to_the_table():
-    many = pd.concat([wins({2.0: [1.0]}, arm=f"arm{number}") for number in range(5)])
-    assert "it has room for 4 arms and there are 5" in str(draw_wins(win_rates(many), "questions"))
 
 
 def write_wins(synthetic: Any, directory: Path, rate: int, **manifest: Any) -> Path:

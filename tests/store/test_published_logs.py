@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ldyn.errors import DataError
 from ldyn.records import MEAN_EXAMPLE
 from ldyn.store.published_files import read_published_log
 from ldyn.store.published_logs import MeasuredLog, measures_of
@@ -43,15 +42,6 @@ def test_columns_are_named_as_ours_and_wrong_ones_excluded(
     assert log.counts == {"evaluations": 4, "examples": 12}
     assert "averaged as the square of a mean of norms" in note_on(log, "‖A‖ (chosen_A_o, random_nonhum_A_o)")
     assert note_on(log, "the log-mass outside y*").endswith("48 of 48 numbers are not finite")
-
-
-def test_a_column_with_one_number_missing_is_excluded_whole(
-    measured: Callable[..., MeasuredLog], sft_columns: Columns
-) -> None:
-    sft_columns[LOGP + "rejected_gptsemantic"][1, 3] = -np.inf
-    log = measured(sft_columns)
-    assert set(log.probes) == {"chosen"}
-    assert note_on(log, "log π(reject_gptsemantic) is excluded").endswith("1 of 48 numbers are not finite")
 
 
 def test_means_alone_stand_for_one_example_with_a_mark(
@@ -151,13 +141,3 @@ def test_without_greedy_log_probs_nothing_can_be_checked(
     log = measured(sft_columns)
     assert set(log.probes["chosen"]) == {"logp"}
     assert "(‖π − e‖, π(y)) is excluded: without" in note_on(log, "published as along chosen")
-
-
-def test_columns_of_unknown_meaning_are_named(measured: Callable[..., MeasuredLog], sft_columns: Columns) -> None:
-    sft_columns["loss"] = np.ones((4, 12))
-    assert note_on(measured(sft_columns), "unknown meaning").endswith("excluded: loss")
-
-
-def test_a_log_without_any_log_probability_is_another_file(measured: Callable[..., MeasuredLog]) -> None:
-    with pytest.raises(DataError, match=r"its columns are loss, accuracy .* Is it another file"):
-        measured({"loss": np.arange(6.0).reshape(3, 2), "accuracy": np.zeros((3, 2))})

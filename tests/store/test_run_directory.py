@@ -30,15 +30,6 @@ def test_a_run_in_progress_is_visibly_in_progress_until_it_is_published(tmp_path
     assert (tmp_path / "squeeze" / "latest").readlink() == Path("second")
 
 
-def test_what_cannot_become_the_link_latest_does_not_undo_a_finished_run(tmp_path: Path) -> None:
-    (tmp_path / "latest").mkdir()
-    (tmp_path / "latest" / "kept").touch()
-    with pytest.warns(UserWarning, match="latest could not be made to point to .*first"):
-        assert RunDirectory.create(tmp_path / "first").publish().is_dir()
-    assert (tmp_path / "latest" / "kept").exists()
-    assert not list(tmp_path.glob(".latest*"))
-
-
 def test_a_second_run_into_the_same_directory_is_refused_with_the_next_step(tmp_path: Path) -> None:
     directory = RunDirectory.create(tmp_path / "first")
     directory.write_text("config.yaml", "")

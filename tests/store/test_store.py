@@ -199,16 +199,6 @@ def test_going_back_drops_later_steps_and_later_stages_only(
     assert read_run(run_directory.path).trajectories.empty
 
 
-def test_merged_files_are_gone_once_the_parts_change(
-    run_directory: RunDirectory, probe_step: ProbeSteps, scores: Scores
-) -> None:
-    store = TrajectoryStore(run_directory.path)
-    record(store, probe_step, scores, PLAN[:2])
-    store.publish()
-    store.append(probe_step("sft", 20), scores("sft", 20))
-    assert sorted(read_run(run_directory.path).trajectories["step"].unique()) == [0, 10, 20]
-
-
 WRITER = """
     import sys
     from pathlib import Path

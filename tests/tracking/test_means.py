@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ldyn.records import PROBE_FAMILIES, ProbeScore, ProbeStep
+from ldyn.records import ProbeScore, ProbeStep
 from ldyn.tracking.means import Charts, probe_means
 
 
@@ -28,12 +28,6 @@ def test_examples_that_could_not_be_measured_are_ignored() -> None:
     assert math.isnan(probe_means(scores[1:], "logp")["train", "chosen"])
 
 
-def test_probes_stand_in_the_order_of_the_paper_and_unknown_ones_last() -> None:
-    probes = ["mine", *reversed(PROBE_FAMILIES), "also_mine"]
-    means = probe_means([score("train", "a", probe, -1) for probe in probes], "logp")
-    assert [probe for _, probe in means] == [*PROBE_FAMILIES, "also_mine", "mine"]
-
-
 def test_charts_are_named_by_stage_column_and_probe() -> None:
     values = Charts().points(ProbeStep("dpo", "dpo", 0, 0, 0.0), [score("train", "a", "chosen", -2)])
     assert values == {
@@ -55,8 +49,3 @@ def test_changes_are_since_the_start_of_each_stage_and_split() -> None:
         start = {"sft": (-5, -6), "dpo": (-3, -7)}[stage]
         assert values[f"{stage}/logp_change/chosen"] == train - start[0]
         assert values[f"{stage}/logp_change_test/chosen"] == test - start[1]
-
-
-def test_without_a_start_there_are_no_changes() -> None:
-    values = Charts().points(ProbeStep("dpo", "dpo", 4, 0, 0.0), [score("train", "a", "chosen", -2)])
-    assert not [name for name in values if "change" in name]

@@ -60,13 +60,6 @@ def test_one_that_fails_is_dropped_with_one_warning(
     )
 
 
-def test_one_that_failed_is_closed_and_may_fail_at_that_too(follow: Follow, caplog: pytest.LogCaptureFixture) -> None:
-    failing, broken = Recorder(fails_at="step_logged"), Recorder(fails_at="close")
-    follow(AllObservers({"failing": lambda: failing, "broken": lambda: broken}))
-    assert failing.calls[-1] == "close"
-    assert len(caplog.records) == 2
-
-
 def test_one_that_cannot_be_made_is_dropped(follow: Follow, caplog: pytest.LogCaptureFixture) -> None:
     def fail() -> Observer:
         raise OSError("disk full")
@@ -109,11 +102,6 @@ def test_the_console_writes_plain_lines_where_there_is_no_terminal(
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.startswith("dpo: dpo on chosen and rejected")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_disabled_wandb_writes_nothing(follow: Follow, tmp_path: Path) -> None:
-    follow(make_observer(LoggerConfig(kind="wandb", mode="disabled"), tmp_path, Named()))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -46,8 +46,6 @@ class RecordedRun:
     history: list[dict[str, Any]] = field(default_factory=list)
     summary: dict[str, Any] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
-    axes: dict[str, str] = field(default_factory=dict)
-    hidden: set[str] = field(default_factory=set)
     files: list[str] = field(default_factory=list)
     artifact_paths: list[Path] = field(default_factory=list)
     exit_code: int | None = None
@@ -78,9 +76,6 @@ def recorded_run(directory: Path) -> RecordedRun:
             run.history.append(_values(record.history.item))
         elif kind == "summary":
             run.summary.update(_values(record.summary.update))
-        elif kind == "metric":
-            run.axes[record.metric.name or record.metric.glob_name] = record.metric.step_metric
-            run.hidden |= {record.metric.name} if record.metric.options.hidden else set()
         elif kind == "files":
             run.files += [file.path for file in record.files.files]
         elif kind == "artifact":
