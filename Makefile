@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup squeeze smollm2 real reproduce check test test-slow test-slurm sizes clean
+.PHONY: help setup squeeze smollm2 real reproduce check test test-slow test-slurm published sizes clean
 
 help:  ## this list
 	@awk -F ':.*##  *' '/^[a-z-]+:.*##/ {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ test-slow: setup  ## the tests that take long: the commands of README and docs, 
 test-slurm: setup  ## sweeps and pre-emption on a SLURM that is started for it (root, Debian's packages)
 	settings="$$(scripts/slurm_sandbox.sh up)" && eval "$$settings" && \
 	{ $(BIN)/pytest -m slurm tests/slurm; result=$$?; scripts/slurm_sandbox.sh down; exit $$result; }
+
+published: setup  ## the small copy of the published logs on the results page, from LDYN_SHARED/reference_logs
+	$(BIN)/python scripts/published_curves.py
 
 sizes:  ## lines and files of each package, and what is longer than it should be
 	@$(PYTHON) scripts/sizes.py

@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 HELP = "a run directory, outputs/<experiment>/<run>, or the directory of a sweep, whose runs are compared"
-REFERENCE = "a run to lay beside each run given, in one more figure that compares the shapes of the curves"
+REFERENCE = "a run to draw beside each run given, in one more figure with a common axis in nats"
+RESULTS = (
+    "instead write the results page (RESULTS.md, results.html) of all finished runs below the directories given here"
+)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -16,14 +19,19 @@ def main(arguments: Sequence[str]) -> int:
         prog="ldyn report",
         description="Draws the figures and the report page of runs again, from the files in their directories alone. "
         "Works on a run that is still going on, and where torch is not installed.",
-        epilog="examples: ldyn report outputs/dpo_squeeze/latest   ldyn report outputs/sweeps/SWEEP",
+        epilog="examples: ldyn report outputs/dpo_squeeze/latest   ldyn report outputs/sweeps/SWEEP   "
+        "ldyn report outputs/reproduce/tiny outputs/hh --results docs",
     )
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help=HELP)
     parser.add_argument("--reference", type=Path, metavar="RUN", help=REFERENCE)
+    parser.add_argument("--results", type=Path, metavar="DIR", help=RESULTS)
     options = parser.parse_args(arguments)
 
-    from ldyn.report import build_report, compare_sweep, is_sweep
+    from ldyn.report import build_report, compare_sweep, is_sweep, write_results
 
+    if options.results:
+        print(*write_results(*options.runs, target=options.results), sep="\n")
+        return 0
     sweeps = [path for path in options.runs if is_sweep(path)]
     if options.reference and sweeps:
         parser.error(f"--reference: found a directory of runs, {sweeps[0]}, expected single runs; give one of its runs")

@@ -103,5 +103,5 @@ def _write_page(config: ReproduceConfig) -> None:
     from ldyn.report.results import write_results
 
     is_default = config.scale.name == "tiny"
-    for path in write_results(config.paths.run, config.page or config.paths.run, explained=is_default):
+    for path in write_results(config.paths.run, target=config.page, explained=is_default):
         print(f"Results: {path}")

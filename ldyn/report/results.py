@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,13 @@ from ldyn.errors import RunDirectoryError
 from ldyn.findings import CLAIMS
 from ldyn.findings.over_seeds import findings_over_seeds
 from ldyn.findings.tables import finding_row
-from ldyn.records import HOLDS, FindingOverSeeds
+from ldyn.records import HOLDS, Finding, FindingOverSeeds
 from ldyn.report.facets import facets_of
+from ldyn.report.figures import Material, figure_settings, png
+from ldyn.report.figures.reference import beside_published
 from ldyn.report.html import markdown_page
-from ldyn.report.run_page import build_report
-from ldyn.report.sweep import comparison_lines, seconds_of
+from ldyn.report.published import PublishedRun, published_runs
+from ldyn.report.sweep import comparison_lines, facet_material, seconds_of
 from ldyn.report.text import markdown_table
 from ldyn.store import PARTIAL_SUFFIX, Run, read_run
 from ldyn.store.files import write_atomically
@@ -37,16 +40,24 @@ FIGURES_DIR = Path("figures", "results")
 IMPORTED = "import-logs"
 ORDER = ("toy", "images", "decompose", "dpo_squeeze", "extend_wins", "extend", "sft_length", "on_policy", "mitigations")
 """Where several experiments measure a claim, the first of them decides; those not listed come last, by name."""
+REAL = ("hh", "hh_extend")
+"""The experiments on a real pretrained model and real text; all others are of a generated world, or studies."""
+MICROWORLD, REAL_MODEL = "microworld", "real model"
+
+Experiments = Mapping[str, Sequence[Run]]
 
 
-def write_results(directory: Path, target: Path | None = None, *, explained: bool = False) -> tuple[Path, Path]:
-    """Write the page of the finished runs below ``directory`` into ``target``; returns the Markdown and HTML files.
+def write_results(
+    *directories: Path, target: Path | None = None, explained: bool = False, published: bool = True
+) -> tuple[Path, Path]:
+    """Write the page of the finished runs below ``directories`` into ``target``; returns the Markdown and HTML files.
 
-    Reads run directories only. Unfinished runs are named. explained: whether to add the explanations that were written
-    for the default scale, where a claim does not hold.
+    target: the first directory unless given. Reads run directories only. Unfinished runs are named.
+    explained: add the explanations that were written for the default scale, where a claim does not hold.
+    published: add the logs that the paper's authors published, which come with the package.
     """
-    target = target or directory
-    results = read_results(directory)
+    target = target or directories[0]
+    results = read_results(directories, published_runs() if published else {})
     pictures = target / FIGURES_DIR
     pictures.mkdir(parents=True, exist_ok=True)
     sections = [
@@ -55,7 +66,7 @@ def write_results(directory: Path, target: Path | None = None, *, explained: boo
         _misses(results, explained),
         _paper_figures(results, pictures),
         _experiments(results, pictures),
-        _logs(results, pictures),
+        _logs(results),
         _provenance(results),
     ]
     text = "\n\n".join("\n".join(section) for section in sections if section) + "\n"
@@ -68,35 +79,46 @@ def write_results(directory: Path, target: Path | None = None, *, explained: boo
 
 @dataclass(frozen=True)
 class Results:
-    """experiments: name -> its finished runs by seed; logs: name -> run of imported logs; unfinished: their names."""
+    """worlds: MICROWORLD and REAL_MODEL -> experiments, that is name -> finished runs by seed; those that have any.
 
-    directory: Path
-    experiments: Mapping[str, Sequence[Run]]
-    logs: Mapping[str, Run]
+    logs: name -> published logs. unfinished: names of runs.
+    """
+
+    worlds: Mapping[str, Experiments]
+    logs: Mapping[str, PublishedRun]
     unfinished: Sequence[str]
 
+    @property
+    def experiments(self) -> Experiments:
+        """Those of all worlds."""
+        return dict(chain.from_iterable(experiments.items() for experiments in self.worlds.values()))
+
     @cached_property
-    def findings(self) -> Sequence[FindingOverSeeds]:
-        """Every claim over seeds, all of them in one correction."""
-        return findings_over_seeds(self.experiments)
+    def findings(self) -> Mapping[str, Mapping[str, FindingOverSeeds]]:
+        """World -> claim -> its finding over seeds; the claims of a world are in one correction."""
+        found = {world: findings_over_seeds(experiments) for world, experiments in self.worlds.items()}
+        return {world: {one.id: one for one in findings} for world, findings in found.items()}
 
 
-def read_results(directory: Path) -> Results:
-    """The runs at most three levels below ``directory``. Raises RunDirectoryError where none has finished."""
-    found = {path.parent for depth in ("*", "*/*", "*/*/*") for path in directory.glob(f"{depth}/manifest.json")}
+def read_results(directories: Sequence[Path], logs: Mapping[str, PublishedRun]) -> Results:
+    """The runs at most three levels below ``directories``. Raises RunDirectoryError where none has finished."""
+    patterns = [f"{depth}/manifest.json" for depth in ("*", "*/*", "*/*/*")]
+    found = {path.parent for directory in directories for pattern in patterns for path in directory.glob(pattern)}
     paths = sorted(path for path in found if not any(part.is_symlink() for part in (path, path.parent)))
     runs = [read_run(path) for path in paths if not path.name.endswith(PARTIAL_SUFFIX)]
     ours = [run for run in runs if run.manifest.get("name") != IMPORTED]
     if not ours:
-        raise RunDirectoryError(f"{directory} holds no finished run. Make some with `ldyn reproduce`.")
-    experiments: dict[str, list[Run]] = {}
+        where = ", ".join(map(str, directories))
+        raise RunDirectoryError(f"{where} holds no finished run. Make some with `ldyn reproduce`.")
+    worlds: dict[str, dict[str, list[Run]]] = {MICROWORLD: {}, REAL_MODEL: {}}
     for run in sorted(ours, key=lambda run: (_place(str(run.manifest.get("name"))), _seed(run))):
-        experiments.setdefault(str(run.manifest.get("name")), []).append(run)
-    logs = {run.path.name: run for run in runs if run.manifest.get("name") == IMPORTED}
-    jobs = [job.run for job in job_states(directory) if job.state != FINISHED]
-    partial = [str(path.relative_to(directory)) for path in paths if path.name.endswith(PARTIAL_SUFFIX)]
-    unfinished = dict.fromkeys([*jobs, *(name.removesuffix(PARTIAL_SUFFIX) for name in partial)])
-    return Results(directory, experiments, logs, list(unfinished))
+        name = str(run.manifest.get("name"))
+        worlds[REAL_MODEL if name in REAL else MICROWORLD].setdefault(name, []).append(run)
+    imported = {run.path.name: PublishedRun.of_run(run) for run in runs if run.manifest.get("name") == IMPORTED}
+    jobs = [job.run for directory in directories for job in job_states(directory) if job.state != FINISHED]
+    partial = [f"{path.parent.name}/{path.name}" for path in paths if path.name.endswith(PARTIAL_SUFFIX)]
+    unfinished = [*jobs, *(name.removesuffix(PARTIAL_SUFFIX) for name in partial if Path(name).stem not in jobs)]
+    return Results({world: of for world, of in worlds.items() if of}, {**logs, **imported}, unfinished)
 
 
 def _place(name: str) -> tuple[int, str]:
@@ -124,41 +146,46 @@ def _head(results: Results) -> list[str]:
 
 def _claims(results: Results) -> list[str]:
     """Every claim that ldyn knows has a row, measured or not."""
-    found = {one.id: one for one in results.findings}
-    counts = Counter(one.verdict for one in found.values())
-    counted = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    counted = [
+        f"{world}: {', '.join(f'{count} {verdict}' for verdict, count in _verdicts(found).items())}"
+        for world, found in results.findings.items()
+    ]
     about = (
-        "Here: the mean over the seeds (of a study: over its own) with its 95 % interval; the verdict is corrected "
-        f"for all {len(found)} claims that were measured. {counted}."
+        "Ours: the mean over the seeds (of a study: over its own) with its 95 % interval, the verdicts of single seeds "
+        f"and the p-value, then corrected for all claims of the column. {'; '.join(counted)}. Published logs: by the "
+        "same rules; logs of means alone have no interval, and so no verdict."
     )
-    head = ["", "claim", "verdict", "here", *results.logs, "single seeds", "p, corrected", "the paper"]
-    rows = [_claim_row(name, results, found.get(name)) for name in CLAIMS]
+    rows = []
+    for name, claim in CLAIMS.items():
+        own = [_cell(found.get(name)) for found in results.findings.values()]
+        logs = [_cell(next((one for one in log.findings if one.id == name), None)) for log in results.logs.values()]
+        rows.append([f"**{name}**", f"{claim.text} ({claim.number})", *own, *logs, claim.paper])
+    head = ["", "claim", *results.findings, *results.logs, "the paper"]
     return ["## All claims", "", about, "", *markdown_table(head, rows)]
 
 
-def _claim_row(name: str, results: Results, one: FindingOverSeeds | None) -> list[str]:
-    claim = CLAIMS[name]
-    row = {} if one is None else finding_row(one)
-    verdict = f"{row['mark']} {row['verdict']}" if row else "not measured"
-    here = f"{row['estimate']} {row['interval']}" if row else "–"
-    logs = [_of_log(name, run) for run in results.logs.values()]
-    title = f"{claim.text} ({claim.number})"
-    return [f"**{name}**", title, verdict, here, *logs, row.get("alone", "–"), row.get("p", "–"), claim.paper]
+def _verdicts(found: Mapping[str, FindingOverSeeds]) -> Counter[str]:
+    return Counter(one.verdict for one in found.values())
 
 
-def _of_log(name: str, run: Run) -> str:
-    row = next((finding_row(one) for one in run.findings if one.id == name), None)
-    return f"{row['mark']} {row['estimate']} {row['interval']}".rstrip() if row else "–"
+def _cell(one: Finding | FindingOverSeeds | None) -> str:
+    """Verdict, estimate and interval; over seeds also the verdicts of single seeds and p, also corrected."""
+    if one is None:
+        return "–"
+    row = finding_row(one)
+    over_seeds = f" ({row['alone']}; p {row['p']})" if "p" in row else ""
+    return f"{row['mark']} {row['verdict']} {row['estimate']} {row['interval']}".rstrip() + over_seeds
 
 
 def _misses(results: Results, explained: bool) -> list[str]:
     """Each claim that is not established: its computed reason, then the explanation that people wrote."""
     lines = ["## What did not come out as in the paper"]
     explanations: Mapping[str, str] = _yaml("explanations.yaml") if explained else {}
-    for one in results.findings:
-        if one.verdict != HOLDS:
+    for world, found in results.findings.items():
+        lines += ["", f"### In the {world}"]
+        for one in (one for one in found.values() if one.verdict != HOLDS):
             lines += ["", f"**{one.id}** ({one.verdict}). {one.reason}"]
-            if one.id in explanations:
+            if world == MICROWORLD and one.id in explanations:
                 lines += ["", f"> Likely: {explanations[one.id].strip()}"]
     return lines
 
@@ -168,26 +195,44 @@ def _yaml(name: str) -> Any:
 
 
 def _paper_figures(results: Results, pictures: Path) -> list[str]:
-    """One part for each figure of the paper; a figure that was not drawn is named."""
-    lines = ["## The paper's figures, and ours", "", "Ours are of the first seed, where they are of one run."]
+    """One part for each figure of the paper: published curves and ours on one axis, then ours; gaps are named."""
+    about = "Figures of one run are of the first seed. Curves beside published ones are over all seeds."
+    lines = ["## The paper's figures, and ours", "", about]
     for entry in _yaml("paper.yaml"):
         lines += ["", f"### {entry['figure']}", "", entry["shows"]]
+        if kind := entry.get("beside_published"):
+            lines += ["", _beside_published(results, kind, pictures)]
         for path in map(Path, entry["ours"]):
             name = path.parent.name
             runs = results.experiments.get(name, ())
             figure = runs[0].path / "figures" / path.name if runs else None
-            missing = f"*{path.stem}: not drawn, as no finished run of {name} measured it.*"
-            known = figure is not None and figure.exists()
-            lines += ["", _picture(figure, pictures, f"{name}_{path.name}", path.stem) if known else missing]
+            if figure is None or not figure.exists():
+                lines += ["", f"*{path.stem}: not drawn, as no finished run of {name} measured it.*"]
+                continue
+            copy = pictures / f"{name}_{path.name}"
+            if figure.resolve() != copy.resolve():
+                shutil.copyfile(figure, copy)
+            lines += ["", f"![{path.stem.replace('_', ' ')}]({(FIGURES_DIR / copy.name).as_posix()})"]
     return lines
 
 
-def _picture(source: Path | None, pictures: Path, name: str, title: str) -> str:
-    """Copy a figure beside the page; returns the Markdown that shows it."""
-    assert source is not None
-    if source.resolve() != (pictures / name).resolve():
-        shutil.copyfile(source, pictures / name)
-    return f"![{title.replace('_', ' ')}]({(FIGURES_DIR / name).as_posix()})"
+def _beside_published(results: Results, kind: str, pictures: Path) -> str:
+    """Draw the published logs, then the first experiment of each world that has such a stage, over its seeds."""
+    materials = [log.material for log in results.logs.values()]
+    for world, experiments in results.worlds.items():
+        trained = [runs for runs in experiments.values() if any(stage.kind == kind for stage in runs[0].stages)]
+        materials += [_material_over_seeds(trained[0], f"ours, {world}")] if trained else []
+    with figure_settings():
+        drawing = beside_published(kind, materials)
+        if isinstance(drawing, str):
+            return f"*Not drawn: {drawing}.*"
+        name = f"published_{kind}.png"
+        write_atomically(pictures / name, png(drawing))
+    return f"![{drawing.title}]({(FIGURES_DIR / name).as_posix()})\n\n{drawing.caption}"
+
+
+def _material_over_seeds(runs: Sequence[Run], name: str) -> Material:
+    return facet_material(facets_of(runs[0].path.parent, runs)[0], name)
 
 
 def _experiments(results: Results, pictures: Path) -> list[str]:
@@ -200,7 +245,7 @@ def _experiments(results: Results, pictures: Path) -> list[str]:
         elif len(runs) < 2:
             lines.append(f"One run only, seed {_seeds(runs)}: nothing to compare.")
         else:
-            sections = comparison_lines(facets_of(results.directory, runs), pictures, f"{name}_over_seeds_")
+            sections = comparison_lines(facets_of(runs[0].path.parent, runs), pictures, f"{name}_over_seeds_")
             text = re.sub(r"^#", "###", "\n".join(sections), flags=re.MULTILINE)
             lines.append(re.sub(r"\]\(([\w.-]+\.png)\)", rf"]({FIGURES_DIR.as_posix()}/\1)", text).strip())
     return lines
@@ -215,25 +260,15 @@ def _command(runs: Sequence[Run]) -> str:
     return command if runs[0].is_study or len(runs) < 2 else f"{command} -m seed={_seeds(runs).replace(' ', '')}"
 
 
-def _logs(results: Results, pictures: Path) -> list[str]:
-    """What imported logs show, judged by the same rules, and their curves compared with ours."""
+def _logs(results: Results) -> list[str]:
+    """What published logs show, judged by the same rules."""
     if not results.logs:
         return []
-    ours = next((runs[0] for runs in results.experiments.values() if not runs[0].is_study), None)
-    lines = ["## Imported logs", "", "Imported by `ldyn import-logs`, without what is known to be wrong in them."]
-    for name, run in results.logs.items():
-        rows = [
-            [f"**{row['id']}**", row["claim"], f"{row['mark']} {row['estimate']} {row['interval']}", row["reason"]]
-            for row in map(finding_row, run.findings)
-        ]
-        notes = [f"- {note}" for note in run.manifest.get("notes", [])]
+    lines = ["## Published logs", "", "As `ldyn import-logs` reads them, without what is known to be wrong in them."]
+    for name, log in results.logs.items():
+        rows = [[f"**{one.id}**", one.claim, _cell(one), one.reason] for one in log.findings]
+        notes = [f"- {note}" for note in log.notes]
         lines += ["", f"### {name}", "", *markdown_table(["", "claim", "these logs", "why"], rows), "", *notes]
-        if ours is not None:
-            build_report(run.path, ours.path)
-            overlay = run.path / "figures" / "reference_overlay.png"
-            if overlay.exists():
-                title = f"The curves of {name} and ours, each in units of its own range"
-                lines += ["", _picture(overlay, pictures, f"logs_{name}_overlay.png", title)]
     return lines
 
 

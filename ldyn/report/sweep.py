@@ -96,16 +96,16 @@ FigureLines = Callable[[str, Callable[[], Drawing | str]], list[str]]
 
 def _curves(facets: Sequence[Facet]) -> Drawing | str:
     """Of one configuration all key probes over its seeds; of several y⁺, y⁻ and the greedy mass of each."""
-    materials = {facet.name: _material(facet) for facet in facets}
+    materials = {facet.name: facet_material(facet, facet.name) for facet in facets}
     return overview(materials[facets[0].name]) if len(facets) == 1 else facet_curves(materials)
 
 
-def _material(facet: Facet) -> Material:
+def facet_material(facet: Facet, name: str) -> Material:
     """The curves of a facet: of several seeds the mean of the runs' means, with intervals over the runs."""
     curves = [summarise(run.trajectories, ("logp",)) for run in facet.runs]
     if len(curves) == 1:
-        return Material(curves[0], facet.runs[0].stages, name=facet.name)
-    return Material(over_seeds(curves), facet.runs[0].stages, name=facet.name, unit="seeds")
+        return Material(curves[0], facet.runs[0].stages, name=name)
+    return Material(over_seeds(curves), facet.runs[0].stages, name=name, unit="seeds")
 
 
 # ----------------------------------------------------------------------------------------------------

@@ -202,13 +202,17 @@ def frame_of(table: pa.Table) -> pd.DataFrame:
 
 
 def _read_findings(path: Path) -> list[Finding]:
-    rows = _read_json(path) if path.exists() else []
-    numbers = dict.fromkeys(("estimate", "ci_low", "ci_high"), math.nan)
     with damage_named(path):
-        if not isinstance(rows, list):
-            raise TypeError("findings are no list")
-        known = [{key: value for key, value in row.items() if value is not None} for row in rows]
-        return TypeAdapter(list[Finding]).validate_python([numbers | row for row in known])
+        return findings_of(_read_json(path) if path.exists() else [])
+
+
+def findings_of(rows: Any) -> list[Finding]:
+    """The findings of the rows of findings.json, where null stands for a number that JSON lacks."""
+    if not isinstance(rows, list):
+        raise TypeError("findings are no list")
+    numbers = dict.fromkeys(("estimate", "ci_low", "ci_high"), math.nan)
+    known = [{key: value for key, value in row.items() if value is not None} for row in rows]
+    return TypeAdapter(list[Finding]).validate_python([numbers | row for row in known])
 
 
 def _read_samples(path: Path) -> list[dict[str, Any]]:

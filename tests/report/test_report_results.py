@@ -17,7 +17,7 @@ HOSTILE = "<script>alert(1)</script> | **bold**"
 def runs(tmp_path_factory, synthetic):
     """Three seeds of one experiment, one run that failed, and imported logs."""
     directory = tmp_path_factory.mktemp("reproduce") / "tiny"
-    named = [("decompose", f"decompose-{seed}", seed) for seed in range(3)]
+    named = [(name, f"{name}-{seed}", seed) for name in ("decompose", "hh") for seed in range(3)]
     for name, run, seed in [*named, ("on_policy", "on_policy-0.partial", 0), ("import-logs", "theirs", None)]:
         command = f"ldyn train +exp={name} seed={seed} run={run} paths.outputs=/somewhere"
         manifest = {**synthetic.manifest(synthetic.squeeze), "name": name, "seed": seed, "command": command}
@@ -29,18 +29,22 @@ def runs(tmp_path_factory, synthetic):
 
 @pytest.fixture(scope="module")
 def page(runs, tmp_path_factory):
-    return write_results(runs, tmp_path_factory.mktemp("page"))
+    return write_results(runs, target=tmp_path_factory.mktemp("page"))
 
 
 def test_every_claim_has_a_row_and_its_verdict_is_the_one_over_seeds(runs, page):
     ours = [read_run(runs / f"decompose-{seed}") for seed in range(3)]
     verdicts = {one.id: one.verdict for one in findings_over_seeds({"decompose": ours})}
     table = page[0].read_text().split("## What did not")[0]
-    rows = {match[1]: line for line in table.splitlines() if (match := re.match(r"\| \*\*(\w+)\*\*", line))}
+    assert "| claim | microworld | real model | Pythia-410M | Qwen1.5-1.8B | theirs | the paper |" in table
+    rows = {line.split("**")[1]: line.split(" | ") for line in table.splitlines() if line.startswith("| **")}
     assert set(rows) == set(CLAIMS)
     for name, row in rows.items():
-        assert verdicts.get(name, "not measured") in row
+        assert verdicts.get(name, "–") in row[2]
+        assert verdicts.get(name, "–") in row[3]  # the same numbers, under the names of experiments on a real model
     assert set(verdicts) >= {"S1", "D1", "D3"}
+    assert rows["S1"][4] == "✓ holds +59.6 [+57.0, +62.2]"  # as committed
+    assert rows["S1"][5] == "? inconclusive +66.4"  # of means only
 
 
 def test_what_is_missing_is_named(page):
@@ -54,7 +58,7 @@ def test_figures_lie_beside_the_page_and_inside_the_html(page):
     markdown, html = page
     linked = re.findall(r"\]\(([^)]+\.png)\)", markdown.read_text())
     assert any("sft_panel" in path for path in linked)
-    assert any("logs_theirs_overlay" in path for path in linked)
+    assert {"published_pointwise.png", "published_pairwise.png"} <= {path.rpartition("/")[2] for path in linked}
     assert all((markdown.parent / path).is_file() for path in linked)
     assert html.read_text().count("data:image/png;base64,") == len(linked)
     assert not re.search(r'(src|href)="(?!data:|#)', html.read_text())

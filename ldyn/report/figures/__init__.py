@@ -15,7 +15,7 @@ from ldyn.report.figures.comparison import extend_comparison
 from ldyn.report.figures.curves import overview, stage_panel
 from ldyn.report.figures.decomposition import kernel_norms, kernel_shares, prediction_agreement, who_moves_whom
 from ldyn.report.figures.material import Drawing, Figure, Material
-from ldyn.report.figures.reference import reference_overlay
+from ldyn.report.figures.reference import beside_reference
 from ldyn.report.figures.studies import images_influence, toy_distributions
 from ldyn.report.html import attempt
 from ldyn.report.stages import main_stage
@@ -75,7 +75,7 @@ def _plan(material: Material) -> Iterator[tuple[str, Draw]]:
         yield "extend_comparison", extend_comparison
         yield "arms", arms_side_by_side
         if material.reference is not None:
-            yield "reference_overlay", reference_overlay
+            yield "reference", beside_reference
     yield from ((name, draw) for name, (table, draw) in OF_TABLES.items() if table in material.tables)
 
 
