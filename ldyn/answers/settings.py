@@ -1,4 +1,4 @@
-"""Settings of everything that generates or judges answers. Imports no torch, so that a configuration validates fast."""
+"""Settings of what generates, judges or scores answers. Imports no torch: a configuration validates fast."""
 
 from __future__ import annotations
 
@@ -182,3 +182,21 @@ class JudgeConfig:
             raise ValueError(f"judge: {fault}")
         if self.judge == API and self.api is None:
             raise ValueError("judge is api, but there is no endpoint: set api.model=NAME")
+
+
+@dataclass(frozen=True)
+class ScoreConfig:
+    """Settings of `ldyn score`; configs/commands/score.yaml describes them."""
+
+    models: Annotated[Names, MinLen(1)]
+    probes: Path
+    out: Path
+    overwrite: bool = False
+    max_tokens: Annotated[int, Gt(0)] | None = None
+    max_prompt_tokens: Annotated[int, Gt(0)] | None = None
+    keep_prompt: Literal["start", "end"] = "end"
+    token_budget: Annotated[int, Gt(0)] | Literal["auto"] = "auto"
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    device: Device = "auto"
+    revision: str = "main"
+    trust_remote_code: bool = False

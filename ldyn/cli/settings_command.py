@@ -27,7 +27,7 @@ FLAGS = {"--json": "json=true", "--dry-run": "dry_run=true", "--overwrite": "ove
 class Page:
     """A command and its YAML file, whose first comment is the command's help page.
 
-    main: the settings that words without ``=`` set, in their order; it is one list where ``many``.
+    main: the settings that words without ``=`` set, in their order; the first one is a list where ``many``.
     """
 
     command: str
@@ -106,12 +106,15 @@ def _overrides(page: Page, words: Sequence[str]) -> list[str]:
             overrides.append(FLAGS.get(word, word))
         else:
             plain.append(word)
-    if page.many and plain:
-        return [f"{page.main[0]}=[{','.join(map(quoted, plain))}]", *overrides]
-    if len(plain) > len(page.main):
+    open_ = [key for key in page.main if not any(word.startswith(f"{key}=") for word in overrides)]
+    if page.many and plain and open_:
+        n_first = max(1, len(plain) - len(open_) + 1) if page.main[0] == open_[0] else 0
+        first, plain = plain[:n_first], plain[n_first:]
+        overrides += [f"{open_.pop(0)}=[{','.join(map(quoted, first))}]"] if first else []
+    if len(plain) > len(open_):
         expected = f"expected key=value, or {' '.join(page.main).upper()}" if page.main else "expected key=value"
-        raise ConfigError([f"{plain[len(page.main)]}: found a word without '=', {expected}"])
-    return [*(f"{key}={quoted(word)}" for key, word in zip(page.main, plain, strict=False)), *overrides]
+        raise ConfigError([f"{plain[len(open_)]}: found a word without '=', {expected}"])
+    return [*(f"{key}={quoted(word)}" for key, word in zip(open_, plain, strict=False)), *overrides]
 
 
 def print_table(title: str, rows: Sequence[Mapping[str, str]], texts: int = 1) -> None:

@@ -25,7 +25,7 @@ from ldyn.errors import ConfigError, DataError, RunDirectoryError
 from ldyn.probes.builder import build_probes
 from ldyn.processes.group import quiet_libraries
 from ldyn.records import AnswerChecker, PreferencePair, ProbeExample
-from ldyn.run.score_file import TokenLimits
+from ldyn.run.score_models import encoding_for
 from ldyn.run.stored_models import StoredModel, StoredRun, find_models
 from ldyn.store.files import write_atomically
 
@@ -72,8 +72,8 @@ def _answers(
     model, tokenizer = stored.load()
     nn.Module.to(model, find_device(config.device))
     run = stored.run
-    limits = TokenLimits(config.max_prompt_tokens)
-    encoder = Encoder(tokenizer, limits.encoding(model) if run is None else run.config.dataset.encoding)
+    encoding = encoding_for(model, config.max_prompt_tokens) if run is None else run.config.dataset.encoding
+    encoder = Encoder(tokenizer, encoding)
     prompts = [
         SamplePrompt(split, one.example_id, one.prompt, encoder.prompt(one.prompt, one.turns), _own_answers(one))
         for split, examples in questions.examples.items()

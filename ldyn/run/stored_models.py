@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from ldyn.models.loading import load_base
 from ldyn.models.pretrained import Loaded, load_pretrained
 from ldyn.models.settings import PretrainedConfig
 from ldyn.store.reader import find_run
+from ldyn.training.adapters import merged, with_stored_adapters
 from ldyn.training.checkpoints import final_directory
 
 BASE = "base"
@@ -45,18 +47,19 @@ class StoredModel:
     run: StoredRun | None = None
 
 
-def find_models(names: Sequence[str]) -> list[StoredModel]:
-    """Each name is RUN (its base and all its stages), RUN:STAGE, the directory of a saved model, or a hub name.
+def find_models(names: Sequence[str], options: PretrainedConfig | None = None) -> list[StoredModel]:
+    """Each name is RUN (its base and all its stages), RUN:STAGE, a directory of a model or an adapter, or a hub name.
 
+    options: how a directory or a model of the hub is loaded, whatever its own name is.
     Raises RunDirectoryError for a run without the stage, before any weight is loaded; ``load`` raises ModelError.
     """
-    found = [model for name in names for model in _models(name)]
+    found = [model for name in names for model in _models(name, options or PretrainedConfig(""))]
     if len({model.stage for model in found}) == len(found):
         return found
     return [replace(model, stage=model.name) for model in found]  # two runs have stages of one name
 
 
-def _models(word: str) -> Iterator[StoredModel]:
+def _models(word: str, options: PretrainedConfig) -> Iterator[StoredModel]:
     path, _, stage = word.rpartition(":")
     if _is_run(word):
         run = _stored_run(Path(word))
@@ -68,7 +71,7 @@ def _models(word: str) -> Iterator[StoredModel]:
             raise RunDirectoryError(f"The run {path} has no finished stage {stage!r}; {expected}.")
         yield _of_run(run, stage, word)
     else:
-        yield StoredModel(word, word, lambda: _loaded(word))
+        yield StoredModel(word, word, lambda: _loaded(word, options))
 
 
 def _is_run(word: str) -> bool:
@@ -100,6 +103,12 @@ def _base_of(run: StoredRun) -> Loaded:
     return base.model, base.tokenizer
 
 
-def _loaded(name_or_path: str) -> Loaded:
-    base = load_pretrained(PretrainedConfig(name_or_path), corpus=(), seed=0)
-    return base.model, base.tokenizer
+def _loaded(name_or_path: str, options: PretrainedConfig | None = None) -> Loaded:
+    """A model; for the directory of an adapter its base model, with the adapter merged into the weights."""
+    adapter = Path(name_or_path, "adapter_config.json")
+    named = name_or_path
+    if adapter.is_file():
+        named = str(json.loads(adapter.read_text(encoding="utf-8")).get("base_model_name_or_path"))
+    base = load_pretrained(replace(options or PretrainedConfig(""), name_or_path=named), corpus=(), seed=0)
+    model = merged(with_stored_adapters(base.model, Path(name_or_path))) if adapter.is_file() else base.model
+    return model, base.tokenizer

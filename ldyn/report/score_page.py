@@ -1,0 +1,103 @@
+"""What happened to every example between two models: chosen fell, rejected rose, both fell; as a table and a page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ldyn.records import ProbeExample
+from ldyn.report.html import data_url, render
+from ldyn.store.files import write_atomically
+
+PAIR = ("chosen", "rejected")
+FATES = ("chosen fell, rejected rose", "both fell", "both rose", "chosen rose, rejected fell")
+MEASURES = {"chosen_change": "change of log π(y⁺)", "rejected_change": "change of log π(y⁻)", "margin_change": "margin"}
+SHOWN = 20
+"""Examples of each fate on the page, those whose chosen answer fell most first; changes.csv has all."""
+
+
+def changes_between(rows: pd.DataFrame, before: str, after: str) -> pd.DataFrame:
+    """One row for each example with numbers for chosen and rejected under both models; nats, sums over tokens.
+
+    Columns: before, after (the models), split, example_id, ``<side>_before``, ``<side>_after`` and ``<side>_change``
+    for chosen, rejected and margin (chosen - rejected), and fate, one of FATES; no change counts as a rise.
+    """
+    two = rows[rows["stage"].isin([before, after]) & rows["probe"].isin(PAIR)]
+    table = two.pivot(index=["split", "example_id"], columns=["probe", "stage"], values="logp")
+    if not all((side, stage) in table for side in PAIR for stage in (before, after)):
+        return pd.DataFrame()
+    table = table.dropna()
+    found = pd.DataFrame({"before": before, "after": after}, index=table.index)
+    for when, stage in (("before", before), ("after", after)):
+        for side in PAIR:
+            found[f"{side}_{when}"] = table[side, stage]
+        found[f"margin_{when}"] = found[f"chosen_{when}"] - found[f"rejected_{when}"]
+    for name in (*PAIR, "margin"):
+        found[f"{name}_change"] = found[f"{name}_after"] - found[f"{name}_before"]
+    fell = [found[f"{side}_change"] < 0 for side in PAIR]
+    found["fate"] = [
+        FATES[1 if chosen and rejected else 0 if chosen else 3 if rejected else 2]
+        for chosen, rejected in zip(*fell, strict=True)
+    ]
+    return found.reset_index()
+
+
+def summary(changes: pd.DataFrame) -> list[dict[str, Any]]:
+    """For each fate: n, its share, and the mean changes in nats; fates without examples are not in it."""
+    groups = changes.groupby("fate")
+    return [
+        {"fate": fate, "n": len(of), "share": len(of) / len(changes), **of[list(MEASURES)].mean()}
+        for fate, of in ((fate, groups.get_group(fate)) for fate in FATES if fate in groups.groups)
+    ]
+
+
+def write_score_page(
+    changes: pd.DataFrame, examples: Mapping[tuple[str, str], ProbeExample], source: str, path: Path
+) -> None:
+    """Write the page: counts, histograms and texts, one section for each two models."""
+    pairs = changes.groupby(["before", "after"], sort=False)
+    sections = [
+        {
+            "before": before,
+            "after": after,
+            "rows": summary(of),
+            "picture": data_url(_histograms(of)),
+            "fates": [(fate, len(some), list(_cards(some, examples))) for fate, some in _by_fate(of)],
+        }
+        for (before, after), of in pairs
+    ]
+    write_atomically(path, render("score.html", source=source, sections=sections, shown=SHOWN).encode())
+
+
+def _by_fate(changes: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    for fate in FATES:
+        if len(some := changes[changes["fate"] == fate]):
+            yield fate, some.sort_values("chosen_change")
+
+
+def _cards(changes: pd.DataFrame, examples: Mapping[tuple[str, str], ProbeExample]) -> Iterator[dict[str, Any]]:
+    for row in changes.head(SHOWN).to_dict("records"):
+        example = examples[row["split"], row["example_id"]]
+        texts = {"prompt": example.prompt, **{side: example.responses[side].strip() for side in PAIR}}
+        yield {**{str(name): value for name, value in row.items()}, **texts}
+
+
+def _histograms(changes: pd.DataFrame) -> bytes:
+    """PNG: the distribution of each change over the examples."""
+    from matplotlib.figure import Figure
+
+    from ldyn.report.figures import figure_settings
+
+    with figure_settings():
+        figure = Figure(figsize=(9, 2.6), layout="constrained")
+        for axes, (name, label) in zip(figure.subplots(1, len(MEASURES)), MEASURES.items(), strict=True):
+            axes.hist(changes[name], bins="auto", color="#8FB3D9", edgecolor="white")
+            axes.axvline(0, color="#444444", linewidth=1)
+            axes.set_xlabel(f"{label} (nats)")
+        picture = BytesIO()
+        figure.savefig(picture, format="png", dpi=150)
+    return picture.getvalue()
