@@ -17,22 +17,15 @@ from ldyn.models.settings import PretrainedConfig, TinyConfig
 
 def experiment_faults(settings: Mapping[str, Any]) -> list[str]:
     """Faults of the stages and of the input files, in a configuration that may have others as well."""
-    stages, dataset = as_mapping(settings.get("stages")), as_mapping(settings.get("dataset"))
-    return [*_stage_faults(stages), *_path_faults(dataset), *_home_faults(settings)]
+    return [*_stage_faults(as_mapping(settings.get("stages"))), *_path_faults(settings)]
 
 
 def fitting_faults(config: RunConfig) -> list[str]:
     """Faults between settings that have the right types each."""
     stages = config.stages.items()
     trainers = [f"stages.{name}.trainer.{fault}" for name, stage in stages for fault in stage.trainer.faults()]
-    parts = (
-        _process_faults(config),
-        _room_faults(config),
-        _dtype_faults(config),
-        _wins_faults(config),
-        _judge_faults(config),
-    )
-    return [*trainers, *(fault for faults in parts for fault in faults)]
+    checks = (_process_faults, _room_faults, _dtype_faults, _wins_faults, _judge_faults)
+    return [*trainers, *(fault for check in checks for fault in check(config))]
 
 
 def _process_faults(config: RunConfig) -> Iterator[str]:
@@ -123,28 +116,19 @@ def _one_stage_faults(stage: Mapping[str, Any], earlier: list[str]) -> Iterator[
         yield f"view: found {list(view)}, expected [chosen, rejected]: {known.name} compares the two"
 
 
-def _home_faults(value: Any, key: str = "") -> Iterator[str]:
-    """Paths that begin with the name of an unknown user, anywhere in the settings."""
+def _path_faults(value: Any, key: str = "") -> Iterator[str]:
+    """Paths that begin with the name of an unknown user, anywhere; a data set's path that does not exist."""
     if isinstance(value, Mapping):
         for name, child in value.items():
-            yield from _home_faults(child, f"{key}.{name}".lstrip("."))
-    elif isinstance(value, str) and value.startswith("~"):
-        try:
-            Path(value).expanduser()
-        except RuntimeError:
-            yield f"{key}: found {value!r}, but this machine has no such user. Write ./~NAME for a directory"
-
-
-def _path_faults(dataset: Mapping[str, Any]) -> Iterator[str]:
-    path = dataset.get("path")
-    if not isinstance(path, str):
+            yield from _path_faults(child, f"{key}.{name}".lstrip("."))
+    if not isinstance(value, str) or not (value.startswith("~") or key == "dataset.path"):
         return
     try:
-        exists = Path(path).expanduser().exists()
-    except RuntimeError:  # see _home_faults
-        return
+        exists = Path(value).expanduser().exists()
+    except RuntimeError:
+        yield f"{key}: found {value!r}, but this machine has no such user. Write ./~NAME for a directory"
     except (OSError, ValueError) as error:
-        yield f"dataset.path: found {path[:80]!r}, which is no path ({error})"
-        return
-    if not exists:
-        yield f"dataset.path: found {path!r}, which does not exist from {Path.cwd()}, expected a file or directory"
+        yield f"{key}: found {value[:80]!r}, which is no path ({error})"
+    else:
+        if key == "dataset.path" and not exists:
+            yield f"{key}: found {value!r}, which does not exist from {Path.cwd()}, expected a file or directory"

@@ -21,24 +21,19 @@ _EXPECTED = {"dict_type": "a mapping", "dataclass_type": "a mapping", "too_short
 
 def fault_lines(error: ValidationError, root: type) -> list[str]:
     """One line for each fault of a configuration of type ``root``, in the order of the configuration."""
-    details = [detail for detail in error.errors() if not _explained_within(detail, error.errors())]
-    lines = _joined([(dotted(detail["loc"], root), _words(detail, root)) for detail in details])
-    return [f"{key}: {words}" if key else words for key, words in lines]
-
-
-def _joined(lines: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """One line for each key: pydantic has one for each member of a union, "a number" and "auto", say."""
     expected: dict[str, list[str]] = {}
-    for key, words in lines:
-        expected.setdefault(key, []).append(words)
-    return [
-        (key, " or ".join([words[0], *(_without_found(other) for other in words[1:])]))
-        for key, words in expected.items()
-    ]
-
-
-def _without_found(words: str) -> str:
-    return words.partition("expected ")[2] or words
+    for detail in error.errors():
+        location = detail["loc"]
+        inner = (other["loc"] for other in error.errors() if len(other["loc"]) > len(location))
+        if any(other[: len(location)] == location for other in inner):
+            continue  # a list is too short, say, for its wrong item, which has a line of its own
+        expected.setdefault(dotted(location, root), []).append(_words(detail, root))
+    # pydantic has one for each member of a union, "a number" and "auto", say
+    lines = []
+    for key, (first, *others) in expected.items():
+        words = " or ".join([first, *(other.partition("expected ")[2] or other for other in others)])
+        lines.append(f"{key}: {words}" if key else words)
+    return lines
 
 
 def dotted(location: tuple[int | str, ...], root: type) -> str:
@@ -46,38 +41,25 @@ def dotted(location: tuple[int | str, ...], root: type) -> str:
     return ".".join(str(part) for part, _ in _walk(location, root) if part is not None)
 
 
-def _explained_within(detail: ErrorDetails, details: list[ErrorDetails]) -> bool:
-    """Whether a part of the faulty value is named as faulty itself: a list is too short, say, for its wrong item."""
-    location = detail["loc"]
-    return any(len(other["loc"]) > len(location) and other["loc"][: len(location)] == location for other in details)
-
-
 def _words(detail: ErrorDetails, root: type) -> str:
     kind, found, location = detail["type"], detail["input"], detail["loc"]
     if kind == _UNKNOWN_KEY:
-        return f"unknown key; {expected_one_of(str(location[-1]), _keys_at(location[:-1], root))}"
+        reached = [root, *(kind for _, kind in _walk(location[:-1], root))][-1]
+        known = next((member for member in _members(reached) if is_dataclass(member)), None)  # of `LoraConfig | None`
+        return (
+            f"unknown key; {expected_one_of(str(location[-1]), [one.name for one in fields(known)] if known else [])}"
+        )
     if kind in _MISSING:
         return "found nothing, expected a value"
     if kind == _NO_SUCH_MEMBER:
         context = detail["ctx"]
         tag = f"{context['discriminator']}={context['tag']!r}".replace("'", "")
         return f"found {tag}, expected one of {context['expected_tags']}"
+    shown = repr(found) if len(repr(found)) <= LONGEST_SHOWN else f"{repr(found)[:LONGEST_SHOWN]}…"
     if kind in _EXPECTED:
-        return f"found {_short(found)}, expected {_EXPECTED[kind]}"
+        return f"found {shown}, expected {_EXPECTED[kind]}"
     expected = detail["msg"].removeprefix("Value error, ").replace("Input should be ", "expected ")
-    return f"found {_short(found)}, {expected}" if not isinstance(found, dict) else expected
-
-
-def _short(found: Any) -> str:
-    text = repr(found)
-    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
-
-
-def _keys_at(location: tuple[int | str, ...], root: type) -> list[str]:
-    """The keys that the configuration has at a location."""
-    reached = [root, *(kind for _, kind in _walk(location, root))][-1]
-    kind = next((member for member in _members(reached) if is_dataclass(member)), None)  # of `LoraConfig | None`, say
-    return [item.name for item in fields(kind)] if kind is not None else []
+    return f"found {shown}, {expected}" if not isinstance(found, dict) else expected
 
 
 def _walk(location: tuple[int | str, ...], root: type) -> Iterator[tuple[int | str | None, Any]]:
@@ -97,13 +79,13 @@ def _walk(location: tuple[int | str, ...], root: type) -> Iterator[tuple[int | s
 
 def _child(container: Any, part: int | str) -> Any:
     if is_dataclass(container):
-        return _plain_type(get_type_hints(container, include_extras=True).get(str(part)))
-    arguments = get_args(container)
-    return _plain_type(arguments[-1] if get_origin(container) is not tuple else arguments[0]) if arguments else None
-
-
-def _plain_type(hint: Any) -> Any:
-    return _plain_type(get_args(hint)[0]) if get_origin(hint) is Annotated else hint
+        hint = get_type_hints(container, include_extras=True).get(str(part))
+    else:
+        arguments = get_args(container)
+        hint = arguments[-1 if get_origin(container) is not tuple else 0] if arguments else None
+    while get_origin(hint) is Annotated:
+        hint = get_args(hint)[0]
+    return hint
 
 
 def _members(hint: Any) -> tuple[Any, ...]:

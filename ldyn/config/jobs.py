@@ -124,39 +124,29 @@ def _resumed(composed: DictConfig, overrides: Sequence[str]) -> RunConfig:
     if "report" in changed:
         settings["report"] = composed.report
     if "logger" in changed:
-        settings["logger"] = _changed_logger(settings["logger"], OmegaConf.to_container(composed.logger, resolve=True))
+        given = as_mapping(OmegaConf.to_container(composed.logger, resolve=True))
+        # the run keeps its name and its group unless these are given, too
+        kept = {key: settings["logger"][key] for key in ("group", "run_name") if given.get(key) is None}
+        settings["logger"] = {**given, **kept}
     again = load_config(settings)
     return replace(again, resume=directory, paths=replace(again.paths, run=final_path(directory)))
 
 
-def _changed_logger(stored: Mapping[str, Any], given: Any) -> dict[str, Any]:
-    """The tracker's settings as given now; the run keeps its name and its group unless these are given, too."""
-    named = {key: stored[key] for key in ("group", "run_name") if as_mapping(given).get(key) is None}
-    return {**as_mapping(given), **named}
-
-
 def _refuse_changes(stored: RunConfig, composed: DictConfig, overrides: Sequence[str]) -> None:
     others = [override for override in overrides if _key(override).split(".")[0] not in ("resume", "logger", "report")]
-    if others and not composed.get("name"):
-        raise ConfigError(
-            [f"{override}: cannot change a stored run; leave it out, or start a new run" for override in others]
-        )
     if not others:
         return
+    if not composed.get("name"):
+        advice = "cannot change a stored run; remove it, or start a new run"
+        raise ConfigError([f"{override}: {advice}" for override in others])
     given = deciding_settings(load_config(composed))
     _fill_in_count(given, stored.trainer.num_processes)
-    _fill_in_pinned(given["dataset"], deciding_settings(stored)["dataset"])
+    for key, was in deciding_settings(stored)["dataset"].items():  # open settings were looked up when the run began
+        is_open = key == "revision" and not is_commit(given["dataset"].get(key))
+        if is_open or (key in ("train_split", "test_split") and given["dataset"].get(key) == AUTOMATIC):
+            given["dataset"][key] = was
     if lines := list(_differences(deciding_settings(stored), given)):
-        raise ConfigError([f"{line}; leave it out, or start a new run without resume" for line in lines])
-
-
-def _fill_in_pinned(given: dict[str, Any], stored: Mapping[str, Any]) -> None:
-    """What was left open was looked up when the run began (``ldyn.data.hub.pinned``) and stays what it was."""
-    if "revision" in given and not is_commit(given["revision"]):
-        given["revision"] = stored.get("revision")
-    for split in ("train_split", "test_split"):
-        if given.get(split) == AUTOMATIC:
-            given[split] = stored.get(split)
+        raise ConfigError([f"{line}; remove it, or start a new run without resume" for line in lines])
 
 
 def stored_run_directory(path: Path, setting: str = "resume") -> Path:

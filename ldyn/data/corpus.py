@@ -1,7 +1,7 @@
 """The pretraining corpus of a from-scratch base: fluent text without anything that is later trained on or observed.
 
 - Of a training pair its question only, never one of its answers, so that y+ is unlearned when finetuning starts.
-- Of other rows (training rows that are not pairs, rows of extra files) the question with each of its answers.
+- Of training rows that are not pairs the question with each of its answers.
 - No row whose question is a pair's or a test question's, and no document one of whose turns is the chosen or rejected
   answer of a pair or of a test question: in HH one row's prompt may continue the dialogue of another row.
 """

@@ -80,7 +80,7 @@ def load_hub(config: HubConfig, seed: int) -> PreferenceData:
     counts: Counter[str] = Counter()
     train = _rows_of_split("train", config.train_split, config, counts)
     test = None if config.test_split is None else _rows_of_split("test", config.test_split, config, counts)
-    raw = RawRows(config.set.title, train, test, [], counts, version=config.set.title)
+    raw = RawRows(config.set.title, train, test, counts, version=config.set.title)
     rules = SplitRules(config.n_train, config.n_corpus, config.selection, config.n_held_out)
     return assemble(raw, rules, separator=config.encoding.separator, seed=seed)
 

@@ -15,7 +15,7 @@ paper's UltraFeedback prompts: "Human: …\nAssistant:".
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from os.path import commonprefix
 from typing import Any, Literal
@@ -101,16 +101,23 @@ def read_record(row_id: str, record: Mapping[str, Any], layout: Layout = "auto",
     with_system: write every prompt as a conversation, with the record's ``system`` text before it if there is one.
     Texts may be blank here; ``ldyn.data.rows`` drops those.
     """
-    not_texts = ("id", TOKEN_IDS)
-    values = {name: _in_a_list(value) for name, value in record.items() if value is not None and name not in not_texts}
+    given = {name: value for name, value in record.items() if value is not None and name not in ("id", TOKEN_IDS)}
+    values = {name: [value] if isinstance(value, Mapping) else value for name, value in given.items()}
     for name, value in values.items():
         if not isinstance(value, (str, list, tuple)):
             raise UnusableRecord("not_text", f"{name} is of type {type(value).__name__}")
     system = values.pop("system", "")
-    row = replace(_reader(values, layout)(values), row_id=row_id, sampled=_token_ids(record.get(TOKEN_IDS)))
-    row = _with_system(row, system) if with_system and isinstance(system, str) and "prompt" in values else row
+    row = replace(_row(values, layout), row_id=row_id, sampled=_token_ids(record.get(TOKEN_IDS)))
+    if with_system and isinstance(system, str) and "prompt" in values:
+        turns = row.turns or (Turn("user", normal_prompt(row.prompt)),)
+        if system.strip() and turns[0].role != "system":
+            turns = (Turn("system", system), *turns)
+        row = replace(row, prompt=plain_conversation(turns), turns=turns)
     for text in (row_id, row.prompt, *row.responses.values()):
-        _check_text(text)
+        if len(text) > MAX_CHARACTERS:
+            raise UnusableRecord("enormous", f"{len(text):,} characters")
+        if half := re.search("[\ud800-\udfff]", text):
+            raise UnusableRecord("half_a_character", f"U+{ord(half[0]):04X}")
     return row
 
 
@@ -129,30 +136,17 @@ def _token_ids(value: Any) -> dict[str, tuple[int, ...]]:
     }
 
 
-def _in_a_list(value: Any) -> Any:
-    return [value] if isinstance(value, Mapping) else value
-
-
-def _reader(values: Mapping[str, Any], layout: Layout) -> Callable[[Mapping[str, Any]], Row]:
+def _row(values: Mapping[str, Any], layout: Layout) -> Row:
     has_lists = any(not isinstance(value, str) for value in values.values())
     if layout == "dialogue" and has_lists:
         raise UnusableRecord("not_text", "a list")
     if layout == "messages" and not has_lists:
         raise UnusableRecord("not_messages", "texts")
-    if layout == "dialogue":
-        return _dialogues
     if has_lists:
-        return _conversation
-    return _explicit if "prompt" in values else _implicit
-
-
-def _check_text(text: str) -> None:
-    if len(text) > MAX_CHARACTERS:
-        raise UnusableRecord("enormous", f"{len(text):,} characters")
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise UnusableRecord("half_a_character", f"U+{ord(text[error.start]):04X}") from error
+        return _conversation(values)
+    if layout == "auto" and "prompt" in values:
+        return Row("", values["prompt"], {name: text for name, text in values.items() if name != "prompt"})
+    return _without_prompt({name: text for name, text in values.items() if name != "prompt"}, layout)
 
 
 def without_repeated_prompts(rows: Sequence[Row]) -> tuple[list[Row], bool]:
@@ -160,59 +154,37 @@ def without_repeated_prompts(rows: Sequence[Row]) -> tuple[list[Row], bool]:
 
     In a single row that may be chance.
     """
-    repeats = len(rows) > 1 and all(_repeats_its_prompt(row) for row in rows)
-    if not repeats:
-        return list(rows), False
-    return [replace(row, responses={key: _behind_prompt(row, key) for key in row.responses}) for row in rows], True
+
+    def repeats(row: Row) -> bool:
+        prompt = normal_prompt(row.prompt)
+        return bool(prompt.strip()) and all(row.responses.get(key, "").startswith(prompt) for key in PAIR)
+
+    def behind(row: Row) -> Row:
+        prompt = normal_prompt(row.prompt)
+        return replace(row, responses={key: text.removeprefix(prompt) for key, text in row.responses.items()})
+
+    repeated = len(rows) > 1 and all(map(repeats, rows))
+    return (list(map(behind, rows)) if repeated else list(rows)), repeated
 
 
-def _repeats_its_prompt(row: Row) -> bool:
-    prompt = normal_prompt(row.prompt)
-    return bool(prompt.strip()) and all(row.responses.get(key, "").startswith(prompt) for key in PAIR)
+def _without_prompt(texts: Mapping[str, str], layout: Layout) -> Row:
+    """Texts with a common beginning, which is the prompt.
 
-
-def _behind_prompt(row: Row, key: str) -> str:
-    return row.responses[key].removeprefix(normal_prompt(row.prompt))
-
-
-# --------------------------------------------------------------------------------------------------------------
-# Texts
-
-
-def _explicit(values: Mapping[str, str]) -> Row:
-    return Row("", values["prompt"], {name: text for name, text in values.items() if name != "prompt"})
-
-
-def _implicit(values: Mapping[str, str]) -> Row:
-    common = _common(values)
-    return _dialogues(values) if _ASSISTANT in common else _behind(_end_of_last_word(common), values)
-
-
-def _dialogues(values: Mapping[str, str]) -> Row:
-    """Dialogues as in HH, split behind the last cue for the assistant that all of them share."""
-    end = _common(values).rfind(_ASSISTANT)
-    row = _behind(end + len(_ASSISTANT) if end >= 0 else 0, values)
-    if any(_HUMAN in answer for answer in row.responses.values()):
-        raise UnusableRecord("parted_before_the_last_turn", "a further turn of the human in an answer")
-    return row
-
-
-def _common(values: Mapping[str, str]) -> str:
-    return commonprefix([text for name, text in values.items() if name != "prompt"])  # noqa: RUF071 (text, not paths)
-
-
-def _end_of_last_word(common: str) -> int:
-    """Up to where whole words are shared: a word that continues differently belongs to the answers."""
-    spaces = list(re.finditer(r"\s+", common))
-    return spaces[-1].start() if spaces else 0
-
-
-def _behind(end: int, values: Mapping[str, str]) -> Row:
-    texts = {name: text for name, text in values.items() if name != "prompt"}
+    Dialogues as in HH are split behind the last cue for the assistant that all texts share; others behind the last
+    shared word: one that continues differently belongs to the answers.
+    """
+    common = commonprefix(list(texts.values()))  # noqa: RUF071 (text, not paths)
+    is_dialogue = layout == "dialogue" or _ASSISTANT in common
+    if is_dialogue:
+        end = common.rfind(_ASSISTANT) + len(_ASSISTANT) if _ASSISTANT in common else 0
+    else:
+        end = max((space.start() for space in re.finditer(r"\s+", common)), default=0)
     if not end or len(texts) < 2:
         raise UnusableRecord("no_common_prompt", "no shared beginning")
-    prompt = next(iter(texts.values()))[:end]
-    return Row("", prompt, {name: text[end:] for name, text in texts.items()})
+    answers = {name: text[end:] for name, text in texts.items()}
+    if is_dialogue and any(_HUMAN in answer for answer in answers.values()):
+        raise UnusableRecord("parted_before_the_last_turn", "a further turn of the human in an answer")
+    return Row("", common[:end], answers)
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -220,13 +192,22 @@ def _behind(end: int, values: Mapping[str, str]) -> Row:
 
 
 def _conversation(values: Mapping[str, Any]) -> Row:
-    messages = {name: _turns(name, value) for name, value in values.items() if not isinstance(value, str)}
+    messages = {
+        name: tuple(_turn(name, message) for message in value)
+        for name, value in values.items()
+        if not isinstance(value, str)
+    }
     prompt = messages.pop("prompt", ())
     for name, turns in messages.items():
         if not turns or turns[-1].role != "assistant":
             raise UnusableRecord("no_answer", f"{name} ends with {turns[-1].role if turns else 'nothing'}")
     prompt = _one_prompt(prompt, {name: turns[:-1] for name, turns in messages.items()}, values.get("prompt"))
-    _check_roles(prompt)
+    roles = [turn.role for turn in prompt]
+    if unknown := [role for role in roles if role not in _SPEAKERS]:
+        raise UnusableRecord("unknown_role", repr(unknown[0]))
+    rest = roles[1:] if roles[0] == "system" else roles
+    if rest != ["user", "assistant"] * (len(rest) // 2) + ["user"]:
+        raise UnusableRecord("roles_out_of_order", ", ".join(roles))
     answers = {name: turns[-1].content for name, turns in messages.items()}
     texts = {name: text for name, text in values.items() if name != "prompt" and isinstance(text, str)}
     return Row("", plain_conversation(prompt), {**texts, **answers}, prompt)
@@ -242,13 +223,9 @@ def _one_prompt(given: tuple[Turn, ...], before: Mapping[str, tuple[Turn, ...]],
     if len(found) == 1:
         return next(iter(found))
     lengths = ", ".join(f"{len(turns)} in {name}" for turns, name in found.items())
-    if len({len(turns) for turns in found}) > 1:
-        raise UnusableRecord("parted_before_the_last_turn", f"messages before the answer: {lengths}")
-    raise UnusableRecord("no_common_prompt", f"messages before the answer: {lengths or 'none'}")
-
-
-def _turns(name: str, value: Collection[Any]) -> tuple[Turn, ...]:
-    return tuple(_turn(name, message) for message in value)
+    has_parted = len({len(turns) for turns in found}) > 1
+    reason = "parted_before_the_last_turn" if has_parted else "no_common_prompt"
+    raise UnusableRecord(reason, f"messages before the answer: {lengths or 'none'}")
 
 
 def _turn(name: str, message: Any) -> Turn:
@@ -259,25 +236,6 @@ def _turn(name: str, message: Any) -> Turn:
     if not isinstance(role, str) or not isinstance(content, str):
         raise UnusableRecord("not_messages", f"{name} holds the keys {', '.join(map(str, message))}")
     return Turn(_SHAREGPT_ROLES.get(role, role) if "from" in message else role, content)
-
-
-def _check_roles(turns: Sequence[Turn]) -> None:
-    roles = [turn.role for turn in turns]
-    for role in roles:
-        if role not in _SPEAKERS:
-            raise UnusableRecord("unknown_role", repr(role))
-    rest = roles[1:] if roles[0] == "system" else roles
-    expected = ["user", "assistant"] * (len(rest) // 2) + ["user"]
-    if rest != expected:
-        raise UnusableRecord("roles_out_of_order", ", ".join(roles))
-
-
-def _with_system(row: Row, system: str) -> Row:
-    """The row with a system message, unless its conversation begins with one."""
-    turns = row.turns or (Turn("user", normal_prompt(row.prompt)),)
-    if system.strip() and turns[0].role != "system":
-        turns = (Turn("system", system), *turns)
-    return replace(row, prompt=plain_conversation(turns), turns=turns)
 
 
 def plain_conversation(turns: Sequence[Turn]) -> str:

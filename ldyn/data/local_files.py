@@ -37,7 +37,7 @@ class FilesConfig:
 
     path: one file, or a directory with the files probe_train and probe_test, or train and test, of any of the suffixes.
     columns: which column holds what, for instance {prompt: question, chosen: good}; not needed for columns with our
-    names. corpus_paths: further files of prompt and chosen (and rejected) rows for a from-scratch base.
+    names.
     n_train, selection, n_held_out: see ``ldyn.data.rows.SplitRules``; without a test file rows are held out.
     """
 
@@ -47,7 +47,6 @@ class FilesConfig:
     n_train: Annotated[int, Gt(0)] | None = None
     selection: Selection = "drawn"
     n_held_out: Annotated[int, Ge(0)] | Literal["auto"] = AUTOMATIC
-    corpus_paths: tuple[str, ...] = ()
     encoding: EncodingConfig = field(default_factory=EncodingConfig)
 
     def __post_init__(self) -> None:
@@ -85,21 +84,16 @@ def load_files(config: FilesConfig, seed: int) -> PreferenceData:
     train_file, test_file = find_files(path)
     columns = config.columns or {}
     files = [RowFile(train_file, "train", ("prompt", *PAIR), columns=columns)]
-    further = [("test", test_file)] if test_file is not None else []
-    further += [("corpus", Path(path).expanduser()) for path in config.corpus_paths]
-    files += [RowFile(file, split, ("prompt", "chosen"), columns=columns) for split, file in further]
+    if test_file is not None:
+        files.append(RowFile(test_file, "test", ("prompt", "chosen"), columns=columns))
     read = read_row_files(files)
-    rows = {
-        split: [row for part in read if part.split == split for row in part.rows]
-        for split in ("train", "test", "corpus")
-    }
+    rows = {part.split: list(part.rows) for part in read}
     counts = Counter({f"{split}.rows_read": len(members) for split, members in rows.items()})
     for part in read:
         counts.update(part.counts)
-    missing = [missing for part in read if part.split != "corpus" for missing in part.missing]
-    test = rows["test"] if test_file is not None else None
+    missing = [missing for part in read for missing in part.missing]
     version = ", ".join(f"{file.path.name} sha256:{_sha256(file.path)}" for file in files)
-    raw = RawRows(f"files:{path.name}", rows["train"], test, rows["corpus"], counts, missing, version)
+    raw = RawRows(f"files:{path.name}", rows["train"], rows.get("test"), counts, missing, version)
     rules = SplitRules(config.n_train, None, config.selection, config.n_held_out)
     return assemble(raw, rules, separator=config.encoding.separator, seed=seed)
 

@@ -9,8 +9,8 @@ Each rule is counted by split and reason:
   the training rows instead, drawn by the seed before anything else.
 
 Two questions are the same if they differ only in case, spacing and Unicode form (``question_key``). The pairs are drawn
-without replacement by the seed, or are the first rows as in the paper. Training rows that become no pair, and extra
-rows, feed the corpus: see ``ldyn.data.corpus``.
+without replacement by the seed, or are the first rows as in the paper. Training rows that become no pair
+feed the corpus: see ``ldyn.data.corpus``.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _MOST_HELD_OUT = 500
 
 @dataclass(frozen=True)
 class RawRows:
-    """What a source read: rows of both splits and of extra corpus files, what was counted and what is missing.
+    """What a source read: rows of both splits, what was counted and what is missing.
 
     test: None where the source has no test split. version: see PreferenceData.
     """
@@ -42,7 +42,6 @@ class RawRows:
     name: str
     train: Sequence[Row]
     test: Sequence[Row] | None
-    corpus: Sequence[Row]
     counts: Counter[str]
     missing: Sequence[MissingResponses] = ()
     version: str = ""
@@ -77,7 +76,7 @@ def assemble(raw: RawRows, rules: SplitRules, *, separator: str, seed: int) -> P
     _check_something_is_left(raw, train, test, counts)
     paired, rest = _selected(train, rules, seed)
     pairs, examples = tuple(map(_pair, paired)), tuple(map(_example, test))
-    others = [(row.prompt, _answers(row)) for row in (*rest, *raw.corpus)]
+    others = [(row.prompt, _answers(row)) for row in rest]
     documents = corpus_documents(pairs, examples, others, separator, counts)
     corpus, _ = draw(documents, rules.n_corpus, seeded_random(seed, "corpus"))
     counts.update({"pairs": len(paired), "corpus.documents": len(corpus)})

@@ -107,11 +107,6 @@ def test_a_run_that_was_moved_goes_on_where_it_is_now(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("stored")
-def test_the_same_command_with_resume_is_fine(tmp_path: Path) -> None:
-    assert job("+exp=dpo_squeeze", "seed=3", f"resume={tmp_path / 'one'}").seed == 3
-
-
-@pytest.mark.usefixtures("stored")
 def test_the_tracker_may_be_another_and_the_report_left_out(tmp_path: Path) -> None:
     config = job(f"resume={tmp_path / 'one'}", "logger=none")
     assert (config.logger.kind, config.seed) == ("none", 3)
@@ -160,12 +155,6 @@ def test_what_differs_is_listed(tmp_path: Path) -> None:
         "stages.dpo.algorithm.beta: found 0.2",
     ]
     assert "expected 0.1 as in the stored run" in caught.value.faults[2]
-
-
-@pytest.mark.usefixtures("stored")
-def test_another_experiment_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="name: found 'extend', expected 'dpo_squeeze' as in the stored run"):
-        job("+exp=extend", "seed=3", f"resume={tmp_path / 'one'}")
 
 
 @pytest.mark.usefixtures("stored")
@@ -231,8 +220,3 @@ def test_the_trainer_is_for_every_stage_and_a_role_for_its_own() -> None:
     assert [one[1:3] for one in trainers("trainer.epochs=2")][:3] == [(None, 2.0), (None, 2.0), (None, 0.5)]
     assert [one[0] for one in trainers("preference.learning_rate=1e-6")] == [2e-4, 1e-6] * 3
     assert [one[3] for one in trainers("trainer.batch_size=4", "sft.batch_size=2")] == [2, 4] * 3
-
-
-def test_a_setting_that_reaches_the_stages_is_fine() -> None:
-    config = job("+exp=dpo_squeeze", "trainer.batch_size=3", "++stages.dpo.trainer.batch_size=5")
-    assert [stage.trainer.batch_size for stage in config.stages.values()] == [3, 5]

@@ -15,10 +15,6 @@ def documents(others, counts=None):
     return corpus_documents([PAIR], [UNSEEN], others, " ", Counter() if counts is None else counts)
 
 
-def test_a_pair_gives_its_question_without_the_answer_cue():
-    assert documents([]) == ["\n\nHuman: one?"]
-
-
 def test_other_rows_give_their_question_with_each_answer():
     others = [("Human: three?\nAssistant: ", ("yes three ", "", " no three"))]
     assert documents(others)[1:] == ["Human: three?\nAssistant: yes three", "Human: three?\nAssistant: no three"]

@@ -88,14 +88,6 @@ def test_probe_counts_by_hand(tokenizers):
 # Every make of tokenizer
 
 
-def test_leading_and_trailing_space_makes_no_difference(tokenizer):
-    encoder = Encoder(tokenizer, ROOMY)
-    expected = encoder.response("a baker.")
-    assert expected
-    assert all(encoder.response(text) == expected for text in (" a baker.", "a baker. ", "\n a baker.\n\n"))
-    assert encoder.prompt("Who is Ada?") == encoder.prompt("Who is Ada?\n ")
-
-
 def test_joined_ids_read_as_prompt_separator_response(tokenizer):
     ids = Encoder(tokenizer, ROOMY).prompt("Who is Ada?") + Encoder(tokenizer, ROOMY).response("a baker.")
     assert tokenizer.decode(ids, skip_special_tokens=True).strip() == "Who is Ada? a baker."

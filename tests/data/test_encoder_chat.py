@@ -10,7 +10,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedToken
 
 from ldyn.data.encoder import Encoder, EncodingConfig
 from ldyn.errors import ModelError
-from ldyn.records import PreferencePair, ProbeExample, Turn
+from ldyn.records import Turn
 
 CHATML = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
@@ -105,14 +105,6 @@ def test_an_answer_ends_with_the_template_s_own_end_of_text(tokenizer):
     assert tokenizer.decode(encoder(tokenizer).response("A baker.", TURNS)) == " A baker.<|im_end|>"
 
 
-def test_pairs_and_probes_are_encoded_alike(tokenizer):
-    both = encoder(tokenizer)
-    (pair,) = both.pairs([PreferencePair("x", "plain", "yes", "no", TURNS)])
-    (probe,) = both.probes("train", [ProbeExample("x", "plain", {"chosen": " yes", "rejected": "no\n"}, TURNS)])
-    assert pair.prompt_ids == probe.prompt_ids == both.prompt("plain", TURNS)
-    assert (pair.chosen_ids, pair.rejected_ids) == (probe.responses["chosen"], probe.responses["rejected"])
-
-
 def test_which_prompts_the_template_is_for(tokenizer):
     plain, chat = encoder(tokenizer, chat="never"), encoder(tokenizer, chat="always")
     assert plain.prompt("Who?", TURNS) == plain.prompt("Who?") == encoder(tokenizer).prompt("Who?")
@@ -137,10 +129,6 @@ def test_of_a_long_conversation_the_texts_are_cut(tokenizer, keep):
     inside = text.removeprefix(head).removesuffix(tail)
     assert turns[0].content.startswith(inside) if keep == "start" else turns[0].content.endswith(inside)
     assert len(encoder(tokenizer, 3, 10, keep).prompt("", turns)) == 3
-
-
-def test_a_conversation_without_text_is_no_prompt(tokenizer):
-    assert encoder(tokenizer).prompt("", [Turn("user", "")]) == ()
 
 
 # --------------------------------------------------------------------------------------------------------------

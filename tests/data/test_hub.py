@@ -100,10 +100,6 @@ def test_hh(hh_copy):
     }
 
 
-def test_hh_from_the_directory_of_the_subset_itself(hh_copy):
-    assert load(HH, hh_copy / "helpful-base") == load(HH, hh_copy)
-
-
 def test_ultrafeedback(ultrafeedback_copy):
     data = load(ULTRAFEEDBACK, ultrafeedback_copy)
     pair = data.pairs[0]
@@ -120,11 +116,6 @@ def test_a_copy_written_by_save_to_disk(ultrafeedback_copy, tmp_path):
     }
     datasets.DatasetDict(splits).save_to_disk(tmp_path / "saved")
     assert load(ULTRAFEEDBACK, tmp_path / "saved") == load(ULTRAFEEDBACK, ultrafeedback_copy)
-
-
-def test_the_seed_draws_the_pairs(hh_copy):
-    assert load(HH, hh_copy) == load(HH, hh_copy)
-    assert load(HH, hh_copy, seed=1).pairs != load(HH, hh_copy).pairs
 
 
 def test_a_directory_with_the_papers_probe_files(tmp_path, write_rows):

@@ -131,16 +131,8 @@ def test_blank_responses_of_a_probe_file_reach_the_encoder_which_counts_them(wri
 def test_the_corpus_holds_questions_of_pairs_and_answers_of_other_rows_only(tmp_path, write_rows):
     write_rows("train.jsonl", [row(number) for number in range(12)])
     write_rows("test.jsonl", [row(number) for number in range(12, 15)])
-    extra = write_rows(
-        "extra.jsonl",
-        [
-            {"prompt": "Human: new\nAssistant:", "chosen": "indeed"},
-            {"prompt": row(13)["prompt"], "chosen": "an answer to a test question"},
-            {"prompt": "Human: leak\nAssistant:", "chosen": row(14)["rejected"].strip()},
-        ],
-    )
-    data = load(tmp_path, n_train=4, corpus_paths=(str(extra),))
-    assert len(data.corpus) == 4 + 8 * 2 + 1
+    data = load(tmp_path, n_train=4)
+    assert len(data.corpus) == 4 + 8 * 2
     paired = {pair.prompt for pair in data.pairs}
     for pair in data.pairs:
         assert pair.prompt.removesuffix("\n\nAssistant:") in data.corpus
@@ -148,12 +140,9 @@ def test_the_corpus_holds_questions_of_pairs_and_answers_of_other_rows_only(tmp_
         text = row(number)
         documents = [text["prompt"] + text["chosen"], text["prompt"] + text["rejected"]]
         assert all((document in data.corpus) == (text["prompt"] not in paired) for document in documents)
-    assert "Human: new\nAssistant: indeed" in data.corpus
     observed = [answer for pair in data.pairs for answer in (pair.chosen, pair.rejected)]
     observed += [answer for example in data.probes["test"] for answer in example.responses.values()]
     assert not [document for document in data.corpus if document.endswith(tuple(observed))]
-    assert data.counts["corpus.dropped_observed_question"] == 1
-    assert data.counts["corpus.dropped_observed_answer"] == 1
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -170,8 +159,6 @@ def test_missing_paths_say_what_was_looked_for(tmp_path, write_rows):
     for name in ("train.jsonl", "train.csv"):
         write_rows(name, [row(0)])
     assert "holds train.jsonl and train.csv; expected one of them" in error_of(tmp_path)
-    path = write_rows("rows.jsonl", [row(0)])
-    assert "There is no file nowhere.jsonl" in error_of(path, corpus_paths=("nowhere.jsonl",))
 
 
 def test_all_faults_of_all_files_are_told_together(tmp_path, write_rows):
@@ -225,13 +212,3 @@ def test_the_papers_probe_files_as_they_are(shared_directory):
     assert sum("chosen_initial" not in example.responses for example in data.probes["train"]) == 21
     for split in ("train", "test"):
         assert {probe for example in data.probes[split] for probe in example.responses} == set(PROBE_FAMILIES)
-
-
-def test_the_corpus_of_the_papers_files_holds_no_answer_that_is_taught_or_observed(shared_directory):
-    extra = str(shared_directory / "data" / "ultrafeedback" / "train_prompts.jsonl")
-    data = load(shared_directory / "data" / "hh_helpful", n_train=250, corpus_paths=(extra,))
-    assert len(data.corpus) == 250 + 2 * 249 + 500 - data.counts["corpus.dropped_observed_answer"]
-    observed = [text.strip() for pair in data.pairs for text in (pair.chosen, pair.rejected)]
-    observed += [example.responses["chosen"].strip() for example in data.probes["test"]]
-    text = "\n".join(data.corpus) + "\n"
-    assert not [answer for answer in observed if f"Assistant: {answer}\n" in text]

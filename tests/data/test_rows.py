@@ -17,7 +17,7 @@ def row(number, prompt=None):
 
 def assembled(train, test=None, seed=0, **rules):
     defaults = {"n_train": None, "n_corpus": None, "selection": "drawn", "n_held_out": "auto"}
-    raw = RawRows("rows", train, test, [], Counter())
+    raw = RawRows("rows", train, test, Counter())
     return assemble(raw, SplitRules(**{**defaults, **rules}), separator=" ", seed=seed)
 
 

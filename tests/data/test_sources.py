@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import get_args, get_type_hints
 
 import pytest
 import yaml
@@ -12,16 +11,10 @@ from pydantic import TypeAdapter
 
 from ldyn.data.hub import HubConfig
 from ldyn.data.local_files import FilesConfig
-from ldyn.data.sources import SOURCES, DatasetConfig, data_fingerprint, load_data
-from ldyn.errors import DataError
+from ldyn.data.sources import data_fingerprint
 from ldyn.records import PreferenceData, PreferencePair, ProbeExample
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "dataset"
-
-
-def test_each_config_class_has_its_loader():
-    names = {name for config in get_args(DatasetConfig) for name in get_args(get_type_hints(config)["source"])}
-    assert names == set(SOURCES)
 
 
 @pytest.mark.parametrize(
@@ -32,13 +25,6 @@ def test_the_yaml_files_say_every_setting_of_their_config(name, kind):
     settings |= {key: "rows.csv" for key, value in settings.items() if value == "???"}
     assert set(settings) == {field.name for field in fields(kind)}
     TypeAdapter(kind).validate_python(settings)
-
-
-def test_load_data_calls_the_loader_of_the_source(write_rows):
-    path = write_rows("rows.jsonl", [{"prompt": "q", "chosen": "yes", "rejected": "no"}])
-    assert len(load_data(FilesConfig(str(path)), 0).pairs) == 1
-    with pytest.raises(DataError, match="is not a directory"):
-        load_data(HubConfig("a/b", "dialogue", "train", "test", path=str(path)), 0)
 
 
 def test_the_fingerprint_sees_every_text_and_the_order():

@@ -64,13 +64,6 @@ def test_json_lines_an_array_and_parquet_are_the_same_rows(tmp_path):
         assert records(tmp_path / name) == {1: ROWS[0], 2: ROWS[1]}, name
 
 
-def test_conversations_from_parquet(tmp_path):
-    question, answers = {"role": "user", "content": "q"}, [{"role": "assistant", "content": text} for text in "ab"]
-    row = {"chosen": [question, answers[0]], "rejected": [question, answers[1]]}
-    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "rows.parquet")
-    assert pairs_of(tmp_path / "rows.parquet") == [("Human: q\nAssistant:", "a", "b")]
-
-
 def test_columns_of_other_names(write_rows):
     path = write_rows("rows.csv", ["question,good answer,rejected,prompt", "q,yes,no,a note"])
     columns = {"prompt": "question", "chosen": "good answer"}

@@ -247,15 +247,6 @@ def test_hostile_text_stays_text(
     assert rows_of(tmp_path / "out")["train"][0]["chosen"].endswith(f"{hostile}.")
 
 
-def test_real_text(shared_directory: Path, by_api: list[str], stand_in: StandIn, tmp_path: Path) -> None:
-    rows = read_rows(shared_directory / "data" / "hh_helpful" / "probe_test.jsonl")
-    file = write_rows(tmp_path / "hh.jsonl", [{k: row[k] for k in ("prompt", "chosen", "rejected")} for row in rows])
-    words = ["probes", "dataset=files", f"dataset.path={file}", "dataset.n_held_out=150", "n_train=30"]
-    places = ["n_test=15", f"out={tmp_path / 'out'}", f"cache={tmp_path / 'cache'}"]
-    assert main([*words, *places, *by_api, "api.concurrency=8"]) == 0
-    assert main(["probes", f"check={tmp_path / 'out'}", "strict=true"]) == 0
-
-
 @pytest.mark.parametrize(
     ("words", "said_instead"),
     [
@@ -313,12 +304,6 @@ def test_further_responses_are_made_anew_or_kept(
     assert all(row["irr_hum"] != " A human wrote this." for row in anew)
     assert all(row["irr_hum"] == " A human wrote this." for row in kept)
     assert [row["chosen_gptformat"] for row in anew] == [row["chosen_gptformat"] for row in kept]
-
-
-def test_it_is_not_overwritten(build: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(build) == 0
-    assert main(build) == 1
-    assert "overwrite=true" in capsys.readouterr().err
 
 
 def test_without_unseen_questions(pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
