@@ -62,14 +62,14 @@ class ProbesConfig:
 
 
 @dataclass(frozen=True)
-class ProbeSet:
+class BuiltProbes:
     """The probe examples of a run by split ("train", "test"), and what was counted while they were built."""
 
     examples: Mapping[str, tuple[ProbeExample, ...]]
     counts: Mapping[str, int]
 
 
-def build_probes(data: PreferenceData, config: ProbesConfig, seed: int) -> ProbeSet:
+def build_probes(data: PreferenceData, config: ProbesConfig, seed: int) -> BuiltProbes:
     """Draws the probe examples, completes them by construction and checks them.
 
     Raises DataError if a family is not available, or is missing from some rows while on_missing is "error" (all such
@@ -95,7 +95,7 @@ def build_probes(data: PreferenceData, config: ProbesConfig, seed: int) -> Probe
         examples[split] = tuple(completer.complete(example) for example in drawn)
         counts[f"{split}.examples"] = len(drawn)
     check_probes(examples, data.pairs)
-    return ProbeSet(examples, {reason: number for reason, number in counts.items() if number})
+    return BuiltProbes(examples, {reason: number for reason, number in counts.items() if number})
 
 
 def _wanted(data: PreferenceData, split: str, config: ProbesConfig) -> tuple[str, ...]:

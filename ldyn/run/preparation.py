@@ -12,7 +12,7 @@ from ldyn.data.sources import data_fingerprint, load_data
 from ldyn.models.base import BaseModel
 from ldyn.models.gguf import model_file_hash
 from ldyn.models.loading import load_base
-from ldyn.probes.builder import ProbeSet, build_probes, probe_fingerprint, with_model_answers
+from ldyn.probes.builder import BuiltProbes, build_probes, probe_fingerprint, with_model_answers
 from ldyn.processes.group import from_main, main_first
 from ldyn.records import EncodedPair, EncodedProbeExample, PreferenceData
 from ldyn.run.answering import Answering
@@ -29,7 +29,7 @@ class Prepared:
     data: PreferenceData
     base: BaseModel
     answering: Answering
-    probes: ProbeSet
+    probes: BuiltProbes
     pairs: Sequence[EncodedPair]
     encoded: Sequence[EncodedProbeExample]
     hashes: Mapping[str, str]
@@ -61,7 +61,7 @@ def prepare(config: RunConfig, timed: Callable[[str], AbstractContextManager[Non
     return Prepared(data, base, answering, probes, pairs, encoded, hashes, counts)
 
 
-def observed_probes(probes: ProbeSet, base: BaseModel, answering: Answering, config: RunConfig) -> ProbeSet:
+def observed_probes(probes: BuiltProbes, base: BaseModel, answering: Answering, config: RunConfig) -> BuiltProbes:
     """The probes of the run: those of the data, and the base model's own answers where the data have none."""
     makers = {"chosen_initial": answering.own_answers, "chosen_selfr": answering.rephrases}
     examples, counts = dict(probes.examples), dict(probes.counts)
@@ -76,4 +76,4 @@ def observed_probes(probes: ProbeSet, base: BaseModel, answering: Answering, con
             examples[split] = with_model_answers(examples[split], probe, texts, ids)
             counts[f"{split}.answered_by_base.{probe}"] = len(answers)
             counts[f"{split}.cut_by_limit.{probe}"] = sum(not answer.stopped for answer in answers.values())
-    return ProbeSet(examples, counts)
+    return BuiltProbes(examples, counts)

@@ -35,6 +35,7 @@ class StageProbes(TrainerCallback):
     ):
         self._session, self._stage, self._examples = session, stage, examples
         self._pad_id, self._per_token, self._steps, self._step_of = pad_id, config.per_token, frozenset(steps), step_of
+        self._scored = -1
         self._budget = TokenBudget(config.token_budget)
         self._start = functools.cache(lambda: session.store.start_tokens(stage))  # read once, also after a resume
 
@@ -61,11 +62,19 @@ class StageProbes(TrainerCallback):
         if logs and "loss" in logs:
             self._session.record_log(self._stage, state.global_step, logs)
 
+    def score_last(self, model: PreTrainedModel, step: int) -> None:
+        """Score after the last update, unless it was scored."""
+        if step != self._scored:
+            self._score(model, step)
+
     def _score_if_due(self, model: PreTrainedModel, step: int) -> None:
         if step in self._steps:
-            started = time.perf_counter()
-            self._session.record_scores(self._step_of(step), *self._measure(model, step))
-            self._session.manifest.add_seconds("probing", time.perf_counter() - started)
+            self._score(model, step)
+
+    def _score(self, model: PreTrainedModel, step: int) -> None:
+        started, self._scored = time.perf_counter(), step
+        self._session.record_scores(self._step_of(step), *self._measure(model, step))
+        self._session.manifest.add_seconds("probing", time.perf_counter() - started)
 
     def _measure(self, model: PreTrainedModel, step: int) -> tuple[list[ProbeScore], list[TokenRecord]]:
         """Scores and, if configured, token records after ``step`` updates; those of step 0 must be stored first."""

@@ -18,6 +18,7 @@ from ldyn.run.preparation import Prepared, prepare
 from ldyn.run.session import Session, describe_stage, open_session
 from ldyn.run.stages import run_stage, stage_plans
 from ldyn.run.win_rates import check_judges, write_win_rates
+from ldyn.tracking import make_observer
 from ldyn.training.plan import StageLength, StagePlan
 
 
@@ -44,7 +45,7 @@ def run(config: RunConfig) -> Path:
             hashes=prepared.hashes,
             counts=prepared.counts,
         )
-        session.observe(config)
+        session.observe(lambda: make_observer(config.logger, session.path, config))
         for plan in plans:
             pairs = training_pairs(plan, config, prepared, session)
             run_stage(plan, pairs, prepared, config, session, stop)

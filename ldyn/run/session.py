@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -20,7 +20,7 @@ from ldyn.run.conclusion import conclude
 from ldyn.run.manifest import Manifest, recorded
 from ldyn.store import RunDirectory, TrajectoryStore
 from ldyn.store.directory import how_to_resume, partial_path
-from ldyn.tracking import Observer, StagePast, make_observer
+from ldyn.tracking import Observer, StagePast
 from ldyn.training.plan import StagePlan
 
 RESUMED_WITH = {"data": "data", "base_model": "weights and config of the base model", "probes": "probes"}
@@ -41,10 +41,10 @@ class Session:
         self._observer: Observer | None = None
         self._unwritten: list[Mapping[str, float]] = []
 
-    def observe(self, config: RunConfig) -> None:
+    def observe(self, make: Callable[[], Observer]) -> None:
         """Start the console and the trackers, once the inputs are known to be valid: a refused run leaves no record."""
         if self._directory:
-            self._observer = make_observer(config.logger, self.path, config)
+            self._observer = make()
 
     def close_observer(self) -> None:
         """Close what ``observe`` started."""
@@ -136,7 +136,7 @@ def open_session(config: RunConfig, plans: Sequence[StagePlan]) -> Iterator[Sess
         yield Session(config.paths.run, None, Manifest(None, {}))
         return
     content = first_content(config, plans)
-    content["hashes"] = {**_earlier_hashes(directory), **content["hashes"]}
+    content["hashes"] = {**earlier_hashes(directory), **content["hashes"]}
     with recorded(directory, content, how_to_resume(directory.path)) as manifest:
         session = Session(directory.final, directory, manifest)
         try:
@@ -151,7 +151,7 @@ def _open_directory(config: RunConfig) -> RunDirectory:
     return directory
 
 
-def _earlier_hashes(directory: RunDirectory) -> dict[str, str]:
+def earlier_hashes(directory: RunDirectory) -> dict[str, str]:
     """Those of the run that is resumed; empty for a new run, or one that was lost before it had read anything."""
     try:
         return dict(json.loads((directory.path / "manifest.json").read_text(encoding="utf-8"))["hashes"])
