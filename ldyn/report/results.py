@@ -79,7 +79,7 @@ def write_results(
 
 @dataclass(frozen=True)
 class Results:
-    """worlds: MICROWORLD and REAL_MODEL -> experiments, that is name -> finished runs by seed; those that have any.
+    """worlds: REAL_MODEL and MICROWORLD -> experiments, that is name -> finished runs by seed; those that have any.
 
     logs: name -> published logs. unfinished: names of runs.
     """
@@ -110,7 +110,7 @@ def read_results(directories: Sequence[Path], logs: Mapping[str, PublishedRun]) 
     if not ours:
         where = ", ".join(map(str, directories))
         raise RunDirectoryError(f"{where} holds no finished run. Make some with `ldyn reproduce`.")
-    worlds: dict[str, dict[str, list[Run]]] = {MICROWORLD: {}, REAL_MODEL: {}}
+    worlds: dict[str, dict[str, list[Run]]] = {REAL_MODEL: {}, MICROWORLD: {}}
     for run in sorted(ours, key=lambda run: (_place(str(run.manifest.get("name"))), _seed(run))):
         name = str(run.manifest.get("name"))
         worlds[REAL_MODEL if name in REAL else MICROWORLD].setdefault(name, []).append(run)
@@ -135,8 +135,9 @@ def _seeds(runs: Sequence[Run]) -> str:
 
 def _head(results: Results) -> list[str]:
     about = (
-        "Written by `ldyn reproduce`, never by hand. The docstring of each claim's function in `ldyn/findings` defines "
-        "its statistic and decision rule; `ldyn/findings/over_seeds.py` how several seeds become one verdict."
+        "Written by `ldyn reproduce` or `ldyn report --results`, never by hand. The docstring of each claim's function "
+        "in `ldyn/findings` defines its statistic and decision rule; `ldyn/findings/over_seeds.py` how several seeds "
+        "become one verdict."
     )
     lines = ["# Results", "", about]
     if results.unfinished:
@@ -158,9 +159,13 @@ def _claims(results: Results) -> list[str]:
     rows = []
     for name, claim in CLAIMS.items():
         own = [_cell(found.get(name)) for found in results.findings.values()]
-        logs = [_cell(next((one for one in log.findings if one.id == name), None)) for log in results.logs.values()]
-        rows.append([f"**{name}**", f"{claim.text} ({claim.number})", *own, *logs, claim.paper])
-    head = ["", "claim", *results.findings, *results.logs, "the paper"]
+        logs = [
+            f"{log} {row['mark']} {row['estimate']} {row['interval']}".rstrip()
+            for log, run in results.logs.items()
+            for row in (finding_row(one) for one in run.findings if one.id == name)
+        ]
+        rows.append([f"**{name}**", f"{claim.text} ({claim.number})", *own, "; ".join(logs) or "–", claim.paper])
+    head = ["", "claim", *results.findings, "published logs", "the paper"]
     return ["## All claims", "", about, "", *markdown_table(head, rows)]
 
 
@@ -173,7 +178,8 @@ def _cell(one: Finding | FindingOverSeeds | None) -> str:
     if one is None:
         return "–"
     row = finding_row(one)
-    over_seeds = f" ({row['alone']}; p {row['p']})" if "p" in row else ""
+    alone = [row["alone"], "" if row["p"] == "–" else f"p {row['p']}"] if "alone" in row else []
+    over_seeds = f" ({'; '.join(filter(None, alone))})" if alone else ""
     return f"{row['mark']} {row['verdict']} {row['estimate']} {row['interval']}".rstrip() + over_seeds
 
 
