@@ -6,6 +6,7 @@ A *probe* is one kind of response to a training question (its key is the one in 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -278,15 +279,38 @@ class StageInfo:
     sampled: tuple[str, ...] = ()
 
 
-HOLDS, FAILS, INCONCLUSIVE = "holds", "fails", "inconclusive"
+HOLDS, FAILS, NO_EFFECT, INCONCLUSIVE = "holds", "fails", "no effect found", "inconclusive"
+THIS_RUN = "this run"
+"""In place of a verdict: one seed shows estimates, and only several seeds a verdict."""
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """One claim of the paper, estimated from a run; ``verdict`` is HOLDS, FAILS or INCONCLUSIVE, ``reason`` says why.
+class FindingPart:
+    """One quantity of a claim with its 95 % interval, claimed to lie ``claimed`` ("above" or "below") ``bound``.
 
-    ``n`` counts probe examples; in a study what it draws or repeats (random starts, seeds). ``seeds`` counts the seeds
-    behind them, 1 for a run. ``paper`` is what the paper or its released logs show, in words.
+    primary: whether it decides the claim. smallest: the smallest effect of interest. n: as in Finding.
+    """
+
+    name: str
+    primary: bool
+    claimed: str
+    bound: float
+    smallest: float
+    unit: str
+    n: int
+    verdict: str
+    estimate: float = math.nan
+    ci_low: float = math.nan
+    ci_high: float = math.nan
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One claim of the paper: its numbers, those of its first primary part, and a verdict; ``reason`` says why.
+
+    ``verdict`` is THIS_RUN for a run of one seed, else HOLDS, FAILS, NO_EFFECT or INCONCLUSIVE.
+    ``n`` counts probe examples; in a study what it draws or repeats (random starts, seeds); over runs the seeds.
+    ``seeds`` counts the seeds behind them, 1 for a run. ``paper`` is what the paper or its released logs show.
     """
 
     id: str
@@ -300,35 +324,24 @@ class Finding:
     verdict: str
     reason: str
     paper: str
+    parts: tuple[FindingPart, ...] = ()
 
 
-FINDING_FIELDS: tuple[str, ...] = tuple(Finding.__dataclass_fields__)
+FINDING_FIELDS = tuple(name for name in Finding.__dataclass_fields__ if name != "parts")
 
 
-@dataclass(frozen=True, slots=True)
-class FindingOverSeeds:
-    """One claim of the paper, judged from several seeds in one table with others; the numbers of a Finding, over seeds.
+@dataclass(frozen=True)
+class FindingOverSeeds(Finding):
+    """The same over the runs of several seeds, or of a study, which repeats itself under several seeds.
 
-    seeds: how many the estimate is the mean of. held, failed, open: in how many runs it came to that verdict alone;
-    None for a study, which repeats itself under several seeds in one run and has one verdict.
-    p_value: two-sided, of the side on which the claim lies; p_adjusted: corrected for all claims of the table, taken as
-    1 where something else than the numbers leaves the claim open. Both are NaN where there is no interval.
-    source: the experiment whose runs were asked.
+    p_value: one-sided, of the claim (the largest of its primary parts); p_adjusted: times the size of its family.
+    agreeing: the number of seeds in which every primary part lies on the claimed side.
+    seeds_needed: for 80 % power at the effect and spread that were measured; NaN where unknown.
+    source: the experiment that measured it.
     """
 
-    id: str
-    claim: str
-    estimate: float
-    ci_low: float
-    ci_high: float
-    unit: str
-    seeds: int
-    held: int | None
-    failed: int | None
-    open: int | None
-    p_value: float
-    p_adjusted: float
-    verdict: str
-    reason: str
-    paper: str
-    source: str
+    p_value: float = math.nan
+    p_adjusted: float = math.nan
+    agreeing: int = 0
+    seeds_needed: float = math.nan
+    source: str = ""

@@ -1,24 +1,31 @@
-"""The paper's claims, tested on what a run measured. Nothing here imports torch.
+"""The paper's claims, tested on what runs measured. Nothing here imports torch.
 
-A verdict is about one run: its model, its data, its seed. Its interval covers other probe examples, not other seeds;
-for those repeat the run and see ``over_seeds``.
+Every claim's rule (primary and secondary parts, smallest effect of interest, family) is declared in ``claims_*.py`` and
+printed in docs/RULES.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 
 import pandas as pd
 
-from ldyn.findings.claim import CLAIMS, Claim, Measurement, verdict_and_reason
-from ldyn.findings.curves import Evidence
-from ldyn.records import Finding, StageInfo
+from ldyn.findings import claims_arms, claims_kernel, claims_preference, claims_sft, claims_studies
+from ldyn.findings.claim import Claim
+from ldyn.findings.evidence import Evidence
+from ldyn.findings.judging import find_in_run, find_over_seeds
+from ldyn.findings.seed_runs import check_seeds, seed_of
+from ldyn.records import Finding, FindingOverSeeds, StageInfo
+from ldyn.store import Run
 
-__all__ = ["CLAIMS", "Claim", "find_all"]
+__all__ = ["CLAIMS", "find_all", "findings_over_seeds"]
 
-for _module in ("sft", "preference", "arms", "studies", "kernel"):  # each registers its claims, in this order
-    import_module(f"{__name__}.claims_{_module}")
+CLAIMS: dict[str, Claim] = {
+    claim.id: claim
+    for module in (claims_sft, claims_preference, claims_arms, claims_studies, claims_kernel)
+    for claim in module.CLAIMS
+}
+"""Every claim by its id."""
 
 
 def find_all(
@@ -27,31 +34,29 @@ def find_all(
     planned_steps: Mapping[str, int] | None = None,
     tables: Mapping[str, pd.DataFrame] | None = None,
 ) -> list[Finding]:
-    """Test every claim for which the run has the stages and the probes, in the order of CLAIMS.
+    """What one run says on every claim for which it has the stages and the probes, in the order of CLAIMS.
 
     ``trajectories`` has the columns of records.TRAJECTORY_COLUMNS. ``planned_steps``: stage -> updates it was meant to
-    make; a claim about an interrupted stage is inconclusive, a stage without an entry counts as complete.
-    ``tables``: the run's other tables, see ``Run.tables``.
+    make; a stage without an entry counts as complete. ``tables``: the run's other tables, see ``Run.tables``.
     """
     evidence = Evidence(trajectories, stages, planned_steps or {}, tables or {})
-    measured = {name: claim.measure(evidence) for name, claim in CLAIMS.items()}
-    return [_finding(name, evidence, measurement) for name, measurement in measured.items() if measurement]
+    found = (find_in_run(claim, evidence) for claim in CLAIMS.values())
+    return [finding for finding in found if finding is not None]
 
 
-def _finding(name: str, evidence: Evidence, measurement: Measurement) -> Finding:
-    shortfalls = [words for words in map(evidence.shortfall, measurement.stages) if words]
-    verdict, reason = verdict_and_reason(measurement, shortfalls)
-    shown, claim = measurement.parts[0].interval, CLAIMS[name]
-    return Finding(
-        id=name,
-        claim=claim.text,
-        estimate=shown.estimate,
-        ci_low=shown.low,
-        ci_high=shown.high,
-        unit=claim.number,
-        n=shown.n,
-        seeds=measurement.seeds,
-        verdict=verdict,
-        reason=reason,
-        paper=claim.paper,
-    )
+def findings_over_seeds(groups: Mapping[str, Sequence[Run]]) -> list[FindingOverSeeds]:
+    """Judge every claim that some experiment measures, in the order of CLAIMS.
+
+    groups: experiment -> its runs, which differ in their seed alone; a study (toy, images) is one run. Where several
+    experiments measure a claim, the first in the order of ``groups`` decides.
+    Raises RunDirectoryError where runs of one experiment differ in more than their seed.
+    """
+    evidence = {}
+    for name, runs in groups.items():
+        check_seeds(name, runs)
+        evidence[name] = {
+            seed_of(run): Evidence(run.trajectories, run.stages, run.planned_steps, run.tables) for run in runs
+        }
+    every = [[find_over_seeds(claim, seeds, name) for name, seeds in evidence.items()] for claim in CLAIMS.values()]
+    first = (next((one for one in of_claim if one is not None), None) for of_claim in every)
+    return [one for one in first if one is not None]

@@ -1,117 +1,136 @@
-"""What a claim is, what measuring it returns, and how that becomes a verdict with its reason."""
+"""What a claim is: a family, and parts that are each claimed to lie above or below a bound."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
-from ldyn.findings.curves import Evidence
-from ldyn.findings.parts import Part, deciding_parts, joint_verdict
-from ldyn.records import FAILS, HOLDS, INCONCLUSIVE, StageInfo
+import pandas as pd
+
+from ldyn.findings.evidence import Evidence
+from ldyn.findings.intervals import Side
+from ldyn.records import StageInfo
+
+ALPHA = 0.05
+"""Of each family: the chance that any of its claims holds although it is not true."""
 
 
 @dataclass(frozen=True)
-class Measurement:
-    """The parts of one claim in one run; a table shows the numbers of the first part.
+class Family:
+    """Claims that share one correction, whether or not all of them were measured; planned ``seeds``."""
 
-    stages: those it was measured over; they must have reached their planned end. Empty for a study.
-    seeds: how many seeds stand behind the numbers.
-    note: what a reader should know besides the parts.
-    controls: arm -> the same measured in a control arm; it can make the verdict inconclusive, nothing else.
-    left_open: reasons why the claim is inconclusive whatever the parts say.
+    claims: tuple[str, ...]
+    seeds: int
+    about: str
+
+    @property
+    def alpha(self) -> float:
+        """One-sided level of each claim (Bonferroni)."""
+        return ALPHA / len(self.claims)
+
+
+FAMILIES = {
+    "SFT": Family(("S1", "S2", "S3", "S4", "S5", "S6"), 8, "Fig. 3, from `+exp=dpo_squeeze`"),
+    "DPO": Family(("D1", "D2", "D3", "D3b"), 8, "Fig. 4, from `+exp=dpo_squeeze`"),
+    "extend": Family(("E1", "E2", "E3"), 3, "Fig. 5 and Table 1, from `+exp=extend_wins`"),
+    "conditions": Family(("D4", "O1"), 3, "Appendix and Sec. 4, from `+exp=sft_length` and `+exp=on_policy`"),
+    "one step": Family(("T1", "T2", "T3", "T4", "T5", "M1"), 5, "Fig. 1, 2 and App. E, from `ldyn toy` and `images`"),
+    "kernel": Family(("K1", "K3", "K6"), 3, "App. C and what reviewers asked, from `+exp=decompose`"),
+    "sanity check": Family(("K2",), 3, "from `+exp=decompose`"),
+    "scores": Family(("K4", "K5"), 3, "not in the paper, from `+exp=decompose`"),
+}
+
+Values = pd.Series | pd.DataFrame
+"""One number for each unit; or units × steps, for a part that ``reduce``s them to one number."""
+Measure = Callable[[Evidence], Values | Mapping[str, Values] | None]
+
+
+@dataclass(frozen=True)
+class Part:
+    """The mean of ``quantity`` over units, claimed to lie ``claimed`` ``bound``; ``smallest``: effect of interest.
+
+    ``measure`` returns None where the run lacks it, and a mapping where the part stands for several, by name.
+    ``reduce`` makes one number for each unit of units × steps; over seeds a unit is the mean curve of a seed.
     """
 
-    parts: Sequence[Part]
-    stages: tuple[StageInfo, ...]
-    note: str = ""
-    controls: Mapping[str, Measurement] = field(default_factory=dict)
-    left_open: Sequence[str] = ()
-    seeds: int = 1
+    quantity: str
+    claimed: Side
+    measure: Measure
+    primary: bool = True
+    unit: str = "nats"
+    bound: float = 0.0
+    smallest: float = 1.0
+    reduce: Callable[[pd.DataFrame], pd.Series] | None = None
+
+    def found_in(self, evidence: Evidence) -> dict[str, tuple[Part, Values]]:
+        """Quantity -> the part, or those that it stands for, with its values."""
+        values = self.measure(evidence)
+        if values is None:
+            return {}
+        if not isinstance(values, Mapping):
+            return {self.quantity: (self, values)}
+        named = {f"{self.quantity} {name}": own for name, own in values.items()}
+        return {name: (replace(self, quantity=name), own) for name, own in named.items()}
+
+    def over_examples(self, values: Values) -> pd.Series:
+        """One number for each unit of a single run."""
+        if self.reduce is None:
+            assert isinstance(values, pd.Series)
+            return values
+        assert isinstance(values, pd.DataFrame)
+        return self.reduce(values.dropna())
+
+    def over_seeds(self, by_seed: Sequence[Values]) -> pd.Series:
+        """One number for each seed."""
+        means = [values.mean() if self.reduce is None else values.dropna().mean() for values in by_seed]
+        if self.reduce is None:
+            return pd.Series(means)
+        curves = pd.DataFrame(means).dropna(how="all").dropna(axis=1)  # the steps that all seeds have
+        return self.reduce(curves) if curves.shape[1] > 2 else pd.Series(dtype=float)
 
 
-Measure = Callable[[Evidence], Measurement | None]
+def secondary(quantity: str, claimed: Side, measure: Measure, **settings: object) -> Part:
+    """A part whose verdict is shown and does not decide."""
+    return Part(quantity, claimed, measure, primary=False, **settings)  # type: ignore[arg-type]
+
+
+def no_stages(_: Evidence) -> Sequence[StageInfo]:
+    """Of claims that are about tables."""
+    return ()
 
 
 @dataclass(frozen=True)
 class Claim:
-    """text: the claim; number: what the estimate is, with its unit; paper: what the paper has.
+    """A claim *holds* by its primary parts; a table shows the numbers of the first.
 
-    ``measure`` returns None where the run lacks the stages or probes; its docstring states statistic and rule.
+    paper: what the paper has. stages: those that must have reached their planned end. study: the table of a study that
+    repeats itself under several seeds. effect: what the paper or the logs show, as simulated in ``simulation``.
     """
 
+    id: str
     text: str
-    number: str
     paper: str
-    measure: Measure
+    parts: tuple[Part, ...]
+    stages: Callable[[Evidence], Sequence[StageInfo]] = no_stages
+    study: str = ""
+    note: str = ""
 
+    @property
+    def family(self) -> str:
+        """The name of its family."""
+        return next(name for name, family in FAMILIES.items() if self.id in family.claims)
 
-CLAIMS: dict[str, Claim] = {}
-"""Every claim by its id, filled by ``claim`` below."""
+    @property
+    def alpha(self) -> float:
+        """One-sided level of the claim."""
+        return FAMILIES[self.family].alpha
 
+    def measure(self, evidence: Evidence) -> dict[str, tuple[Part, Values]]:
+        """Quantity -> part and values; empty where the first part was not measured."""
+        found = {name: one for part in self.parts for name, one in part.found_in(evidence).items()}
+        return found if self.parts[0].quantity in found else {}
 
-def claim(name: str, text: str, number: str, paper: str) -> Callable[[Measure], Measure]:
-    """Register the decorated function as the measurement of claim ``name``."""
-
-    def register(measure: Measure) -> Measure:
-        CLAIMS[name] = Claim(text, number, paper, measure)
-        return measure
-
-    return register
-
-
-def contradict(parts: Sequence[Part], others: Sequence[Part]) -> bool:
-    """Whether the one holds and the other fails."""
-    return {joint_verdict(parts), joint_verdict(others)} == {HOLDS, FAILS}
-
-
-def verdict_and_reason(measurement: Measurement, shortfalls: Sequence[str]) -> tuple[str, str]:
-    """The verdict and its reason, which names the deciding parts with their numbers.
-
-    ``shortfalls``: stages that did not reach their planned end; they make the claim inconclusive.
-    """
-    verdict = joint_verdict(measurement.parts)
-    sentences = [sentence_on(measurement.parts)]
-    for arm, control in measurement.controls.items():
-        of_control = f"{joint_verdict(control.parts)}, {_listed(deciding_parts(control.parts))}"
-        sentences.append(f"Control {arm} ({control.note}): {of_control}")
-        if contradict(measurement.parts, control.parts):
-            verdict = INCONCLUSIVE
-            sentences.append("Inconclusive because the two arms contradict each other")
-    left_open = [*measurement.left_open, *shortfalls]
-    if left_open:
-        verdict = INCONCLUSIVE
-        sentences.append(inconclusive(left_open))
-    return verdict, joined([*sentences, measurement.note])
-
-
-def sentence_on(parts: Sequence[Part]) -> str:
-    """The parts that make the joint verdict, with their numbers."""
-    verdict, deciding = joint_verdict(parts), deciding_parts(parts)
-    if all(part.is_bare_mean for part in parts):
-        count = sum(part.is_on_the_claimed_side for part in parts)
-        known = "Only means over the examples are known, so there is no interval"
-        return f"{known}; {count} of {len(parts)} on the claimed side: {_listed(parts)}"
-    if len(parts) == 1:
-        return str(parts[0])
-    count, total = len(deciding), len(parts)
-    how_many = f"{count} of {total} parts" if count < total else "Both parts" if total == 2 else f"All {total} parts"
-    verb = {
-        HOLDS: "holds" if count == 1 else "hold",
-        FAILS: "fails" if count == 1 else "fail",
-        INCONCLUSIVE: "is undecided" if count == 1 else "are undecided",
-    }[verdict]
-    return f"{how_many} {verb}: {_listed(deciding)}"
-
-
-def inconclusive(reasons: Sequence[str]) -> str:
-    """The sentence that gives the reasons for no verdict."""
-    return f"Inconclusive because {'; '.join(reasons)}"
-
-
-def joined(sentences: Sequence[str]) -> str:
-    """Sentences as one text, each with a capital and a full stop; empty ones are skipped."""
-    return ". ".join(sentence[:1].upper() + sentence[1:] for sentence in sentences if sentence) + "."
-
-
-def _listed(parts: Sequence[Part]) -> str:
-    return "; ".join(map(str, parts))
+    def study_seeds(self, evidence: Evidence) -> int:
+        """Of a study the number of its seeds, else 0."""
+        table = evidence.table(self.study) if self.study else None
+        return 0 if table is None else int(table["seed"].nunique())

@@ -2,162 +2,152 @@
 
 from __future__ import annotations
 
-from itertools import product
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from ldyn.findings.claim import Measurement, claim
-from ldyn.findings.curves import Curve, Evidence
-from ldyn.findings.parts import highest_part, mean_part
+from ldyn.findings.claim import Claim, Measure, Part, secondary
+from ldyn.findings.evidence import Evidence
 from ldyn.findings.stages import preference_stage
-from ldyn.records import StageInfo
+from ldyn.records import PROBE_FAMILIES, StageInfo
 
-REJECTED_LIKE = ("reject_gptsemantic", "reject_gptformat")
+LIKE_REJECTED = ("reject_gptsemantic", "reject_gptformat")
+SHUFFLED = tuple(probe for probe, family in PROBE_FAMILIES.items() if family.group == "random")
 
 
-@claim(
-    "D1",
-    "DPO: in the long run every observed response falls, y⁺ too",
-    "nats, change of the one that falls least",
-    "Fig. 4: all fall; in the logs y⁺ Pythia-410M −152.0 → −140.2 → −146.3, Qwen1.5-1.8B −54.4 → −113.3",
-)
-def everything_falls(evidence: Evidence) -> Measurement | None:
-    """D1: over DPO, in the long run, every observed response falls, y⁺ too.
-
-    Statistic: the highest, over the observed probes, of the mean change of log π (last evaluation minus first).
-    Rule: holds if it is below zero, so that every response falls; fails if it is above, so that one at least rises.
-    The first evaluation is before the first update; the run's own length is what "in the long run" can mean here.
-    """
+def _stages(evidence: Evidence) -> Sequence[StageInfo]:
     stage = preference_stage(evidence)
-    curves = _curves(evidence, stage) if stage else {}
-    if stage is None or "chosen" not in curves:
-        return None
-    changes = _changes(curves)
-    least = highest_part(f"change over {stage.name} of the response that falls least", "below", changes)
-    falling = int((changes.mean() < 0).sum())
-    note = f"{falling} of {len(curves)} responses fall in the mean, chosen by {changes['chosen'].mean():+.3g} nats"
-    return Measurement([least], (stage,), note)
+    return (stage,) if stage else ()
 
 
-@claim(
-    "D2",
-    "DPO: y⁻ falls fastest, what resembles y⁻ next",
-    "nats, change of y⁻ minus that of the fastest other response",
-    "Fig. 4: y⁻ fastest; Qwen1.5-1.8B y⁻ −106.5 → −325.3 while y⁺ −54.4 → −113.3",
-)
-def rejected_falls_fastest(evidence: Evidence) -> Measurement | None:
-    """D2: over DPO, y⁻ falls fastest, and what resembles y⁻ (its rephrase, its form) falls next fastest.
+def _stages_with_sft(evidence: Evidence) -> Sequence[StageInfo]:
+    own = _stages(evidence)
+    return (*(s for s in evidence.stages if own and s.name == own[0].start), *own)
 
-    Statistic, with Δ the mean change of log π (a sum over tokens) over the stage: (1) the highest Δ(y⁻) − Δ(k) over
-    all other probes k; (2) the highest Δ(j) − Δ(k) over the look-alikes j of y⁻ and all other probes k but y⁻.
-    Rule: holds if both are below zero; fails if either is above: then something else falls faster.
-    """
+
+def _changes(evidence: Evidence) -> pd.DataFrame:
+    """Examples × probes; empty without a preference stage."""
     stage = preference_stage(evidence)
-    curves = _curves(evidence, stage) if stage else {}
-    alike = [probe for probe in REJECTED_LIKE if probe in curves]
-    others = [probe for probe in curves if probe not in (*REJECTED_LIKE, "rejected")]
-    if stage is None or "rejected" not in curves or not alike or not others:
-        return None
-    first_pairs = [("rejected", probe) for probe in (*alike, *others)]
-    next_pairs = list(product(alike, others))
-    changes = _changes(curves)
-    parts = [
-        highest_part(f"change of {who} over {stage.name} minus that of the {rival}", "below", _gaps(changes, pairs))
-        for who, rival, pairs in (
-            ("rejected", "fastest other response", first_pairs),
-            ("a response like rejected", "fastest response unlike it", next_pairs),
-        )
-    ]
-    return Measurement(parts, (stage,))
+    return evidence.changes(stage) if stage else pd.DataFrame()
 
 
-@claim(
-    "D3",
-    "DPO squeezes: the greedy mass log π(y*) rises while y⁺ and y⁻ fall",
-    "nats, change of log π(y*)",
-    "Fig. 4: rises; log π(y*) Pythia-410M −61.6 → −41.2, Qwen1.5-1.8B −30.0 → −15.4",
-)
-def greedy_mass_rises(evidence: Evidence) -> Measurement | None:
-    """D3, squeezing: over DPO the greedy mass log π(y*) along y⁺ rises while y⁺ and y⁻ themselves fall.
+def _change(probe: str) -> Measure:
+    return lambda evidence: _changes(evidence).get(probe)
 
-    Statistic: (1) the mean change of logp_argmax along y⁺; (2) of log π(y⁺) and log π(y⁻), the highest mean change;
-    of log π(y⁺) alone where y⁻ was not measured.
-    Rule: holds if (1) is above zero and (2) below; fails if either lies on the other side.
+
+def greedy_mass(evidence: Evidence) -> pd.Series | None:
+    """Change of log π(y*) along y⁺ over the preference stage."""
+    curves = [evidence.curve(stage, "chosen", "logp_argmax") for stage in _stages(evidence)]
+    return curves[0].change if curves and curves[0] is not None else None
+
+
+def _fluent(changes: pd.DataFrame) -> pd.DataFrame:
+    """All responses but y⁺, y⁻ and shuffled words."""
+    return changes.drop(columns=["chosen", "rejected", *SHUFFLED], errors="ignore")
+
+
+def _mean_of_fluent(evidence: Evidence) -> pd.Series | None:
+    fluent = _fluent(_changes(evidence))
+    return None if fluent.empty else fluent.mean(axis=1)
+
+
+def _each_fluent(evidence: Evidence) -> Mapping[str, pd.Series]:
+    return {str(probe): change for probe, change in _fluent(_changes(evidence)).items()}
+
+
+def _shuffled(evidence: Evidence) -> Mapping[str, pd.Series]:
+    changes = _changes(evidence)
+    return {probe: changes[probe] for probe in SHUFFLED if probe in changes}
+
+
+def _rejected_minus_each(evidence: Evidence) -> Mapping[str, pd.Series]:
+    changes = _changes(evidence)
+    if "rejected" not in changes:
+        return {}
+    return {str(probe): changes["rejected"] - own for probe, own in _fluent(changes).items()}
+
+
+def _rejected_minus_chosen(evidence: Evidence) -> pd.Series | None:
+    changes = _changes(evidence)
+    return changes["rejected"] - changes["chosen"] if {"chosen", "rejected"} <= set(changes) else None
+
+
+def _alike_minus_unlike(evidence: Evidence) -> pd.Series | None:
+    """Mean change of what resembles y⁻ minus the mean change of y⁺ and the fluent responses that do not."""
+    changes = _changes(evidence).drop(columns=["rejected", *SHUFFLED], errors="ignore")
+    alike = [probe for probe in LIKE_REJECTED if probe in changes]
+    unlike = changes.columns.difference(alike)
+    return changes[alike].mean(axis=1) - changes[unlike].mean(axis=1) if alike and len(unlike) else None
+
+
+def _greedy_minus_learned(evidence: Evidence) -> pd.Series | None:
+    """Change of the greedy mass over DPO minus that of y⁺ over the SFT before it, per 1,000 examples at one rate.
+
+    To first order a stage at a learning rate r times higher moves r times as far per example, so DPO's change is
+    multiplied by the ratio of SFT's learning rate to its own (by 1 where a rate is not known).
     """
-    stage = preference_stage(evidence)
-    if stage is None:
+    greedy, stages = greedy_mass(evidence), _stages_with_sft(evidence)
+    if greedy is None or len(stages) < 2 or stages[0].kind != "pointwise":
         return None
-    greedy = evidence.curve(stage, "chosen", "logp_argmax")
-    observed = {probe: curve for probe, curve in _curves(evidence, stage).items() if probe in ("chosen", "rejected")}
-    if greedy is None or "chosen" not in observed:
+    start, stage = stages
+    learned = evidence.curve(start, "chosen")
+    if learned is None:
         return None
-    rise = f"change of the greedy mass along chosen over {stage.name}"
-    parts = [
-        mean_part(rise, "above", greedy.change),
-        highest_part(
-            f"change over {stage.name} of the one that falls less",
-            "below",
-            _changes(observed),
+    known = start.learning_rate is not None and stage.learning_rate is not None
+    ratio = (start.learning_rate or 1.0) / (stage.learning_rate or 1.0) if known else 1.0
+    return 1000 * (ratio * greedy / evidence.examples_seen(stage) - learned.change / evidence.examples_seen(start))
+
+
+CLAIMS = (
+    Claim(
+        "D1",
+        "DPO: in the long run y⁺, y⁻ and fluent responses fall",
+        "Fig. 4: all fall; y⁺ Pythia-410M −152.0 → −146.3 (from the base), Qwen1.5-1.8B −54.4 → −113.3",
+        (
+            Part("change of y⁺", "below", _change("chosen")),
+            Part("change of y⁻", "below", _change("rejected")),
+            Part("mean change of the other fluent responses", "below", _mean_of_fluent),
+            secondary("change of", "below", _each_fluent),
+            secondary("change of", "below", _shuffled),
         ),
-    ]
-    others = _changes(_curves(evidence, stage)).drop(columns=list(observed)).mean()
-    rising = f"of the {len(others)} other responses {int((others > 0).sum())} rise in the mean"
-    alone = "" if "rejected" in observed else "; y⁻ was not measured"
-    return Measurement(parts, (stage,), rising + alone)
-
-
-@claim(
-    "D3b",
-    "DPO raises the greedy mass faster than SFT raised y⁺",
-    "nats per 1000 examples, the difference",
-    "Fig. 4, from −113 to −63: by a metric that a bug overwrote. The corrected logs do not show it: log π(y*) "
-    "rises by 20.4 and 14.6 in DPO where y⁺ had risen by 59.6 and 66.4 in SFT (Pythia-410M, Qwen1.5-1.8B)",
+        _stages,
+    ),
+    Claim(
+        "D2",
+        "DPO: y⁻ falls fastest (faster than y⁺), what resembles y⁻ next",
+        "Fig. 4: y⁻ fastest; Qwen1.5-1.8B y⁻ −106.5 → −325.3 while y⁺ −54.4 → −113.3",
+        (
+            Part("change of y⁻ minus that of y⁺", "below", _rejected_minus_chosen),
+            secondary("what resembles y⁻ minus what does not, mean changes", "below", _alike_minus_unlike),
+            secondary("change of y⁻ minus that of", "below", _rejected_minus_each),
+        ),
+        _stages,
+    ),
+    Claim(
+        "D3",
+        "DPO squeezes: the greedy mass log π(y*) rises while y⁺ and y⁻ fall",
+        "Fig. 4: rises; log π(y*) Pythia-410M −61.6 → −41.2, Qwen1.5-1.8B −30.0 → −15.4",
+        (
+            Part("change of log π(y*) along y⁺", "above", greedy_mass),
+            Part("change of y⁺", "below", _change("chosen")),
+            Part("change of y⁻", "below", _change("rejected")),
+        ),
+        _stages,
+    ),
+    Claim(
+        "D3b",
+        "DPO raises the greedy mass faster than SFT raised y⁺",
+        "Fig. 4, from −113 to −63: by a metric that a bug overwrote. The corrected logs do not show it: log π(y*) "
+        "rises by 20.4 and 14.6 in DPO where y⁺ had risen by 59.6 and 66.4 in SFT (Pythia-410M, Qwen1.5-1.8B)",
+        (
+            Part(
+                "rise of log π(y*) in DPO minus that of y⁺ in SFT, at one learning rate",
+                "above",
+                _greedy_minus_learned,
+                unit="nats per 1000 examples",
+                smallest=0.5,
+            ),
+        ),
+        _stages_with_sft,
+    ),
 )
-def greedy_mass_rises_faster(evidence: Evidence) -> Measurement | None:
-    """D3b: over DPO the greedy mass rises faster than the SFT before it raised y⁺.
-
-    Statistic: the mean, per example, of the change of logp_argmax along y⁺ over DPO minus the change of log π(y⁺) over
-    that SFT, each for 1,000 examples seen at one learning rate: the paper trains both stages at the same, and a stage
-    at a rate r times higher moves r times as far per example to first order, so DPO's change is multiplied by the ratio
-    of SFT's learning rate to its own (by 1 where a rate is not known). Rule: holds if it is above zero.
-    """
-    stage = preference_stage(evidence)
-    start = next((s for s in evidence.stages if stage and s.name == stage.start and s.kind == "pointwise"), None)
-    if stage is None or start is None:
-        return None
-    greedy, learned = evidence.curve(stage, "chosen", "logp_argmax"), evidence.curve(start, "chosen")
-    if greedy is None or learned is None:
-        return None
-    ratio = (start.learning_rate or 1.0) / (stage.learning_rate or 1.0) if _rates_known(start, stage) else 1.0
-    own_rate = _per_thousand(greedy, evidence, stage)
-    rise_of_chosen = _per_thousand(learned, evidence, start)
-    quantity = f"rise of the greedy mass in {stage.name} minus that of chosen in {start.name}, at one learning rate"
-    part = mean_part(quantity, "above", own_rate * ratio - rise_of_chosen, unit="nats per 1000 examples")
-    note = (
-        f"greedy mass {own_rate.mean():+.3g} nats per 1000 examples in {stage.name} at its own learning rate, "
-        f"times {ratio:g} at that of {start.name}; chosen {rise_of_chosen.mean():+.3g} in {start.name}"
-    )
-    return Measurement([part], (start, stage), note)
-
-
-def _rates_known(*stages: StageInfo) -> bool:
-    return all(stage.learning_rate is not None for stage in stages)
-
-
-def _curves(evidence: Evidence, stage: StageInfo) -> dict[str, Curve]:
-    curves = {probe: evidence.curve(stage, probe) for probe in evidence.probes(stage)}
-    return {probe: curve for probe, curve in curves.items() if curve is not None}
-
-
-def _changes(curves: dict[str, Curve]) -> pd.DataFrame:
-    """Examples × probes; NaN where an example lacks the probe."""
-    return pd.DataFrame({probe: curve.change for probe, curve in curves.items()})
-
-
-def _gaps(changes: pd.DataFrame, pairs: list[tuple[str, str]]) -> pd.DataFrame:
-    """Examples × pairs (a, b): change of a minus change of b."""
-    return pd.DataFrame({f"{a} against {b}": changes[a] - changes[b] for a, b in pairs})
-
-
-def _per_thousand(curve: Curve, evidence: Evidence, stage: StageInfo) -> pd.Series:
-    return 1000 * curve.change / evidence.examples_seen(stage)

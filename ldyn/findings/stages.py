@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ldyn.findings.curves import Evidence
+from ldyn.findings.evidence import Evidence
 from ldyn.records import StageInfo
 
 

@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from rich.markup import escape
 from rich.table import Table
 
-from ldyn.records import FAILS, HOLDS, INCONCLUSIVE, Finding, FindingOverSeeds
+from ldyn.records import FAILS, HOLDS, INCONCLUSIVE, NO_EFFECT, THIS_RUN, Finding, FindingOverSeeds
 
-MARKS = {HOLDS: "✓", FAILS: "✗", INCONCLUSIVE: "?"}
-STYLES = {HOLDS: "bold green", FAILS: "bold red", INCONCLUSIVE: "yellow"}
+MARKS = {HOLDS: "✓", FAILS: "✗", NO_EFFECT: "○", INCONCLUSIVE: "?", THIS_RUN: "·"}
+STYLES = {HOLDS: "bold green", FAILS: "bold red", NO_EFFECT: "yellow", INCONCLUSIVE: "yellow"}
 OVER_SEEDS_NOTE = (
-    "95 % intervals over seeds; p-values are two-sided, then corrected for all claims of the table (Benjamini-Hochberg)"
+    "95 % intervals over seeds, not corrected; p-values are one-sided, then corrected for the claim's family; "
+    "seeds needed: for 80 % power at the effect measured"
 )
 
 
@@ -32,7 +33,7 @@ def number(value: float | None, sign: bool = False) -> str:
 def finding_row(finding: Finding | FindingOverSeeds) -> dict[str, str]:
     """The texts of a finding for a table: id, claim, unit, estimate, interval, n, verdict, mark, reason, paper.
 
-    interval is empty where there is none. Over seeds also alone (verdicts of single seeds) and p (also corrected).
+    interval is empty where there is none. Over seeds also alone (seeds on the claimed side), p, needed.
     """
     known = math.isfinite(finding.ci_low) and math.isfinite(finding.ci_high)
     row = {
@@ -48,20 +49,12 @@ def finding_row(finding: Finding | FindingOverSeeds) -> dict[str, str]:
     }
     seeds = f"{finding.seeds} seed{'s' * (finding.seeds != 1)}"
     if isinstance(finding, FindingOverSeeds):
-        return row | {"n": seeds, "alone": _alone(finding), "p": _p_values(finding)}
+        alone = f"{finding.agreeing} of {finding.n} as claimed"
+        p = "–" if math.isnan(finding.p_value) else f"{finding.p_value:.2g}, {finding.p_adjusted:.2g}"
+        needed = "–" if math.isnan(finding.seeds_needed) else f"{finding.seeds_needed:.0f}"
+        return row | {"n": seeds, "alone": alone, "p": p, "needed": needed}
     n = "mean only" if math.isfinite(finding.estimate) and not finding.n else f"n = {finding.n}"
     return row | {"n": n if finding.seeds == 1 else f"{n}, {seeds}"}
-
-
-def _alone(finding: FindingOverSeeds) -> str:
-    if finding.held is None:
-        return "a study"
-    counts = {"hold": finding.held, "fail": finding.failed, "inconclusive": finding.open}
-    return ", ".join(f"{count} {word}" for word, count in counts.items() if count)
-
-
-def _p_values(finding: FindingOverSeeds) -> str:
-    return "–" if math.isnan(finding.p_value) else f"{finding.p_value:.2g}, {finding.p_adjusted:.2g}"
 
 
 def findings_table(findings: Sequence[Finding] | Sequence[FindingOverSeeds], title: str = "Findings") -> Table:
@@ -71,24 +64,24 @@ def findings_table(findings: Sequence[Finding] | Sequence[FindingOverSeeds], tit
     table.add_column("id", style="bold", no_wrap=True)
     table.add_column("claim", ratio=3)
     table.add_column("estimate [95 % interval]", ratio=2)
-    for name in ("single seeds", "p, corrected") if over_seeds else ():
+    for name in ("single seeds", "p, corrected", "seeds needed") if over_seeds else ():
         table.add_column(name, ratio=1)
     table.add_column("verdict", no_wrap=True)
-    table.add_column("reason", ratio=5)
+    table.add_column("parts", ratio=5)
     for finding in findings:
         row = {name: escape(text) for name, text in finding_row(finding).items()}
         estimate = " ".join(filter(None, (row["estimate"], row["interval"], row["unit"], f"({row['n']})")))
-        seeds = [row["alone"], row["p"]] if over_seeds else []
-        verdict = f"[{STYLES.get(finding.verdict, '')}]{row['verdict']}[/]"
+        seeds = [row["alone"], row["p"], row["needed"]] if over_seeds else []
+        verdict = f"[{STYLES.get(finding.verdict, 'dim')}]{row['verdict']}[/]"
         table.add_row(row["id"], row["claim"], estimate, *seeds, verdict, row["reason"])
     return table
 
 
 def _caption(findings: Sequence[Finding] | Sequence[FindingOverSeeds]) -> str:
     counts = Counter(finding.verdict for finding in findings)
-    counted = ", ".join(f"{counts[verdict]} {verdict}" for verdict in MARKS)
+    counted = ", ".join(f"{counts[verdict]} {verdict}" for verdict in MARKS if counts[verdict])
     if any(isinstance(finding, FindingOverSeeds) for finding in findings):
         return f"{counted}. {OVER_SEEDS_NOTE}"
-    seeds = max((finding.seeds for finding in findings), default=1)
-    over = "probe examples of this run, not over seeds" if seeds == 1 else f"n seeds, or n draws under {seeds} seeds"
-    return f"{counted}. Intervals are over {over}."
+    if max((finding.seeds for finding in findings), default=1) == 1:
+        return "This run: intervals are over its probe examples. A verdict takes several seeds: ldyn verify SWEEP."
+    return f"{counted}. Intervals are over n seeds, or n draws under several seeds."

@@ -16,8 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from ldyn.errors import RunDirectoryError
-from ldyn.findings import find_all
-from ldyn.findings.over_seeds import findings_over_seeds
+from ldyn.findings import find_all, findings_over_seeds
 from ldyn.findings.seed_runs import by_setting
 from ldyn.findings.tables import findings_table
 from ldyn.records import Finding, FindingOverSeeds
@@ -28,6 +27,11 @@ from ldyn.store.sweeps import run_directories
 # Linear algebra libraries may sum in another order, which moves a float64 mean by much less than this.
 RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE = 1e-6, 1e-9
 _COMPARED = ("estimate", "ci_low", "ci_high", "unit", "n", "seeds", "verdict")
+_STORED = {
+    "same": "The stored findings agree with the trajectories.",
+    "absent": "No findings are stored yet.",
+    "earlier rules": "The stored findings follow earlier rules. Shown are those of the present rules.",
+}
 _WIDTH = 160  # columns, where the output is not a terminal
 
 
@@ -35,7 +39,7 @@ _WIDTH = 160  # columns, where the output is not a terminal
 class Verification:
     """The findings of one run, computed again, and how the stored ones compare.
 
-    stored: "same", "different", or "absent" (the run is not finished); status: of the manifest.
+    stored: "same", "different", "earlier rules", or "absent" (the run is not finished); status: of the manifest.
     error: why the run could not be read; the rest is then empty.
     """
 
@@ -117,6 +121,8 @@ def _compare(run: Run, findings: Sequence[Finding], changed: Sequence[str]) -> V
         if run.is_partial:
             return Verification(run.path, status, "absent", findings, [])
         return Verification(run.path, status, "different", findings, ["the run is finished but has no findings.json"])
+    if run.findings and not any(finding.parts for finding in run.findings):
+        return Verification(run.path, status, "different" if changed else "earlier rules", findings, changed)
     found = [*changed, *differences(run.findings, findings)]
     return Verification(run.path, status, "different" if found else "same", findings, found)
 
@@ -152,9 +158,8 @@ def _print(verification: Verification, console: Console) -> None:
         console.print(f"{escape(title)}: nothing measured so far tests a claim", soft_wrap=True)
     for difference in verification.differences:
         console.print(f"[bold red]differs[/] {escape(difference)}", soft_wrap=True)
-    if verification.stored != "different":
-        same = "The stored findings agree with the trajectories."
-        console.print(same if verification.stored == "same" else "No findings are stored yet.")
+    if verification.stored in _STORED:
+        console.print(_STORED[verification.stored])
 
 
 def runs_in(path: Path) -> list[Path]:
@@ -165,7 +170,7 @@ def runs_in(path: Path) -> list[Path]:
 
 
 def judge_together(path: Path, directories: Sequence[Path]) -> list[OverSeeds]:
-    """What the runs ``directories`` in ``path`` say, setting by setting; runs that have not finished are left out."""
+    """What the runs ``directories`` in ``path`` say, setting by setting; unfinished runs are ignored."""
     runs = [run for run in map(read_run, directories) if not run.is_partial]
     return [_over_seeds(path, setting, group) for setting, group in by_setting(runs).items()]
 

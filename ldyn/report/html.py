@@ -98,7 +98,7 @@ def _scrolling(match: re.Match[str]) -> str:
 _ROLES = {"table": "table", "thead": "rowgroup", "tbody": "rowgroup", "tr": "row", "th": "columnheader", "td": "cell"}
 _WIDTHS = ((60, "wide"), (34, "middle"), (0, "narrow"))
 """Longest text of a column (characters, from this up) and the class of its cells."""
-_VERDICT = re.compile(r"(✓ holds|✗ fails|\? inconclusive|[✓✗?](?= |$))(.*)", re.DOTALL)
+_VERDICT = re.compile(r"(✓ holds|✗ fails|○ no effect found|\? inconclusive|· this run|[✓✗○?](?= |$))(.*)", re.DOTALL)
 
 
 def _dress_tables(tokens: list[Token]) -> None:
@@ -126,7 +126,7 @@ def _dress_column(cells: list[Token], contents: list[Token]) -> None:
         if content.children and (found := _VERDICT.fullmatch(content.content)):
             verdict = next(name for name, mark in MARKS.items() if found[1].startswith(mark))
             inner = (Token("text", "", 0, content=text) for text in (found[1], found[2]))
-            span = Token("html_inline", "", 0, content=f'<span class="verdict verdict-{verdict}">')
+            span = Token("html_inline", "", 0, content=f'<span class="verdict verdict-{verdict.replace(" ", "-")}">')
             first, rest = inner
             content.children = [span, first, Token("html_inline", "", 0, content="</span>"), rest]
 

@@ -20,8 +20,7 @@ from typing import Any
 import yaml
 
 from ldyn.errors import RunDirectoryError
-from ldyn.findings import CLAIMS
-from ldyn.findings.over_seeds import findings_over_seeds
+from ldyn.findings import CLAIMS, findings_over_seeds
 from ldyn.findings.tables import finding_row
 from ldyn.records import HOLDS, Finding, FindingOverSeeds
 from ldyn.report.facets import facets_of
@@ -135,9 +134,8 @@ def _seeds(runs: Sequence[Run]) -> str:
 
 def _head(results: Results) -> list[str]:
     about = (
-        "Written by `ldyn reproduce` or `ldyn report --results`, never by hand. The docstring of each claim's function "
-        "in `ldyn/findings` defines its statistic and decision rule; `ldyn/findings/over_seeds.py` how several seeds "
-        "become one verdict."
+        "Written by `ldyn reproduce` or `ldyn report --results`, never by hand. `docs/RULES.md` defines every claim's "
+        "parts and rule."
     )
     lines = ["# Results", "", about]
     if results.unfinished:
@@ -152,9 +150,9 @@ def _claims(results: Results) -> list[str]:
         for world, found in results.findings.items()
     ]
     about = (
-        "Ours: the mean over the seeds (of a study: over its own) with its 95 % interval, the verdicts of single seeds "
-        f"and the p-value, then corrected for all claims of the column. {'; '.join(counted)}. Published logs: by the "
-        "same rules; logs of means alone have no interval, and so no verdict."
+        "Ours: the mean over the seeds (of a study: over its own) with its 95 % interval, in how many seeds it is as "
+        f"claimed, and the p-value, then corrected for the claim's family. {'; '.join(counted)}. Published logs: one "
+        "run each, so estimates without a verdict; logs of means alone have no interval."
     )
     rows = []
     for name, claim in CLAIMS.items():
@@ -164,7 +162,8 @@ def _claims(results: Results) -> list[str]:
             for log, run in results.logs.items()
             for row in (finding_row(one) for one in run.findings if one.id == name)
         ]
-        rows.append([f"**{name}**", f"{claim.text} ({claim.number})", *own, "; ".join(logs) or "–", claim.paper])
+        title = f"{claim.text} ({claim.parts[0].unit}, {claim.parts[0].quantity})"
+        rows.append([f"**{name}**", title, *own, "; ".join(logs) or "–", claim.paper])
     head = ["", "claim", *results.findings, "published logs", "the paper"]
     return ["## All claims", "", about, "", *markdown_table(head, rows)]
 
@@ -174,7 +173,7 @@ def _verdicts(found: Mapping[str, FindingOverSeeds]) -> Counter[str]:
 
 
 def _cell(one: Finding | FindingOverSeeds | None) -> str:
-    """Verdict, estimate and interval; over seeds also the verdicts of single seeds and p, also corrected."""
+    """Verdict, estimate and interval; over seeds also the seeds that are as claimed, and p, also corrected."""
     if one is None:
         return "–"
     row = finding_row(one)

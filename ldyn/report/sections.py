@@ -33,7 +33,7 @@ def finding_rows(findings: Sequence[Finding]) -> list[Row]:
     """The findings in the order of the file; ``style`` is a known verdict or "unknown"."""
     rows: list[Row] = [dict(finding_row(finding)) for finding in findings]
     for row, finding in zip(rows, findings, strict=True):
-        row["style"] = finding.verdict if finding.verdict in MARKS else "unknown"
+        row["style"] = finding.verdict.replace(" ", "-") if finding.verdict in MARKS else "unknown"
         row["bar"] = _bar(finding)
     return rows
 
@@ -43,7 +43,7 @@ def verdict_counts(findings: Sequence[Finding]) -> list[tuple[str, str]]:
     counts = Counter(finding.verdict for finding in findings)
     plural = {"holds": "hold", "fails": "fail"}
     words = {verdict: plural.get(verdict, verdict) if counts[verdict] > 1 else verdict for verdict in MARKS}
-    return [(verdict, f"{counts[verdict]} {words[verdict]}") for verdict in MARKS if counts[verdict]]
+    return [(verdict.replace(" ", "-"), f"{counts[verdict]} {words[verdict]}") for verdict in MARKS if counts[verdict]]
 
 
 def _bar(finding: Finding) -> dict[str, float] | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from ldyn.errors import RunDirectoryError
-from ldyn.findings.over_seeds import findings_over_seeds
+from ldyn.findings import findings_over_seeds
 from ldyn.findings.stages import arms_of
 from ldyn.findings.tables import MARKS, OVER_SEEDS_NOTE, finding_row, number
 from ldyn.records import Finding, FindingOverSeeds
@@ -121,10 +121,10 @@ def _by_seed(facet: Facet) -> list[str]:
         cells = [_cell(one[name]) if name in one else "–" for one in found]
         title = _title(over[name] if name in over else next(one[name] for one in found if name in one))
         row = finding_row(over[name]) if name in over else {}
-        together = [f"{row['estimate']} {row['interval']}", row["p"], f"{row['mark']} {row['verdict']}"] if row else []
-        rows.append([title, *cells, *(together or ["–"] * 3)])
+        together = [f"{row['estimate']} {row['interval']}", row["p"], row["needed"]] if row else ["–"] * 3
+        rows.append([title, *cells, *together, f"{row['mark']} {row['verdict']}" if row else "–"])
     seeds = [f"seed {run.manifest.get('seed')}" for run in facet.runs]
-    table = markdown_table(["claim", *seeds, "over seeds", "p, corrected", "verdict"], rows)
+    table = markdown_table(["claim", *seeds, "over seeds", "p, corrected", "seeds needed", "verdict"], rows)
     return [*table, "", f"{_marks()}. {OVER_SEEDS_NOTE}. {_cost(facet.runs)}."]
 
 

@@ -211,8 +211,13 @@ def findings_of(rows: Any) -> list[Finding]:
     if not isinstance(rows, list):
         raise TypeError("findings are no list")
     numbers = dict.fromkeys(("estimate", "ci_low", "ci_high"), math.nan)
-    known = [{key: value for key, value in row.items() if value is not None} for row in rows]
-    return TypeAdapter(list[Finding]).validate_python([numbers | row for row in known])
+    return TypeAdapter(list[Finding]).validate_python([numbers | _without_null(row) for row in rows])
+
+
+def _without_null(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_null(inner) for key, inner in value.items() if inner is not None}
+    return [_without_null(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _read_samples(path: Path) -> list[dict[str, Any]]:

@@ -13,10 +13,9 @@ import logging
 import os
 import shutil
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from dataclasses import astuple
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -76,7 +75,8 @@ class WandbTracker(Observer):
         within(_SECONDS_TO_FINISH, lambda: self._finish(exit_code=1))
 
     def _log_results(self, findings: Sequence[Finding], report: Path | None) -> None:
-        table = wandb.Table(columns=list(FINDING_FIELDS), data=[list(astuple(finding)) for finding in findings])
+        rows: list[Iterable[Any]] = [[getattr(finding, name) for name in FINDING_FIELDS] for finding in findings]
+        table = wandb.Table(columns=list(FINDING_FIELDS), data=rows)
         page = {"report": wandb.Html(str(report), inject=False)} if report else {}
         self._run.log({"findings": table, **page}, step=max(self._next_step, self._known_steps))
         for finding in findings:

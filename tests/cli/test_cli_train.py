@@ -81,7 +81,7 @@ def test_the_tracker_has_every_moment_of_every_stage(work: Path) -> None:
         shown = run.series(f"{stage}/logp/{probe}", f"{stage}/step")
         assert shown == pytest.approx({step: value for (_, _, step), value in curve.items()})
     assert {key.split("/")[0] for key in run.axes} == {"sft", "dpo"}
-    assert run.summary["finding/D1/verdict"] in ("holds", "fails", "inconclusive")
+    assert run.summary["finding/D1/verdict"] == "this run"
 
 
 def test_results_go_to_standard_output_and_progress_to_standard_error(work: Path) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from ldyn.findings import find_all
-from ldyn.records import TRAJECTORY_COLUMNS, Finding, StageInfo
+from ldyn.findings import find_all, findings_over_seeds
+from ldyn.records import TRAJECTORY_COLUMNS, Finding, FindingOverSeeds, StageInfo
+from ldyn.store import Run
 
 SFT = StageInfo("sft", "sft_sum", "pointwise", ("chosen",), "base")
 DPO = StageInfo("dpo", "dpo", "pairwise", ("chosen", "rejected"), "sft")
@@ -82,3 +85,40 @@ def build() -> type[SyntheticRun]:
 def four_stages() -> tuple[StageInfo, StageInfo, StageInfo, StageInfo]:
     """SFT and DPO, then extended SFT and its DPO."""
     return SFT, DPO, EXTEND, DPO_EXTEND
+
+
+Judge = Callable[..., dict[str, FindingOverSeeds]]
+
+
+@pytest.fixture
+def over_seeds() -> Judge:
+    """Judges synthetic runs (or tables of one decomposition each) as the runs of seeds 0, 1 …; id -> finding."""
+
+    def judge(*runs: SyntheticRun, tables: Sequence[Mapping[str, pd.DataFrame]] = ()) -> dict[str, FindingOverSeeds]:
+        made = [a_run(seed, one.table, one.stages) for seed, one in enumerate(runs)]
+        made += [
+            a_run(seed, pd.DataFrame(columns=list(TRAJECTORY_COLUMNS)), (), own) for seed, own in enumerate(tables)
+        ]
+        return {finding.id: finding for finding in findings_over_seeds({"exp": made})}
+
+    return judge
+
+
+@pytest.fixture
+def run_of() -> Callable[..., Run]:
+    """A finished run of one seed, see ``a_run``."""
+    return a_run
+
+
+def a_run(
+    seed: int,
+    table: pd.DataFrame,
+    stages: Sequence[StageInfo],
+    tables: Mapping[str, pd.DataFrame] | None = None,
+    planned: Mapping[str, int] | None = None,
+    **settings: object,
+) -> Run:
+    manifest = {"name": "exp", "seed": seed, "stages": [{"name": n, "steps": s} for n, s in (planned or {}).items()]}
+    config = json.dumps({"name": "exp", "seed": seed, "run": str(seed), **settings})
+    nothing = pd.DataFrame()
+    return Run(Path(f"run{seed}"), manifest, config, tuple(stages), table, nothing, dict(tables or {}), [], [])

@@ -48,10 +48,10 @@ def test_findings_that_are_what_the_trajectories_say_are_confirmed(
     published = unfinished.publish()
     code, report = reported([published.parent / "latest"], capsys)
     assert (code, report["agrees"], report["runs"][0]["stored"]) == (0, True, "same")
-    assert [finding["verdict"] for finding in report["runs"][0]["findings"]] == ["holds"]
+    assert [finding["verdict"] for finding in report["runs"][0]["findings"]] == ["this run"]
     assert verify([published], as_json=False) == 0
     text = capsys.readouterr().out
-    assert "holds" in text
+    assert "A verdict takes several seeds" in text
     assert "The stored findings agree with the trajectories." in text
 
 
@@ -78,12 +78,12 @@ def test_a_run_that_goes_back_has_no_findings_until_it_has_new_ones(
 
 def test_an_altered_verdict_is_found(unfinished: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:
     path = unfinished.path / "findings.json"
-    path.write_text(path.read_text().replace('"holds"', '"fails"'))
+    path.write_text(path.read_text().replace('"this run"', '"fails"'))
     code, report = reported([unfinished.path], capsys)
     assert (code, report["agrees"]) == (1, False)
-    assert report["runs"][0]["differences"] == ["S1: verdict is stored as 'fails', now 'holds'"]
+    assert report["runs"][0]["differences"] == ["S1: verdict is stored as 'fails', now 'this run'"]
     assert verify([unfinished.path], as_json=False) == 1
-    assert "differs S1: verdict is stored as 'fails', now 'holds'" in capsys.readouterr().out
+    assert "differs S1: verdict is stored as 'fails', now 'this run'" in capsys.readouterr().out
 
 
 def test_findings_removed_from_a_finished_run_are_missed(
@@ -128,7 +128,8 @@ def test_a_directory_of_runs_is_judged_run_by_run_and_over_seeds(
     assert together["runs"] == ["0", "1", "2"]  # the fourth has not finished
     [finding] = together["findings"]
     # y⁺ rises by 10, 11, 12: mean 11 ± 2.484
-    assert (finding["id"], finding["held"], finding["verdict"]) == ("S1", 3, "holds")
+    assert (finding["id"], finding["agreeing"], finding["verdict"]) == ("S1", 3, "holds")
+    assert finding["seeds_needed"] == 3
     assert (finding["estimate"], finding["ci_high"]) == pytest.approx((11, 13.48414), abs=1e-5)
     assert verify([tmp_path], as_json=False) == 0
     assert "findings over seeds, runs 0, 1, 2" in capsys.readouterr().out.replace("\n", " ")
@@ -144,6 +145,17 @@ def test_runs_of_one_seed_are_verified_though_they_cannot_be_judged_together(
     assert "first and second both have seed 0" in report["over_seeds"][0]["error"]
     assert verify([tmp_path], as_json=False) == 0
     assert "both have seed 0" in capsys.readouterr().out
+
+
+def test_findings_by_earlier_rules_are_computed_again_and_not_called_wrong(
+    unfinished: RunDirectory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = unfinished.path / "findings.json"
+    stored = [{key: value for key, value in row.items() if key != "parts"} for row in json.loads(path.read_text())]
+    path.write_text(json.dumps([row | {"verdict": "holds"} for row in stored]))
+    code, report = reported([unfinished.path], capsys)
+    assert (code, report["runs"][0]["stored"]) == (0, "earlier rules")
+    assert report["runs"][0]["findings"][0]["verdict"] == "this run"
 
 
 def test_every_kind_of_difference_is_named(build: Any, four_stages: Any) -> None:

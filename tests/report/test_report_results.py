@@ -5,8 +5,7 @@ import re
 import pytest
 
 from ldyn.errors import RunDirectoryError
-from ldyn.findings import CLAIMS
-from ldyn.findings.over_seeds import findings_over_seeds
+from ldyn.findings import CLAIMS, findings_over_seeds
 from ldyn.report import build_report, compare_sweep, write_results
 from ldyn.store import read_run
 

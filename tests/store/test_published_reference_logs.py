@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ldyn.findings import find_all
-from ldyn.records import FAILS, HOLDS, INCONCLUSIVE, TRAJECTORY_COLUMNS, Finding
+from ldyn.records import THIS_RUN, TRAJECTORY_COLUMNS, Finding
 from ldyn.store.published_runs import LoggedStage, LogSource, import_logs, rows_of
 
 Import = Callable[..., tuple[list[LoggedStage], dict[str, Finding]]]
@@ -30,7 +30,8 @@ def test_pythia_sft_holds_s1_with_an_interval(imported: Import) -> None:
     assert chosen["logp"][[0, -1]].mean(axis=1) == pytest.approx([-152.0, -92.4], abs=0.05)
     assert chosen["logp_argmax"][[0, -1]].mean(axis=1) == pytest.approx([-61.6, -44.5], abs=0.05)
     assert set(found) == {"S1"}  # it has log π(chosen) alone
-    assert (found["S1"].verdict, found["S1"].n) == (HOLDS, 500)
+    assert (found["S1"].verdict, found["S1"].n) == (THIS_RUN, 500)
+    assert found["S1"].ci_low > 55
     assert found["S1"].estimate == pytest.approx(152.0 - 92.4, abs=0.1)
 
 
@@ -40,8 +41,7 @@ def test_the_greedy_mass_of_pythia_dpo_is_that_of_the_last_probe(imported: Impor
     assert "logp_argmax" not in probes["chosen"]
     assert probes["random_nonhum"]["logp_argmax"][0].mean() == pytest.approx(-113.5, abs=0.05)
     assert "D3" not in found
-    assert found["D1"].verdict == FAILS  # in this log y⁺ ends 5.6 nats above its start
-    assert found["D1"].estimate == pytest.approx(5.64, abs=0.3)
+    assert found["D1"].estimate == pytest.approx(5.64, abs=0.01)  # in this log y⁺ ends above its start
 
 
 def test_the_two_pythia_logs_begin_with_the_same_weights(imported: Import) -> None:
@@ -52,9 +52,9 @@ def test_the_two_pythia_logs_begin_with_the_same_weights(imported: Import) -> No
 def test_qwen_has_means_only_and_they_point_where_s1_and_d3_say(imported: Import) -> None:
     stages, found = imported("qwen1_8b_sft", "qwen1_8b_dpo")
     assert [stage.info.start for stage in stages] == ["base", "sft"]
-    assert {finding.verdict for finding in found.values()} == {INCONCLUSIVE}
+    assert {(finding.verdict, finding.n) for finding in found.values()} == {(THIS_RUN, 0)}
     assert found["S1"].estimate == pytest.approx(122.8 - 56.4, abs=0.1)
     assert found["D3"].estimate == pytest.approx(30.0 - 15.4, abs=0.1)
     for name in ("S1", "S3", "S5", "S6", "D3"):
-        assert "2 of 2 on the claimed side" in found[name].reason
-    assert "0 of 1 on the claimed side" in found["D3b"].reason
+        assert all((part.estimate > 0) == (part.claimed == "above") for part in found[name].parts if part.primary)
+    assert found["D3b"].estimate < 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from ldyn.records import StageInfo
@@ -20,11 +21,6 @@ class Curve:
     """One quantity of one probe over one stage. values: examples × steps (ascending), nats."""
 
     values: pd.DataFrame
-
-    @property
-    def steps(self) -> list[int]:
-        """The steps at which the probe was scored."""
-        return [int(step) for step in self.values.columns]
 
     @property
     def first(self) -> pd.Series:
@@ -42,14 +38,10 @@ class Curve:
         return self.last - self.first
 
     @property
-    def course(self) -> str:
-        """First and last mean, over the examples that have both."""
-        both = pd.DataFrame({"first": self.first, "last": self.last}).dropna().mean()
-        return f"from {both['first']:.1f} to {both['last']:.1f}"
-
-    def whole(self) -> pd.DataFrame:
-        """The examples that were scored at every step."""
-        return self.values.dropna()
+    def second_half(self) -> pd.Series:
+        """The change from the evaluation nearest to the middle of the stage to the last."""
+        steps = self.values.columns.to_numpy()
+        return self.last - self.values.iloc[:, int(np.abs(steps - steps[-1] / 2).argmin())]
 
 
 class Evidence:
@@ -63,6 +55,7 @@ class Evidence:
         tables: Mapping[str, pd.DataFrame],
     ):
         train = trajectories[trajectories["split"] == SPLIT]
+        self._curves: dict[tuple[str, str, str], Curve | None] = {}
         self._frames = dict(list(train.groupby(["stage", "probe"], sort=False, observed=True)))
         by_stage = trajectories.groupby("stage", observed=True)
         seen = by_stage["examples_seen"].max() - by_stage["examples_seen"].min()
@@ -73,7 +66,13 @@ class Evidence:
 
     def curve(self, stage: StageInfo, probe: str, column: str = "logp") -> Curve | None:
         """The curve of ``column`` of ``probe`` over ``stage``; None where it was measured at fewer than two steps."""
-        frame = self._frames.get((stage.name, probe))
+        key = (stage.name, probe, column)
+        if key not in self._curves:
+            self._curves[key] = self._read_curve(*key)
+        return self._curves[key]
+
+    def _read_curve(self, stage: str, probe: str, column: str) -> Curve | None:
+        frame = self._frames.get((stage, probe))
         if frame is None or frame[column].isna().all():
             return None
         values = frame.pivot(index="example_id", columns="step", values=column).sort_index(axis=1)
@@ -87,6 +86,11 @@ class Evidence:
     def probes(self, stage: StageInfo) -> list[str]:
         """The probes observed in ``stage``, in the order of the table."""
         return [str(probe) for name, probe in self._frames if name == stage.name]
+
+    def changes(self, stage: StageInfo) -> pd.DataFrame:
+        """Change of log π over ``stage``, last minus first: examples × observed probes; NaN where one is missing."""
+        curves = {probe: self.curve(stage, probe) for probe in self.probes(stage)}
+        return pd.DataFrame({probe: curve.change for probe, curve in curves.items() if curve is not None})
 
     def has_begun(self, stage: StageInfo) -> bool:
         """Whether ``stage`` was scored after at least one update."""
