@@ -43,7 +43,7 @@ def test_every_claim_has_a_row_and_its_verdict_is_the_one_over_seeds(runs, page)
         assert verdicts.get(name, "–") in row[3]  # the same numbers, under the names of experiments on a real model
     assert set(verdicts) >= {"S1", "D1", "D3"}
     # as committed; of the second there are means only
-    assert rows["S1"][4].startswith("Pythia-410M ✓ +59.6 [+57.0, +62.2]; Qwen1.5-1.8B ? +66.4; theirs ")
+    assert rows["S1"][4].startswith("Pythia-410M · +59.6 [+56.8, +62.3]; Qwen1.5-1.8B · +66.4; theirs ")
 
 
 def test_what_is_missing_is_named(page):
