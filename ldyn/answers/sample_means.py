@@ -31,7 +31,9 @@ def summarise_samples(samples: Iterable[Mapping[str, Any]], by: Sequence[str] = 
 
     Keys: those of ``by``, n (answers), and COLUMNS; None where nothing is known.
     """
-    rows = pd.DataFrame(list(samples)).reindex(columns=[*by, "stopped", "borrowed_from", *COLUMNS])
+    rows = pd.DataFrame(
+        list(samples), columns=[*by, "stopped", "borrowed_from", *COLUMNS]
+    )  # no text: half an emoji fails
     rows["endless"] = 1 - rows["stopped"].astype(float)
     rows["borrowed"] = rows["borrowed_from"].notna().where(rows["is_right"].notna())
     rows[list(COLUMNS)] = rows[list(COLUMNS)].astype(float)

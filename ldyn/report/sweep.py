@@ -235,9 +235,9 @@ def _answers(facet: Facet) -> pd.DataFrame:
     samples = [row for run in facet.runs for row in run.samples if row["mode"] == "greedy" and row["stage"] in last]
     if not samples:
         return pd.DataFrame()
-    rows = pd.DataFrame(samples)
+    rows = pd.DataFrame(samples, columns=["stage", *_ANSWERS])
     arms = rows["stage"].map(lambda stage: _row_name(last[stage], facet))
-    known = {name: words for name, words in _ANSWERS.items() if name in rows and rows[name].notna().all()}
+    known = {name: words for name, words in _ANSWERS.items() if rows[name].notna().all()}
     return rows[list(known)].astype(float).groupby(arms).mean().rename(columns=known)
 
 
