@@ -6,6 +6,7 @@ The answers are the model's own: a checkpoint's generation settings (temperature
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ import torch
 from annotated_types import Ge, Gt, Interval
 from torch import Tensor
 from transformers import (
+    DynamicCache,
     GenerationConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -91,21 +93,24 @@ def answer_prompts(
     prompts: Sequence[Sequence[int]],
     decoding: Decoding,
 ) -> list[Answer]:
-    """One answer for each prompt (token ids), in order.
+    """One answer for each prompt (token ids), in order; a prompt that stands there n times gets n answers.
 
-    The same arguments give the same answers; the global random state and the model's mode stay as they were. Sampled
-    answers depend on the whole list of prompts, greedy ones on their own prompt only.
+    Batches hold prompts of like length. Equal prompts are neighbours and pass the model once, for all their answers.
+    The same arguments give the same answers: greedy ones depend on their own prompt only; sampled ones are drawn from
+    one generator (torch's, seeded by ``decoding.sampling``), batch by batch, token by token, so they depend on the
+    whole list. The global random state and the model's mode stay as they were.
     Raises DataError for a prompt that is empty or leaves no room for an answer.
     """
     context = context_size(model)
     _check_prompts(prompts, context)
-    by_length = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))  # little padding, same room
+    first = {tuple(prompt): index for index, prompt in reversed(list(enumerate(prompts)))}
+    order = sorted(range(len(prompts)), key=lambda index: (len(prompts[index]), first[tuple(prompts[index])]))
     answers: dict[int, Answer] = {}
     ends = end_ids(model, tokenizer)
     with evaluation_mode(model), _plain_generation(model), _random_state_kept(model, decoding.sampling):
-        for start in range(0, len(by_length), decoding.batch_size):
-            indices = by_length[start : start + decoding.batch_size]
-            batch = [prompts[index] for index in indices]
+        for start in range(0, len(order), decoding.batch_size):
+            indices = order[start : start + decoding.batch_size]
+            batch = [tuple(prompts[index]) for index in indices]
             room = int(min(decoding.max_new_tokens, context - len(batch[-1])))
             answers.update(zip(indices, _answer_batch(model, tokenizer, batch, room, decoding, ends), strict=True))
     return [answers[index] for index in range(len(prompts))]
@@ -114,15 +119,19 @@ def answer_prompts(
 def _answer_batch(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    prompts: Sequence[Sequence[int]],
+    prompts: Sequence[tuple[int, ...]],
     max_new_tokens: int,
     decoding: Decoding,
     ends: Sequence[int],
 ) -> list[Answer]:
     eos_id, width = ends[0], max(map(len, prompts))
-    pads = [width - len(prompt) for prompt in prompts]  # on the left: answers begin in one column
-    ids = torch.tensor([[*[eos_id] * pad, *prompt] for pad, prompt in zip(pads, prompts, strict=True)])
-    mask = torch.tensor([[*[0] * pad, *[1] * (width - pad)] for pad in pads])
+    rows = {prompt: row for row, prompt in enumerate(dict.fromkeys(prompts))}
+    ids = torch.tensor([[*[eos_id] * (width - len(prompt)), *prompt] for prompt in rows]).to(model.device)
+    mask = torch.tensor([[*[0] * (width - len(prompt)), *[1] * len(prompt)] for prompt in rows]).to(model.device)
+    of_answer = torch.tensor([rows[prompt] for prompt in prompts], device=model.device)
+    cache = _prompt_cache(model, ids, mask) if len(rows) < len(prompts) and width > 1 else None
+    if cache is not None:
+        cache.batch_select_indices(of_answer)
     sampling, stop = decoding.sampling, decoding.stop
     settings = GenerationConfig(
         max_new_tokens=max_new_tokens,
@@ -132,14 +141,24 @@ def _answer_batch(
         **({} if sampling is None else {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}),
     )
     generate = cast("Callable[..., Tensor]", model.generate)  # the library's own annotations do not bind to a model
-    criteria = StoppingCriteriaList([_StopTexts(tokenizer, stop, width)] if stop else [])
     generated = generate(
-        ids.to(model.device),
-        attention_mask=mask.to(model.device),
+        ids[of_answer],
+        attention_mask=mask[of_answer],
         generation_config=settings,
-        stopping_criteria=criteria,
+        stopping_criteria=StoppingCriteriaList([_StopTexts(tokenizer, stop, width)] if stop else []),
+        **({} if cache is None else {"past_key_values": cache}),
     )
     return [_answer(tokenizer, row[width:], stop, ends) for row in generated.tolist()]
+
+
+def _prompt_cache(model: PreTrainedModel, ids: Tensor, mask: Tensor) -> DynamicCache | None:
+    """Keys and values of all tokens of the prompts but the last; None for a model that keeps something else."""
+    if "position_ids" not in inspect.signature(model.forward).parameters:
+        return None
+    positions = (mask.cumsum(1) - 1).clamp(min=0)[:, :-1]
+    before = model(input_ids=ids[:, :-1], attention_mask=mask[:, :-1], position_ids=positions, use_cache=True)
+    cache = getattr(before, "past_key_values", None)
+    return cache if isinstance(cache, DynamicCache) else None
 
 
 class _StopTexts(StoppingCriteria):

@@ -128,16 +128,16 @@ def _sample_pairs(
 ) -> list[PreferencePair]:
     answering, pairs = prepared.answering, prepared.data.pairs
     model = stage_weights(plan.info.start, prepared.base, session)
-    candidates = []
-    for number in range(responses.candidates):
-        sampling = answering.sampling("on policy", plan.info.name, str(number))
-        sampling = replace(sampling, temperature=responses.temperature)
-        answers = answering.answers(model, pairs, sampling, responses.max_new_tokens)
-        both = zip(pairs, answers, strict=True)
-        candidates.append([checked_answer(answering.checker, pair.pair_id, answer) for pair, answer in both])
+    sampling = replace(answering.sampling("on policy", plan.info.name), temperature=responses.temperature)
+    n = responses.candidates
+    asked = [pair for pair in pairs for _ in range(n)]
+    answers = answering.answers(model, asked, sampling, responses.max_new_tokens)
+    both = zip(asked, answers, strict=True)
+    given = [checked_answer(answering.checker, pair.pair_id, answer) for pair, answer in both]
+    candidates = [given[start : start + n] for start in range(0, len(given), n)]
     judge = find_scorer(responses.judge) if responses.judge else None
     coin = seeded_random(answering.seed, "judged equal", plan.info.name)
-    sampled, counts = on_policy_pairs(pairs, list(zip(*candidates, strict=True)), responses, judge, coin)
+    sampled, counts = on_policy_pairs(pairs, candidates, responses, judge, coin)
     session.manifest.update(counts={f"{plan.info.name}.{name}": number for name, number in counts.items()})
     return sampled
 

@@ -35,6 +35,17 @@ def test_greedy_answers_equal_a_plain_loop(
         assert answer.text.split() == [f"w{i}" if i > 1 else "<unk>" for i in answer.token_ids if i > 0]
 
 
+def test_equal_prompts_pass_the_model_once(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> None:
+    fed: list[tuple[int, ...]] = []
+    model.register_forward_pre_hook(lambda _, __, given: fed.append(tuple(given["input_ids"].shape)), with_kwargs=True)
+    repeated = [prompt for _ in range(5) for prompt in PROMPTS]
+    answers = answer_prompts(model, tokenizer, repeated, Decoding(9))
+    assert fed[:2] == [(len(PROMPTS), max(map(len, PROMPTS)) - 1), (len(repeated), 1)]
+    assert answers == answer_prompts(model, tokenizer, PROMPTS, Decoding(9)) * 5
+    drawn = answer_prompts(model, tokenizer, [PROMPTS[0]] * 30, Decoding(9, Sampling(temperature=20.0)))
+    assert len({answer.token_ids for answer in drawn}) > 10
+
+
 def test_an_answer_ends_with_eos(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> None:
     model.eval()
     endless = [greedy_oracle(model, prompt, -1, 9) for prompt in PROMPTS]
