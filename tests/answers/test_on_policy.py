@@ -60,14 +60,14 @@ def test_the_sampled_tokens_are_kept_and_cut_answers_are_counted_or_dropped():
 
 
 def test_the_sampled_tokens_are_trained_and_scored(tokenizer):
-    """Encoded again, "w9 w10" would be two tokens and an EOS that was never sampled."""
+    """Encoded again, "w9 w10" would end with an EOS that was never sampled."""
     encoder = Encoder(tokenizer, EncodingConfig(max_prompt_tokens=8, max_tokens=14))
-    pair = PreferencePair("a", "w3 w4", "w5", "w9 w10", sampled={"rejected": (9, 8, 10)})
+    pair = PreferencePair("a", "w3 w4", "w5", "w9 w10", sampled={"rejected": (9, 10)})
     (encoded,) = encoder.pairs([pair])
-    assert (encoded.chosen_ids, encoded.rejected_ids) == ((5, 0), (9, 8, 10))
-    example = ProbeExample("a", "w3", {"chosen": "w5", "chosen_initial": "w9 w10"}, sampled={"chosen_initial": (9, 0)})
+    assert (encoded.chosen_ids, encoded.rejected_ids) == ((5, 0), (9, 10))
+    example = ProbeExample("a", "w3", {"chosen": "w5", "chosen_initial": "w9"}, sampled={"chosen_initial": (9,)})
     (probe,) = encoder.probes("train", [example])
-    assert probe.responses == {"chosen": (5, 0), "chosen_initial": (9, 0)}
+    assert probe.responses == {"chosen": (5, 0), "chosen_initial": (9,)}
 
 
 def test_equal_texts_stay_and_empty_ones_give_way_to_the_data():
