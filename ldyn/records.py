@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# --------------------------------------------------------------------------------------------------------------
-# Text
-
 
 class Turn(NamedTuple):
     """What one side said in a conversation; ``role`` is "system", "user" or "assistant"."""
@@ -112,10 +109,6 @@ class PreferenceData:
     version: str = ""
 
 
-# --------------------------------------------------------------------------------------------------------------
-# Tokens
-
-
 @dataclass(frozen=True, slots=True)
 class EncodedPair:
     """Token ids of a training pair after separator and truncation; each response ends with EOS unless it was cut.
@@ -137,10 +130,6 @@ class EncodedProbeExample:
     example_id: str
     prompt_ids: tuple[int, ...]
     responses: Mapping[str, tuple[int, ...]]
-
-
-# --------------------------------------------------------------------------------------------------------------
-# Probe families (PAPER section "what is observed"): key -> group, symbol in the paper, words for a reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,9 +156,6 @@ PROBE_FAMILIES: Mapping[str, ProbeFamily] = {
     "random_permute": ProbeFamily("random", "y_urnd", "words of chosen, shuffled"),
     "random_nonhum": ProbeFamily("random", "y_rnd", "words of an unrelated answer, shuffled"),
 }
-
-# --------------------------------------------------------------------------------------------------------------
-# Scores and the trajectory table
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,9 +240,6 @@ TRAJECTORY_COLUMNS: tuple[str, ...] = (
 
 MEAN_EXAMPLE = "mean"
 """The example id of rows that hold means over examples which are not known one by one (imported logs only)."""
-
-# --------------------------------------------------------------------------------------------------------------
-# Stages and findings
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -92,33 +92,23 @@ def describe_environment() -> dict[str, Any]:
 
 
 def installed_versions() -> dict[str, str]:
-    """Version of each package of ``PACKAGES`` that is installed."""
-    found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+    """Version of each package of ``PACKAGES``."""
+    return {name: version(name) for name in PACKAGES}
 
 
 def git_state() -> dict[str, Any]:
     """Commit of the checkout that this code runs from and whether it had changes; nulls where it is installed."""
-    root = Path(__file__).resolve().parents[1]
-    if not (root / ".git").exists():
-        return {"commit": None, "dirty": None}
-    commit = _git(root, "rev-parse", "HEAD")
-    return {"commit": commit, "dirty": bool(_git(root, "status", "--porcelain")) if commit else None}
+    root = Path(__file__).resolve().parents[2]
 
+    def git(*words: str) -> str | None:
+        command = ["git", "-C", str(root), *words]
+        try:
+            return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+        except (OSError, subprocess.SubprocessError):
+            return None
 
-def _git(root: Path, *arguments: str) -> str | None:
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=10, check=True
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()
+    commit = git("rev-parse", "HEAD") if (root / ".git").exists() else None
+    return {"commit": commit, "dirty": bool(git("status", "--porcelain")) if commit else None}
 
 
 def peak_memory_mib() -> int:

@@ -47,7 +47,6 @@ class Session:
             self._observer = make()
 
     def close_observer(self) -> None:
-        """Close what ``observe`` started."""
         if self._observer:
             self._observer.close()
 
@@ -131,12 +130,20 @@ class Session:
 @contextmanager
 def open_session(config: RunConfig, plans: Sequence[StagePlan]) -> Iterator[Session]:
     """Make the run directory, or reopen the one to resume; on the way out write to the manifest how the run ended."""
-    directory = in_main(lambda: _open_directory(config))
+    resumed = config.resume
+    directory = in_main(lambda: RunDirectory.reopen(resumed) if resumed else RunDirectory.create(config.paths.run))
     if directory is None:
         yield Session(config.paths.run, None, Manifest(None, {}))
         return
-    content = first_content(config, plans)
-    content["hashes"] = {**earlier_hashes(directory), **content["hashes"]}
+    directory.write_text("config.yaml", config_to_yaml(config))
+    content = {
+        "name": config.name,
+        "run": config.run,
+        "seed": config.seed,
+        "hashes": {**earlier_hashes(directory), "settings": settings_hash(config)},
+        "processes": {"number": process_count(), "threads_each": torch.get_num_threads()},
+        "stages": [describe_stage(plan) for plan in plans],
+    }
     with recorded(directory, content, how_to_resume(directory.path)) as manifest:
         session = Session(directory.final, directory, manifest)
         try:
@@ -145,30 +152,12 @@ def open_session(config: RunConfig, plans: Sequence[StagePlan]) -> Iterator[Sess
             session.close_observer()
 
 
-def _open_directory(config: RunConfig) -> RunDirectory:
-    directory = RunDirectory.reopen(config.resume) if config.resume else RunDirectory.create(config.paths.run)
-    directory.write_text("config.yaml", config_to_yaml(config))
-    return directory
-
-
 def earlier_hashes(directory: RunDirectory) -> dict[str, str]:
     """Those of the run that is resumed; empty for a new run, or one that was lost before it had read anything."""
     try:
         return dict(json.loads((directory.path / "manifest.json").read_text(encoding="utf-8"))["hashes"])
     except (OSError, ValueError, KeyError):
         return {}
-
-
-def first_content(config: RunConfig, plans: Sequence[StagePlan]) -> dict[str, Any]:
-    """The manifest of a training run at its start."""
-    return {
-        "name": config.name,
-        "run": config.run,
-        "seed": config.seed,
-        "hashes": {"settings": settings_hash(config)},
-        "processes": {"number": process_count(), "threads_each": torch.get_num_threads()},
-        "stages": [describe_stage(plan) for plan in plans],
-    }
 
 
 def describe_stage(plan: StagePlan, steps: int | None = None) -> dict[str, Any]:

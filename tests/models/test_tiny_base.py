@@ -11,12 +11,11 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from ldyn.errors import ModelError
 from ldyn.models import loading
 from ldyn.models.base import BaseModel, fingerprint
 from ldyn.models.loading import cache_key, load_base
 from ldyn.models.settings import TinyConfig
-from ldyn.models.tiny import build_tiny_model, learning_rate_factor, pack_documents, pretrain, shuffled_batches
+from ldyn.models.tiny import build_tiny_model, pack_documents, pretrain, shuffled_batches
 from ldyn.models.tokenizers import build_tokenizer
 
 
@@ -51,12 +50,6 @@ class TestPacking:
         batches = shuffled_batches(torch.arange(10)[:, None], batch_size=5, seed=1)
         passes = [sorted(torch.cat([next(batches), next(batches)]).flatten().tolist()) for _ in range(3)]
         assert passes == [list(range(10))] * 3
-
-
-def test_learning_rate_warms_up_and_then_follows_a_cosine():
-    config = TinyConfig(steps=110, warmup_steps=10, final_learning_rate=0.2)
-    factors = [learning_rate_factor(step, config) for step in (0, 4, 9, 10, 60, 110)]
-    assert factors == pytest.approx([0.1, 0.5, 1.0, 1.0, 0.6, 0.2])
 
 
 @pytest.mark.parametrize("misfit", [{"heads": 3}, {"max_positions": 40}])
@@ -161,11 +154,6 @@ class TestCache:
             worker.join()
         assert sorted(from_cache for from_cache, _ in told) == [False, True]
         assert len({print_ for _, print_ in told}) == 1
-
-    def test_a_directory_that_cannot_be_written(self, tiny_config, corpus, tmp_path):
-        (tmp_path / "base").write_text("a file stands where the directory should be")
-        with pytest.raises(ModelError, match=r"paths\.cache"):
-            load(tiny_config, corpus, tmp_path)
 
 
 def _load_and_tell(results, config, corpus, cache) -> None:

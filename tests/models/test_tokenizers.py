@@ -53,11 +53,6 @@ def test_text_never_becomes_a_control_token(kind, saved, corpus, tmp_path):
         assert not control & set(tokenizer(attack)["input_ids"])
 
 
-def test_unknown_words_become_unk(corpus):
-    tokenizer = build_tokenizer("word", corpus, 2000)
-    assert tokenizer.tokenize(" Ada xylophone") == [" Ada", "<unk>"]
-
-
 def test_too_many_words_for_the_limit(corpus):
     with pytest.raises(ModelError, match=r"more than model.vocab_size=100 allows; use model.tokenizer=bpe"):
         build_tokenizer("word", corpus, 100)

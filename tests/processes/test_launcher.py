@@ -3,7 +3,7 @@
 import pytest
 
 from ldyn.processes import launcher
-from ldyn.processes.launcher import launched_count, number_faults, room_faults, usable_cores
+from ldyn.processes.launcher import launched_count, number_faults, room_faults
 
 VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", launcher.ACCELERATE_SETS)
 
@@ -70,7 +70,3 @@ def test_processes_on_other_machines_need_no_room_here(environment, machine):
     machine(gpus=2, cores=8)
     environment(RANK=3, WORLD_SIZE=4, LOCAL_WORLD_SIZE=2)
     assert room_faults(4, "ddp") == []
-
-
-def test_cores_are_counted():
-    assert usable_cores() >= 1

@@ -71,11 +71,6 @@ def test_every_algorithm_composes_and_its_loss_falls(option, plans, make_model, 
     assert is_sft or log[0]["coefficient_rejected_p10"] < 0
 
 
-def test_every_algorithm_may_be_a_stage_of_one_experiment(plans):
-    found = {name: (plans[name].algorithm.name, plans[name].info.start) for name in plans if name in PAIRWISE}
-    assert found == {option: (option, "sft") for option in PAIRWISE}
-
-
 def test_the_log_has_the_coefficients_of_the_formula_and_the_energies_of_the_residuals(
     make_model, tokenizer, pairs, tmp_path
 ):

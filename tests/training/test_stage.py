@@ -116,16 +116,6 @@ def _losses(trainer) -> list[float]:
     return [row["loss"] for row in trainer.state.log_history if "loss" in row]
 
 
-def test_the_seed_reaches_the_data_order(plan_for, make_model, tokenizer, pairs, tmp_path):
-    def first_losses(seed, name):
-        trainer = make_trainer(plan_for("sft"), make_model(), tokenizer, pairs, directory=tmp_path / name, seed=seed)
-        trainer.train()
-        return _losses(trainer)
-
-    assert first_losses(0, "a") == first_losses(0, "b")
-    assert first_losses(0, "c") != first_losses(1, "d")
-
-
 def test_summed_sft_is_minus_logp(plan_for, make_model, tokenizer, pairs, tmp_path):
     model = make_model()
     trainer = make_trainer(plan_for("sft"), model, tokenizer, pairs[:2], directory=tmp_path, seed=0)
