@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Required
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 from pydantic import TypeAdapter
-from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
 from ldyn.errors import RunDirectoryError
 from ldyn.records import Finding, StageInfo
@@ -70,18 +70,14 @@ def read_run(path: Path) -> Run:
     A run that is being written may change while it is read; it is then read again. Raises RunDirectoryError naming the
     file that is missing or broken, and the next step.
     """
-    for remaining in reversed(range(_ATTEMPTS)):
+    for _ in range(_ATTEMPTS):
         directory = find_run(path)
         before = _state(directory)
-        try:
+        with suppress(RunDirectoryError):
             run = _read(directory)
-        except RunDirectoryError:
-            if not remaining or _state(directory) == before:
-                raise
-        else:
-            if not remaining or _state(directory) == before:
+            if _state(directory) == before:
                 return run
-    raise AssertionError("the last attempt returns or raises")
+    return _read(find_run(path))
 
 
 def _state(directory: Path) -> list[tuple[int, int] | None]:
@@ -131,32 +127,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     if found != MANIFEST_VERSION:
         advice = "Read the run with the version of ldyn that wrote it"
         raise RunDirectoryError(f"{path} has version {found}, expected {MANIFEST_VERSION}. {advice}.")
-    with damage_named(path):
-        TypeAdapter(_ManifestTypes).validate_python(manifest)
     return manifest
-
-
-class _ManifestTypes(TypedDict, total=False):
-    """What readers of a run rely on."""
-
-    name: str
-    run: str
-    status: str
-    stages: Required[list[_StageTypes]]
-    seed: int | None
-    seeds: list[int]
-    notes: list[str]
-    started: str
-    finished: str
-    command: str
-    peak_memory_mib: float
-    seconds: dict[str, float]
-    hashes: dict[str, Any]
-    table_hashes: dict[str, str]
-
-
-class _StageTypes(TypedDict, total=False):
-    steps: int | None
 
 
 def _trajectories(directory: Path, manifest: Mapping[str, Any]) -> pd.DataFrame:
@@ -169,13 +140,7 @@ def _trajectories(directory: Path, manifest: Mapping[str, Any]) -> pd.DataFrame:
         path = directory / PARTS_DIR
         with damage_named(path):
             table = merged_trajectories(directory)
-    frame = frame_of(table)
-    doubled = frame[frame.duplicated(["stage", "step", "split", "example_id", "probe"])]
-    if len(doubled):
-        row = doubled.iloc[0]
-        what = f"{row.probe} of {row.split} example {row.example_id} at step {row.step} of stage {row.stage}"
-        raise RunDirectoryError(f"{path} has rows twice: {what} was scored twice. Repeat the run.")
-    return frame
+    return frame_of(table)
 
 
 def _read_train_log(directory: Path) -> pd.DataFrame:
@@ -208,10 +173,9 @@ def _read_findings(path: Path) -> list[Finding]:
 
 def findings_of(rows: Any) -> list[Finding]:
     """The findings of the rows of findings.json, where null stands for a number that JSON lacks."""
-    if not isinstance(rows, list):
-        raise TypeError("findings are no list")
     numbers = dict.fromkeys(("estimate", "ci_low", "ci_high"), math.nan)
-    return TypeAdapter(list[Finding]).validate_python([numbers | _without_null(row) for row in rows])
+    entries = TypeAdapter(list[dict[str, Any]]).validate_python(rows)
+    return TypeAdapter(list[Finding]).validate_python([numbers | _without_null(row) for row in entries])
 
 
 def _without_null(value: Any) -> Any:
@@ -221,21 +185,9 @@ def _without_null(value: Any) -> Any:
 
 
 def _read_samples(path: Path) -> list[dict[str, Any]]:
-    text = _read_text(path)
-    lines = [line for line in text.split("\n") if line.strip()]
-    rows = []
-    for number, line in enumerate(lines, start=1):
-        with damage_named(path):
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError:
-                if number == len(lines) and not text.endswith("\n"):
-                    break  # torn by a crash while it was written
-                raise
-            if not isinstance(row, dict):
-                raise TypeError(f"row {number} is no JSON object")
-            rows.append(row)
-    return rows
+    lines = [line for line in _read_text(path).split("\n") if line.strip()]
+    with damage_named(path):
+        return TypeAdapter(list[dict[str, Any]]).validate_python([json.loads(line) for line in lines])
 
 
 def _read_text(path: Path) -> str:

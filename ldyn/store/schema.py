@@ -20,31 +20,23 @@ SCHEMA_VERSION = 1
 
 _VERSION_KEY = b"ldyn.schema_version"
 METADATA = {_VERSION_KEY: str(SCHEMA_VERSION).encode()}
-_IMPORTED_KEY = b"ldyn.imported"
-"""Marks a table made of someone else's logs, which did not measure everything."""
 TEXT = pa.dictionary(pa.int32(), pa.string())
 _TEXT_COLUMNS = ("stage", "algorithm", "split", "example_id", "probe")
 _WHOLE_COLUMNS = ("step", "examples_seen", "n_tokens")
 _PROBE_STEP_COLUMNS = ("stage", "algorithm", "step", "examples_seen", "epoch")
 MEASURES = tuple(name for name in TRAJECTORY_COLUMNS if name not in (*_TEXT_COLUMNS, *_WHOLE_COLUMNS, "epoch"))
-"""What is measured of a response. A row has all of them, or none (null) where a logit was not finite.
+"""What is measured of a response. A row of a run has all of them, or none (null) where a logit was not finite.
 
-In an imported table, what was not measured of a probe in a stage is null in all of its rows.
+A row made of someone else's logs has those that were logged; its epoch and n_tokens are null.
 """
-_NOT_LOGGED = ("epoch", "n_tokens")
-"""Null in all rows of an imported table whose logs do not have them."""
 _NAMES_SHOWN = 3
 REMAKE = "Copy the file from the run again, or resume or repeat the run."
-
-
-def _type_of(column: str) -> pa.DataType:
-    if column in _TEXT_COLUMNS:
-        return TEXT
-    return pa.int64() if column in _WHOLE_COLUMNS else pa.float64()
-
-
+_TYPES = {**dict.fromkeys(_TEXT_COLUMNS, TEXT), **dict.fromkeys(_WHOLE_COLUMNS, pa.int64())}
 SCHEMA = pa.schema(
-    [pa.field(name, _type_of(name), nullable=name in (*MEASURES, *_NOT_LOGGED)) for name in TRAJECTORY_COLUMNS],
+    [
+        pa.field(name, _TYPES.get(name, pa.float64()), nullable=name in (*MEASURES, "epoch", "n_tokens"))
+        for name in TRAJECTORY_COLUMNS
+    ],
     metadata=METADATA,
 )
 
@@ -76,8 +68,7 @@ def scores_of_table(table: pa.Table) -> tuple[ProbeStep, list[ProbeScore]]:
 
 def imported_table(frame: pd.DataFrame) -> pa.Table:
     """The table of rows that come from someone else's logs; columns that ``frame`` lacks are null."""
-    table = pa.Table.from_pandas(frame.reindex(columns=list(TRAJECTORY_COLUMNS)), schema=SCHEMA, preserve_index=False)
-    return table.replace_schema_metadata({**METADATA, _IMPORTED_KEY: b"yes"})
+    return pa.Table.from_pandas(frame.reindex(columns=list(TRAJECTORY_COLUMNS)), schema=SCHEMA, preserve_index=False)
 
 
 def table_of_log(rows: Sequence[dict[str, float | int | str]], metrics: Sequence[str]) -> pa.Table:
@@ -103,34 +94,8 @@ def to_bytes(table: pa.Table) -> bytes:
 def read_trajectory_file(path: Path) -> pa.Table:
     """Read and check one file of the trajectory table; raises RunDirectoryError naming what is wrong with it."""
     table = read_table(path)
-    missing = [name for name in TRAJECTORY_COLUMNS if name not in table.column_names]
-    if missing:
-        raise RunDirectoryError(f"{path} lacks the columns {missing}; it has {table.column_names}. {REMAKE}")
-    imported = _IMPORTED_KEY in (table.schema.metadata or {})
-    table = table.select(list(TRAJECTORY_COLUMNS))
-    needed = [name for name in TRAJECTORY_COLUMNS if name not in (*MEASURES, *(_NOT_LOGGED if imported else ()))]
-    empty = [name for name in needed if table.column(name).null_count]
-    if empty:
-        raise RunDirectoryError(f"{path} has empty cells in the columns {empty}; only measures may be empty. {REMAKE}")
-    if torn := _torn(table, imported):
-        raise RunDirectoryError(f"{path} has rows with some of the measures {torn} empty only. {REMAKE}")
     with damage_named(path):
-        return table.cast(SCHEMA)
-
-
-def _torn(table: pa.Table, imported: bool) -> list[str]:
-    """The measures that some rows have without the others; if imported, that some rows of a probe in a stage lack.
-
-    Rows without any number are ignored.
-    """
-    present = pd.DataFrame({name: table.column(name).is_valid().to_pandas() for name in MEASURES})
-    present = present.astype(float).where(present.any(axis=1))
-    if imported:
-        shares = present.groupby(
-            [table.column(name).cast(pa.string()).to_pandas() for name in ("stage", "probe")]
-        ).mean()
-        return [name for name in MEASURES if shares[name].between(0, 1, inclusive="neither").any()]
-    return [name for name in MEASURES if (present[name] == 0).any()]
+        return table.select(list(TRAJECTORY_COLUMNS)).cast(SCHEMA)
 
 
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
