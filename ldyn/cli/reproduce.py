@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ldyn.cli.hydra_jobs import run_jobs
-from ldyn.cli.settings_command import Page, print_table, settings_of, validated_as
+from ldyn.cli.settings_command import Page, settings_of, validated_as
 from ldyn.cli.train import run_job
 from ldyn.config.groups import options_of, quoted
 from ldyn.errors import LdynError, SweepError
@@ -61,42 +61,31 @@ def _run_sweep(config: ReproduceConfig, arguments: Sequence[str], launching: Seq
 
 def _run_plain(config: ReproduceConfig) -> list[LdynError]:
     from ldyn.cli.main import run_command
-    from ldyn.jobs.reproduce import plain_jobs, state_of
+    from ldyn.jobs.reproduce import plain_jobs
     from ldyn.store.directory import partial_path
 
     failed = []
-    for job in plain_jobs(config):
-        if state_of(job.directory) == "finished":
+    for name, (command, *arguments) in plain_jobs(config).items():
+        directory = config.paths.run / name
+        if directory.exists():
             continue
-        shutil.rmtree(partial_path(job.directory), ignore_errors=True)
-        print(f"ldyn {shlex.join(job.arguments)}", flush=True)
+        shutil.rmtree(partial_path(directory), ignore_errors=True)
+        print(f"ldyn {shlex.join([command, *arguments])}", flush=True)
         try:
-            run_command(job.arguments[0], job.arguments[1:])
+            run_command(command, arguments)
         except LdynError as error:
-            failed.append(LdynError(f"{job.name}: {error}"))
+            failed.append(LdynError(f"{name}: {error}"))
     return failed
 
 
 def _print_jobs(config: ReproduceConfig) -> None:
-    """The list of jobs, and how long they may take by the runs that have finished."""
-    from ldyn.jobs.reproduce import expected_seconds, plain_jobs, state_of, training_jobs
+    """The command of each job that has not finished."""
+    from ldyn.jobs.reproduce import plain_jobs, training_jobs
 
-    left, unknown = 0.0, 0
-    rows = [
-        {"run": job.name, "state": state_of(job.directory), "seconds": "", "of": job.arguments[0]}
-        for job in plain_jobs(config)
-    ]
-    for name, overrides in training_jobs(config).items():
-        state, seconds = state_of(config.paths.run / name), expected_seconds(config.paths.run, name)
-        shown = "" if seconds is None else f"{seconds:.0f}"
-        rows.append({"run": name, "state": state, "seconds": shown, "of": " ".join(overrides[:2])})
-        left += (seconds or 0.0) if state != "finished" else 0.0
-        unknown += seconds is None and state != "finished"
-    print_table(
-        f"Reproduction at scale {config.scale.name}, {config.seeds} seeds; seconds of the last such run", rows, 4
-    )
-    known = f"The unfinished jobs take about {left / config.at_a_time / 60:.0f} min, {config.at_a_time} at a time"
-    print(f"{known}; {unknown} jobs have no finished run to estimate from." if unknown else f"{known}.")
+    jobs = plain_jobs(config) | {name: ("train", *words) for name, words in training_jobs(config).items()}
+    left = {name: words for name, words in jobs.items() if not (config.paths.run / name).exists()}
+    print("\n".join(f"{name}: ldyn {shlex.join(words)}" for name, words in left.items()))
+    print(f"{len(left)} of {len(jobs)} jobs have not finished; {config.at_a_time} run at a time.")
 
 
 def _write_page(config: ReproduceConfig) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,6 @@ from ldyn.data.hub_sets import is_commit
 from ldyn.data.rows import AUTOMATIC
 from ldyn.errors import ConfigError, RunDirectoryError
 from ldyn.processes.launcher import launched_count, number_faults, room_faults
-from ldyn.processes.slurm import restart_count
 from ldyn.store.directory import final_path, partial_path
 from ldyn.tracking.settings import key_faults
 
@@ -60,7 +60,7 @@ def settle_resume(composed: DictConfig, overrides: Sequence[str]) -> Path | None
     that has finished. Raises ConfigError where `resume=auto` has no name to go by, or that run was configured
     otherwise.
     """
-    if composed.resume != AUTO and not restart_count():
+    if composed.resume != AUTO and not int(os.environ.get("SLURM_RESTART_COUNT", "0")):
         return None
     if composed.resume == AUTO and not {"run", "paths.run"} & set(map(_key, overrides)):
         found = "found auto for a run that is called by the time"

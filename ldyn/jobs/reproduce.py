@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,6 @@ from typing import Annotated, Literal
 from annotated_types import Ge, MinLen
 
 from ldyn.config.schema import DirectoryConfig, Name, StudyConfig
-from ldyn.store.directory import partial_path
 
 LOGS, STUDIES = "logs", "studies"
 
@@ -67,15 +65,6 @@ class ReproduceConfig(StudyConfig):
         return self.jobs or self.scale.jobs or max(1, len(os.sched_getaffinity(0)) // self.threads)
 
 
-@dataclass(frozen=True)
-class PlainJob:
-    """A command of ldyn that makes ``directory``."""
-
-    name: str
-    arguments: tuple[str, ...]
-    directory: Path
-
-
 def training_jobs(config: ReproduceConfig) -> dict[str, list[str]]:
     """Name of the run -> its overrides of `ldyn train`. Jobs side by side differ in their seed: they share no stage."""
     shared = [f"paths.cache='{config.paths.cache}'", *config.scale.overrides]
@@ -87,32 +76,17 @@ def training_jobs(config: ReproduceConfig) -> dict[str, list[str]]:
     }
 
 
-def plain_jobs(config: ReproduceConfig) -> list[PlainJob]:
-    """Studies and imports, which take about a minute each and run where the command was typed."""
-    jobs = []
+def plain_jobs(config: ReproduceConfig) -> dict[str, tuple[str, ...]]:
+    """Directory below the reproduction's own -> the words after `ldyn` that make it: studies and imports.
+
+    Each takes about a minute and runs where the command was typed.
+    """
+    jobs: dict[str, tuple[str, ...]] = {}
     for name, part in config.scale.parts.items():
-        directory = config.paths.run / STUDIES / name
         if part.command != "train":
-            jobs.append(PlainJob(name, (part.command, f"paths.run='{directory}'", *part.overrides), directory))
+            directory = config.paths.run / STUDIES / name
+            jobs[f"{STUDIES}/{name}"] = (part.command, f"paths.run='{directory}'", *part.overrides)
     for name, sources in config.logs.items():
         directory = config.paths.run / LOGS / name
-        arguments = ("import-logs", *map(str, sources), "--out", str(directory))
-        jobs.append(PlainJob(f"{LOGS}/{name}", arguments, directory))
+        jobs[f"{LOGS}/{name}"] = ("import-logs", *map(str, sources), "--out", str(directory))
     return jobs
-
-
-def state_of(directory: Path) -> str:
-    """finished, unfinished or new."""
-    if (directory / "manifest.json").exists():
-        return "finished"
-    return "unfinished" if partial_path(directory).exists() else "new"
-
-
-def expected_seconds(directory: Path, name: str) -> float | None:
-    """How long the last finished run of the same part took, under another seed; None where there is none."""
-    part = name.rpartition("-")[0]
-    manifests = sorted(directory.glob(f"{part}-*/manifest.json"), key=lambda path: path.stat().st_mtime)
-    if not part or not manifests:
-        return None
-    seconds = json.loads(manifests[-1].read_text(encoding="utf-8")).get("seconds", {})
-    return float(sum(seconds.values()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -14,7 +13,7 @@ from ldyn.cli.main import main
 from ldyn.cli.settings_command import validated_as
 from ldyn.config.jobs import new_config
 from ldyn.config.loading import plain_settings
-from ldyn.jobs.reproduce import ReproduceConfig, expected_seconds, training_jobs
+from ldyn.jobs.reproduce import ReproduceConfig, training_jobs
 from ldyn.store.sweeps import continue_command
 
 LDYN = Path(__file__).parents[2] / "ldyn" / "__main__.py"
@@ -40,18 +39,15 @@ def test_neighbours_differ_in_their_seed_so_that_they_can_run_at_a_time() -> Non
     ]
 
 
-def test_a_dry_run_lists_the_jobs_and_estimates_from_finished_runs(
+def test_a_dry_run_lists_the_jobs_that_have_not_finished(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    directory = tmp_path / "outputs" / "reproduce" / "smoke"
-    (directory / "decompose-0").mkdir(parents=True)
-    (directory / "decompose-0" / "manifest.json").write_text(json.dumps({"seconds": {"sft": 20.0, "dpo": 40.0}}))
-    assert expected_seconds(directory, "decompose-7") == 60
-    assert expected_seconds(directory, "extend_wins-7") is None
-    assert main(["reproduce", "scale=smoke", "seeds=3", "jobs=1", "--dry-run"]) == 0
+    (tmp_path / "outputs" / "reproduce" / "smoke" / "decompose-0").mkdir(parents=True)
+    assert main(["reproduce", "scale=smoke", "seeds=2", "jobs=1", "--dry-run"]) == 0
     shown = capsys.readouterr().out
-    assert "take about 2 min, 1 at a time; 3 jobs have no finished run" in shown
+    assert "extend_wins-1: ldyn train +exp=" in shown
+    assert "5 of 6 jobs have not finished; 1 run at a time" in shown
 
 
 @pytest.mark.slow
