@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -197,3 +198,24 @@ def synthetic() -> Synthetic:
 def extend_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of a run with both arms, built once."""
     return build_report(write_run(tmp_path_factory.mktemp("outputs") / "trial" / "both-arms", EXTEND))
+
+
+@pytest.fixture(scope="session")
+def without_pictures() -> Callable[[], AbstractContextManager[None]]:
+    """A block in which figures are drawn but not encoded as PNG, which is most of the time of a report."""
+
+    @contextmanager
+    def block() -> Iterator[None]:
+        with pytest.MonkeyPatch.context() as patch:
+            for module in ("figures", "sweep", "results"):
+                patch.setattr(f"ldyn.report.{module}.png", lambda drawing: b"\x89PNG\r\n\x1a\n")
+            yield
+
+    return block
+
+
+@pytest.fixture(autouse=True)
+def quick_pictures(without_pictures: Callable[[], AbstractContextManager[None]]) -> Iterator[None]:
+    """Real pictures are those of ``extend_report`` and of the browser's pages."""
+    with without_pictures():
+        yield

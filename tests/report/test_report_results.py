@@ -13,7 +13,7 @@ HOSTILE = "<script>alert(1)</script> | **bold**"
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory, synthetic):
+def runs(tmp_path_factory, synthetic, without_pictures):
     """Three seeds of one experiment, one run that failed, and imported logs."""
     directory = tmp_path_factory.mktemp("reproduce") / "tiny"
     named = [(name, f"{name}-{seed}", seed) for name in ("decompose", "hh") for seed in range(3)]
@@ -22,13 +22,15 @@ def runs(tmp_path_factory, synthetic):
         manifest = {**synthetic.manifest(synthetic.squeeze), "name": name, "seed": seed, "command": command}
         table = synthetic.trajectories(synthetic.squeeze, n_examples=6, evaluations=3, seed=seed or 9)
         synthetic.write(directory / run, manifest={**manifest, "notes": [HOSTILE]}, trajectories=table)
-    build_report(directory / "decompose-0")
+    with without_pictures():
+        build_report(directory / "decompose-0")
     return directory
 
 
 @pytest.fixture(scope="module")
-def page(runs, tmp_path_factory):
-    return write_results(runs, target=tmp_path_factory.mktemp("page"))
+def page(runs, tmp_path_factory, without_pictures):
+    with without_pictures():
+        return write_results(runs, target=tmp_path_factory.mktemp("page"))
 
 
 def test_every_claim_has_a_row_and_its_verdict_is_the_one_over_seeds(runs, page):

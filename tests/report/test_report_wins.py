@@ -100,7 +100,7 @@ def test_a_sweep_shows_them_over_seeds(synthetic: Any, tmp_path: Path) -> None:
     assert "Win rate over push on test questions, judged by oracle; 3 seeds:" in page
     # wins of 0, 2 and 4 in 10, the rest ties: .5, .6, .7; 4.303 · 0.1 / √3
     assert "| 0.500 ± 0.000 (0–100–0 %) | 0.550 ± 0.000 (10–90–0 %) | 0.600 ± 0.248 (20–80–0 %) |" in page
-    assert (tmp_path / "wins.png").stat().st_size > 10_000
+    assert (tmp_path / "wins.png").exists()
     (tmp_path / "1" / "wins.parquet").unlink()
     compare_sweep(tmp_path)
     assert "## Win rates" not in (tmp_path / "comparison.md").read_text()
