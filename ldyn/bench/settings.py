@@ -43,6 +43,7 @@ class BenchConfig:
     dataset: Annotated[MicroworldConfig | FilesConfig | HubConfig, Field(discriminator="source")]
     cache: Path
     json: bool = False
+    save: Path | None = None
     seed: Annotated[int, Ge(0)] = 0
     algorithm: Mapping[str, Any] = field(default_factory=dict)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ldyn.cli.settings_command import Page, composed, print_table
-from ldyn.errors import ConfigError, expected_one_of
+from ldyn.errors import ConfigError, RunDirectoryError, expected_one_of
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -42,14 +43,22 @@ TRAINING_LEGEND = (
 )
 
 
+COMPARED = {"probes": PROBES_COLUMNS, "train": TRAINING_COLUMNS}
+USAGE = "\n\nusage: ldyn bench compare A.json B.json\n\nPrints the figures of two files (save=FILE) side by side.\n"
+
+
 def main(arguments: Sequence[str]) -> int:
-    """Run the benchmark and print its table, or one JSON object."""
+    """Run the benchmark and print its table, or one JSON object; or compare two files of figures."""
     what, *rest = arguments or [""]
     if what in ("-h", "--help"):
-        print("\n\n".join(page.text() for page in PAGES.values()), end="")
+        print("\n\n".join(page.text() for page in PAGES.values()), end=USAGE)
+        return 0
+    if what == "compare" and len(rest) == 2:
+        compare(*map(Path, rest))
         return 0
     if what not in PAGES:
-        raise ConfigError([f"bench: found {what!r}; {expected_one_of(what, PAGES)} (`ldyn bench --help`)"])
+        expected = expected_one_of(what, [*PAGES, "compare A.json B.json"])
+        raise ConfigError([f"bench: found {' '.join(arguments)!r}; {expected} (`ldyn bench --help`)"])
     found = composed(PAGES[what], rest)
     if found is None:
         return 0
@@ -57,16 +66,55 @@ def main(arguments: Sequence[str]) -> int:
     if what == "probes":
         from ldyn.bench.probes import measure_probes
 
-        figures, columns, legend = measure_probes(config), PROBES_COLUMNS, PROBES_LEGEND
+        figures, legend = measure_probes(config), PROBES_LEGEND
     else:
         from ldyn.bench.training import measure_training
 
-        figures, columns, legend = measure_training(config), TRAINING_COLUMNS, TRAINING_LEGEND
+        figures, legend = measure_training(config), TRAINING_LEGEND
+    if config.save is not None:
+        save_figures(what, figures, config.save)
     if config.json:
         print(json.dumps(figures, indent=1))
     else:
-        print_figures(figures, columns, legend)
+        print_figures(figures, COMPARED[what], legend)
     return 0
+
+
+def save_figures(what: str, figures: Mapping[str, Any], path: Path) -> None:
+    """Add the figures to a file, in place of those of the same measurement: what, model and algorithm."""
+    from ldyn.store.files import write_atomically
+
+    kept = read_figures(path) if path.exists() else {}
+    kept[" ".join([what, str(figures["model"]), *map(str, figures.get("algorithm", {}).values())])] = dict(figures)
+    write_atomically(path, (json.dumps(kept, indent=1, sort_keys=True) + "\n").encode())
+
+
+def read_figures(path: Path) -> dict[str, Any]:
+    """Measurement -> figures. Raises RunDirectoryError where the file cannot be read."""
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunDirectoryError(
+            f"{path} has no figures ({error}); expected a file of `ldyn bench ... save=FILE`."
+        ) from error
+    return found
+
+
+def compare(first: Path, second: Path) -> None:
+    """Print every figure that both files have, and the ratio of the second to the first."""
+    a, b = read_figures(first), read_figures(second)
+    rows = []
+    for measured in (key for key in a if key in b):
+        for method in (name for name in a[measured]["methods"] if name in b[measured]["methods"]):
+            for name, (label, form) in COMPARED[measured.partition(" ")[0]].items():
+                one, other = (figures[measured]["methods"][method][name] for figures in (a, b))
+                row = {"measured": measured, "method": method, "figure": label, "A": form.format(one)}
+                rows.append({**row, "B": form.format(other), "B / A": f"{other / one:.2f}" if one else "–"})
+    if not rows:
+        raise RunDirectoryError(f"{first} has {', '.join(a)}, {second} has {', '.join(b)}: nothing in common.")
+    print_table(f"A: {first}, B: {second}", rows, texts=3)
+    for name, figures in (("A", a), ("B", b)):
+        print(f"{name}: {_plain(next(iter(figures.values()))['machine'])}")
 
 
 def load_bench_config(settings: DictConfig) -> BenchConfig:

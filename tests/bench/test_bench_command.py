@@ -13,7 +13,7 @@ import pytest
 
 from ldyn.bench.processes import in_turns
 from ldyn.bench.settings import TurnsConfig
-from ldyn.cli.bench import PROBES_COLUMNS, PROBES_LEGEND, print_figures
+from ldyn.cli.bench import PROBES_COLUMNS, PROBES_LEGEND, print_figures, save_figures
 from ldyn.cli.main import main
 from ldyn.errors import ModelError
 
@@ -87,3 +87,29 @@ def test_invalid_settings_are_reported(setting: str, message: str, capsys: pytes
     captured = capsys.readouterr()
     assert captured.out == ""
     assert message in captured.err
+
+
+def test_figures_are_kept_by_measurement_and_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def figures(seconds: float, model: str = "tiny") -> dict[str, object]:
+        method = {
+            "seconds_per_step": seconds, "time_vs_trl": 0.5, "tokens_computed": 90.0, "setup_seconds": 0.0,
+            "last_loss": 0.7,
+        }  # fmt: skip
+        machine = {"device": "cpu", "cores": 2}
+        return {
+            "model": model,
+            "algorithm": {"name": "dpo", "beta": 0.1},
+            "methods": {"ours": method},
+            "machine": machine,
+        }
+
+    a, b = tmp_path / "a.json", tmp_path / "b.json"
+    for path, seconds in ((a, 9.0), (a, 2.0), (b, 3.0)):
+        save_figures("train", figures(seconds), path)
+    save_figures("train", figures(1.0, "other"), b)
+    assert main(["bench", "compare", str(a), str(b)]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["train", "tiny", "dpo", "0.1", "ours", "s/step", "2.0000", "3.0000", "1.50"] in rows
+    assert not any("other" in row for row in rows)
+    assert main(["bench", "compare", str(a), str(tmp_path / "none.json")]) == 1
+    assert main(["bench", "compare", str(a)]) == 2
