@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from ldyn.cli.hydra_jobs import composed_settings, hydra_words
 from ldyn.config.groups import config_directory, quoted
@@ -128,8 +128,9 @@ def print_table(title: str, rows: Sequence[Mapping[str, str]], texts: int = 1) -
 
     table = Table(title=escape(title), title_justify="left", box=SIMPLE_HEAD, collapse_padding=True)
     for number, heading in enumerate(rows[0]):
-        is_text = number < texts
-        table.add_column(heading, justify="left" if is_text else "right", overflow="fold", no_wrap=not is_text)
+        is_text, longest = number < texts, max(len(row[heading]) for row in rows)
+        justify: Literal["left", "right"] = "left" if is_text else "right"
+        table.add_column(heading, justify=justify, overflow="fold", no_wrap=not is_text, min_width=min(longest, 20))
     for row in rows:
         table.add_row(*(escape(one_line(value, 70)) for value in row.values()))
     Console().print(table)

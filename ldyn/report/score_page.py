@@ -15,9 +15,13 @@ from ldyn.store.files import write_atomically
 
 PAIR = ("chosen", "rejected")
 FATES = ("chosen fell, rejected rose", "both fell", "both rose", "chosen rose, rejected fell")
-MEASURES = {"chosen_change": "change of log π(y⁺)", "rejected_change": "change of log π(y⁻)", "margin_change": "margin"}
+MEASURES = {
+    "chosen_change": "change of log π(y⁺)",
+    "rejected_change": "change of log π(y⁻)",
+    "margin_change": "change of the margin",
+}
 SHOWN = 20
-"""Examples of each fate on the page, those whose chosen answer fell most first; changes.csv has all."""
+"""Examples of each fate on the page, the lowest change of chosen first; changes.csv has all."""
 
 
 def changes_between(rows: pd.DataFrame, before: str, after: str) -> pd.DataFrame:
@@ -97,6 +101,7 @@ def _histograms(changes: pd.DataFrame) -> bytes:
         for axes, (name, label) in zip(figure.subplots(1, len(MEASURES)), MEASURES.items(), strict=True):
             axes.hist(changes[name], bins="auto", color="#8FB3D9", edgecolor="white")
             axes.axvline(0, color="#444444", linewidth=1)
+            axes.set_ylabel("examples")
             axes.set_xlabel(f"{label} (nats)")
         picture = BytesIO()
         figure.savefig(picture, format="png", dpi=150)

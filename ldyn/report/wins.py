@@ -1,6 +1,6 @@
 """Win rates of the arms: of one run over its questions, or of several runs over their seeds.
 
-From the table ``wins`` of a run (columns: ``ldyn.answers.win_table``). A tie is half a win. Of one run the
+From the table ``wins`` of a run (columns: ``ldyn.answers.win_rates``). A tie is half a win. Of one run the
 interval is Wilson's over questions, too wide rather than too narrow with ties; over seeds it is Student's t.
 """
 
