@@ -25,7 +25,8 @@ from ldyn.probes.trained_tokens import compare_with_trained
 from ldyn.processes.group import in_main, process_count
 from ldyn.records import ProbeScore, ProbeStep, StageInfo
 from ldyn.run.manifest import Manifest, recorded
-from ldyn.run.probing import StageProbes
+from ldyn.run.probing import ScheduledProbes, StageProbes
+from ldyn.run.reward_probes import RewardProbes, is_reward_model
 from ldyn.run.session import Session, earlier_hashes
 from ldyn.store import RunDirectory
 from ldyn.store.directory import final_path, partial_path
@@ -122,15 +123,18 @@ class ProbeCallback(TrainerCallback):
         self._session = session = self._opened(args, state, model, {**self._probes.counts, **dropped})
         session.observe(lambda: AllObservers(_trackers(args)))
         batch = args.train_batch_size * args.gradient_accumulation_steps * process_count()
-        self._scoring = StageProbes(
-            session,
-            info.name,
-            examples,
-            ProbesConfig(),
-            pad_id=int(tokenizer.pad_token_id),
-            steps=scheduled_steps(state.max_steps, ScheduleConfig(every=self._every), 1),
-            step_of=lambda step: ProbeStep(info.name, info.algorithm, step, step * batch, float(state.epoch or 0)),
-        )
+        steps = scheduled_steps(state.max_steps, ScheduleConfig(every=self._every), 1)
+
+        def step_of(step: int) -> ProbeStep:
+            return ProbeStep(info.name, info.algorithm, step, step * batch, float(state.epoch or 0))
+
+        if is_reward_model(unwrapped(model)):
+            self._scoring: ScheduledProbes = RewardProbes(session, info.name, examples, steps)
+        else:
+            pad_id = int(tokenizer.pad_token_id)
+            self._scoring = StageProbes(
+                session, info.name, examples, ProbesConfig(), pad_id=pad_id, steps=steps, step_of=step_of
+            )
         session.begin_stage(info, state.max_steps, after_step=state.global_step or -1)
         self._scoring.on_train_begin(args, state, control, model=model)
 
@@ -165,7 +169,7 @@ class ProbeCallback(TrainerCallback):
 
     def _end(self, args: Any, state: TrainerState, control: TrainerControl, model: Any = None, **kwargs: Any) -> None:
         """Score the last weights where the training ended before it was planned to; then findings and report."""
-        self._scoring.score_last(model, state.global_step)
+        self._scoring.score_once(model, state.global_step)
         self._session.commit_log(self._info.name)
         self._session.finish_stage(self._info)
         in_main(lambda: self._session.conclude(with_report=True))
@@ -188,8 +192,8 @@ def _check_model(model: Any) -> None:
     found = type(model).__name__
     if any(weight.is_meta for weight in model.parameters()):
         raise ModelError(f"Weights of the {found} are on the meta device; probes need a model that is loaded.")
-    if model.config.is_encoder_decoder or model.get_output_embeddings() is None:
-        raise ModelError(f"Found a {found}, expected a causal language model: probes are log-probs of responses.")
+    if model.config.is_encoder_decoder or (model.get_output_embeddings() is None and not is_reward_model(model)):
+        raise ModelError(f"Found a {found}, expected a causal language model or a reward model.")
 
 
 def _directory(final: Path, step: int) -> RunDirectory:

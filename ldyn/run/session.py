@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 
 from ldyn.config.loading import config_to_yaml, settings_hash
@@ -102,6 +103,14 @@ class Session:
         if self._observer:
             self.store.append(probe_step, scores, tokens)
             self._observer.probes_scored(probe_step, scores)
+
+    def append_to_table(self, name: str, rows: pd.DataFrame) -> None:
+        """Add rows of probe steps to ``<name>.parquet``; those of a step that is measured again are replaced."""
+        if self._directory:
+            file = self.path / f"{name}.parquet"
+            before = pd.read_parquet(file) if file.exists() else rows.iloc[:0]
+            kept = before[before["step"] < rows["step"].min()] if len(rows) else before
+            self._directory.write_table(name, pd.concat([kept, rows], ignore_index=True))
 
     def record_log(self, stage: str, step: int, metrics: Mapping[str, float]) -> None:
         """Rows are written by ``commit_log``, as a write to the disk at each step is slow."""

@@ -41,7 +41,7 @@ def prepare() -> None:
 
         return record
 
-    measure = StageProbes._measure
+    measure = StageProbes.measure
 
     def measured(self, model, step):
         if is_here("scoring", self._stage, step):
@@ -56,7 +56,7 @@ def prepare() -> None:
             signal_now()
 
     Session.record_scores = after_scoring(Session.record_scores)
-    StageProbes._measure = measured
+    StageProbes.measure = measured
     Trainer._save_rng_state = save_half
 
 

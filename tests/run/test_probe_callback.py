@@ -307,18 +307,55 @@ def test_an_error_ends_the_training_or_only_the_probes(make_model, tokenizer, pr
     assert callback._record is None
 
 
+def test_a_reward_model_has_rewards_in_place_of_log_probs(make_model, tokenizer, probes, tmp_path):
+    ended = []
+    for watched in (True, False):
+        model = make_model(LlamaForSequenceClassification, num_labels=1)
+        config = RewardConfig(output_dir=str(tmp_path / "trl"), **COMMON)
+        dataset = probes["text"].train_dataset
+        trainer = RewardTrainer(model, args=config, train_dataset=dataset, processing_class=tokenizer)
+        if watched:
+            trainer.add_callback(ProbeCallback(probes["text"], tmp_path / "run", every=2))
+        trainer.train()
+        ended.append(weights(trainer.model))
+    assert torch.equal(*ended)
+    run = read_run(tmp_path / "run")
+    last = run.tables["rewards"].query("step == 3 and split == 'train' and probe == 'chosen'").iloc[0]
+    [example] = [one for one in probes["text"].examples["train"] if one.example_id == last["example_id"]]
+    ids = tokenizer(example.prompt + example.responses["chosen"] + tokenizer.eos_token, return_tensors="pt")
+    assert last["reward"] == pytest.approx(model.eval()(input_ids=ids["input_ids"]).logits.item(), rel=1e-4)
+    assert sorted(run.tables["rewards"]["step"].unique()) == [0, 2, 3]
+    assert (run.path / "figures" / "rewards.png").exists()
+    assert run.findings == []
+
+
 def test_models_and_trainers_that_cannot_be_probed(make_model, tokenizer, probes, tmp_path):
-    reward = make_model(LlamaForSequenceClassification, num_labels=1)
-    config = RewardConfig(output_dir=str(tmp_path / "trl"), **COMMON)
-    trainer = RewardTrainer(reward, args=config, train_dataset=probes["text"].train_dataset, processing_class=tokenizer)
+    many = make_model(LlamaForSequenceClassification, num_labels=3)
+    trainer = plain(many, tokenizer, probes["text"].train_dataset, tmp_path / "trl")
     trainer.add_callback(ProbeCallback(probes["text"], tmp_path / "run"))
-    with pytest.raises(ModelError, match="LlamaForSequenceClassification, expected a causal language model"):
+    with pytest.raises(ModelError, match="LlamaForSequenceClassification, expected a causal language model or a rew"):
         trainer.train()
     bare = plain(make_model(), tokenizer, probes["text"].train_dataset, tmp_path / "trl")
     bare.processing_class = bare.callback_handler.processing_class = None
     bare.add_callback(ProbeCallback(probes["text"], tmp_path / "run"))
     with pytest.raises(DataError, match="no tokenizer; pass processing_class=tokenizer"):
         bare.train()
+
+
+def test_curves_go_where_the_trainer_reports_to(make_model, tokenizer, probes, tmp_path, monkeypatch):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path / "events"))
+    trainer = sft(make_model(), tokenizer, probes["text"].train_dataset, tmp_path / "trl", report_to="tensorboard")
+    trainer.add_callback(ProbeCallback(probes["text"], tmp_path / "run", every=2))
+    trainer.train()
+    steps = {}
+    for file in (tmp_path / "events").iterdir():
+        events = EventAccumulator(str(file))
+        events.Reload()
+        steps |= {name: [point.step for point in events.Scalars(name)] for name in events.Tags()["scalars"]}
+    assert steps["sft/logp/chosen"] == [0, 2, 3]
+    assert steps["train/loss"] == [1, 2, 3]
 
 
 def test_a_directory_with_another_run(watched, make_model, tokenizer, probes, tmp_path):

@@ -16,6 +16,7 @@ from ldyn.report.figures.curves import overview, stage_panel
 from ldyn.report.figures.decomposition import kernel_norms, kernel_shares, prediction_agreement, who_moves_whom
 from ldyn.report.figures.material import Drawing, Figure, Material
 from ldyn.report.figures.reference import beside_reference
+from ldyn.report.figures.rewards import reward_curves
 from ldyn.report.figures.studies import images_influence, toy_distributions
 from ldyn.report.html import attempt
 from ldyn.report.stages import main_stage
@@ -29,6 +30,7 @@ OF_TABLES: dict[str, tuple[str, Draw]] = {
     "toy_distributions": ("toy_distributions", toy_distributions),
     "images_influence": ("images_influence", images_influence),
     "wins": ("wins", wins_by_epoch),
+    "rewards": ("rewards", reward_curves),
     "prediction": ("changes", prediction_agreement),
     "kernel_shares": ("change_parts", kernel_shares),
     "who_moves_whom": ("change_sources", who_moves_whom),
