@@ -12,23 +12,32 @@ RESULTS = (
     "instead write the results page (RESULTS.md, results.html) of all finished runs below the directories given here"
 )
 
+SEEDS = (
+    "instead draw one figure of the runs given, which differ in their seed only: means over seeds, bands between them"
+)
+
 
 def main(arguments: Sequence[str]) -> int:
     """Draw the report of each run directory given and print where it is."""
     parser = argparse.ArgumentParser(
         prog="ldyn report",
         description="Draws the figures and the report page of runs again, from the files in their directories alone. "
-        "Works on a run that is still going on, and where torch is not installed.",
+        "Works on a run that has not finished, and where torch is not installed.",
         epilog="examples: ldyn report outputs/dpo_squeeze/latest   ldyn report outputs/sweeps/SWEEP   "
+        "ldyn report outputs/hh/seed0 outputs/hh/seed1 outputs/hh/seed2 --seeds seeds.png   "
         "ldyn report outputs/reproduce/tiny outputs/hh --results docs",
     )
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help=HELP)
     parser.add_argument("--reference", type=Path, metavar="RUN", help=REFERENCE)
     parser.add_argument("--results", type=Path, metavar="DIR", help=RESULTS)
+    parser.add_argument("--seeds", type=Path, metavar="FILE.png", help=SEEDS)
     options = parser.parse_args(arguments)
 
-    from ldyn.report import build_report, compare_sweep, is_sweep, write_results
+    from ldyn.report import build_report, compare_sweep, draw_seeds, is_sweep, write_results
 
+    if options.seeds:
+        print(draw_seeds(options.runs, options.seeds))
+        return 0
     if options.results:
         print(*write_results(*options.runs, target=options.results), sep="\n")
         return 0

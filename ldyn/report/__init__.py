@@ -2,6 +2,6 @@
 
 from ldyn.report.results import write_results
 from ldyn.report.run_page import build_report
-from ldyn.report.sweep import compare_sweep, is_sweep
+from ldyn.report.sweep import compare_sweep, draw_seeds, is_sweep
 
-__all__ = ["build_report", "compare_sweep", "is_sweep", "write_results"]
+__all__ = ["build_report", "compare_sweep", "draw_seeds", "is_sweep", "write_results"]

@@ -102,10 +102,27 @@ def _curves(facets: Sequence[Facet]) -> Drawing | str:
 
 def facet_material(facet: Facet, name: str) -> Material:
     """The curves of a facet: of several seeds the mean of the runs' means, with intervals over the runs."""
-    curves = [summarise(run.trajectories, ("logp",)) for run in facet.runs]
-    if len(curves) == 1:
-        return Material(curves[0], facet.runs[0].stages, name=name)
-    return Material(over_seeds(curves), facet.runs[0].stages, name=name, unit="seeds")
+    each = [summarise(run.trajectories, ("logp",)) for run in facet.runs]
+    curves = each[0] if len(each) == 1 else over_seeds(each)
+    stages = [stage for stage in facet.runs[0].stages if stage.name in set(curves["stage"])]
+    return Material(curves, stages, name=name, unit="seeds" if len(each) > 1 else "")
+
+
+def draw_seeds(paths: Sequence[Path], target: Path) -> Path:
+    """Draw the key probes over the seeds of runs, unfinished ones too, up to where all of them have come, as a PNG.
+
+    Raises RunDirectoryError where the runs differ in more than their seed, or none has scored a probe.
+    """
+    facets = facets_of(paths[0].parent, [read_run(path) for path in paths])
+    if len(facets) > 1:
+        settings = "; ".join(facet.name for facet in facets)
+        raise RunDirectoryError(f"The runs differ in {settings}; expected runs that differ in their seed only.")
+    with figure_settings():
+        drawing = overview(facet_material(facets[0], ""))
+        if isinstance(drawing, str):
+            raise RunDirectoryError(f"There is nothing to draw: {drawing}. Wait for the first probe steps.")
+        write_atomically(target, png(drawing))
+    return target
 
 
 # ----------------------------------------------------------------------------------------------------

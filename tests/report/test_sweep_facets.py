@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
+from ldyn.cli.main import main
 from ldyn.errors import RunDirectoryError
-from ldyn.report import compare_sweep, is_sweep
+from ldyn.report import compare_sweep, draw_seeds, is_sweep
 from ldyn.store import RunDirectory
 from ldyn.store.sweeps import Sweep, SweepJob, write_sweep
 
@@ -126,3 +127,14 @@ def test_runs_of_different_worlds_are_refused(tmp_path: Path, other: dict[str, A
     write_run(tmp_path / "1", 0, 0.2, **other)
     with pytest.raises(RunDirectoryError, match=said):
         compare_sweep(tmp_path)
+
+
+def test_the_figure_over_seeds_takes_unfinished_runs_and_one_setting_only(swept: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "seeds.png"
+    assert main(["report", str(swept / "0"), str(swept / "1"), "--seeds", str(picture)]) == 0
+    assert picture.exists()
+    with pytest.raises(RunDirectoryError, match=r"The runs differ in beta=0\.1; beta=0\.2; expected runs that differ"):
+        draw_seeds([swept / "0", swept / "2"], picture)
+    write_run(tmp_path / "one" / "3", 3, 0.2, status="interrupted")
+    with pytest.raises(RunDirectoryError, match="nothing to draw: no stage has been evaluated"):
+        draw_seeds([swept / "0", tmp_path / "one" / "3.partial"], picture)
