@@ -45,7 +45,7 @@ def run(config: RunConfig) -> Path:
             hashes=prepared.hashes,
             counts=prepared.counts,
         )
-        session.observe(lambda: make_observer(config.logger, session.path, config))
+        session.observe(lambda: make_observer(config.logger, session.path, config.name))
         for plan in plans:
             pairs = training_pairs(plan, config, prepared, session)
             run_stage(plan, pairs, prepared, config, session, stop)

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ldyn.tracking.observers import AllObservers, Observer, StagePast
-from ldyn.tracking.settings import LoggerConfig, NamedRun
+from ldyn.tracking.settings import LoggerConfig
 
 __all__ = ["LoggerConfig", "Observer", "StagePast", "make_observer"]
 
 
-def make_observer(logger: LoggerConfig, directory: Path, named: NamedRun) -> Observer:
+def make_observer(logger: LoggerConfig, directory: Path, experiment: str) -> Observer:
     """The console and the tracker of ``logger`` as one observer. Never raises for a tracker.
 
     ``directory`` is the run's, already holding config.yaml and manifest.json.
@@ -21,7 +21,7 @@ def make_observer(logger: LoggerConfig, directory: Path, named: NamedRun) -> Obs
     def wandb() -> Observer:
         from ldyn.tracking.wandb_tracker import WandbTracker
 
-        return WandbTracker(logger, directory, named)
+        return WandbTracker(logger, directory, experiment)
 
     def tensorboard() -> Observer:
         from ldyn.tracking.tensorboard_tracker import TensorboardTracker

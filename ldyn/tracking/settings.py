@@ -1,15 +1,10 @@
-"""Which tracker a run reports to, what the run is called there, and whether the tracker has a key."""
+"""Which tracker a run reports to, and whether the tracker has a key."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
-
-LONGEST_NAME = 120
-QUIET = {"WANDB_SILENT": "true", "WANDB_ERROR_REPORTING": "false"}
-"""No output of wandb in the terminal, no reports of errors and timings to its makers."""
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -30,28 +25,11 @@ class LoggerConfig:
     run_name: str | None = None
 
 
-class NamedRun(Protocol):
-    """The experiment's name and the run's, as in ``outputs/<name>/<run>``."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def run(self) -> str: ...
-
-
-def wandb_names(logger: LoggerConfig, named: NamedRun) -> dict[str, str]:
-    """The group, name and job type of a run in wandb."""
-    name = logger.run_name or f"{named.name}/{named.run}"
-    shown = name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
-    return {"group": logger.group or named.name, "name": shown, "job_type": named.name}
-
-
-def set_where_unset(values: Mapping[str, str]) -> list[str]:
-    """Set environment variables, but for those that the user has set; the names of those set."""
-    absent = {name: value for name, value in values.items() if name not in os.environ}
-    os.environ.update(absent)
-    return list(absent)
+def quiet_wandb(files: str = "") -> None:
+    """No output of wandb in the terminal, no reports to its makers; its staging files and caches lie in ``files``."""
+    places = {"WANDB_DATA_DIR": files, "WANDB_CACHE_DIR": files} if files else {}
+    for name, value in {"WANDB_SILENT": "true", "WANDB_ERROR_REPORTING": "false", **places}.items():
+        os.environ.setdefault(name, value)
 
 
 def key_faults(logger: LoggerConfig) -> list[str]:
@@ -59,7 +37,7 @@ def key_faults(logger: LoggerConfig) -> list[str]:
     if logger.kind != "wandb" or logger.mode != "online":
         return []
     expected = "expected one from `wandb login` or in WANDB_API_KEY; or set logger.mode=offline and `wandb sync` later"
-    set_where_unset(QUIET)
+    quiet_wandb()
     import wandb
 
     try:

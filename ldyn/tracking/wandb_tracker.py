@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import os
 import shutil
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -27,11 +26,12 @@ import yaml
 from ldyn.records import FINDING_FIELDS, Finding, ProbeScore, ProbeStep, StageInfo
 from ldyn.tracking.means import Charts
 from ldyn.tracking.observers import Observer, StagePast
-from ldyn.tracking.settings import QUIET, LoggerConfig, NamedRun, set_where_unset, wandb_names
+from ldyn.tracking.settings import LoggerConfig, quiet_wandb
 
 _logger = logging.getLogger(__name__)
 _SECONDS_TO_CONNECT, _SECONDS_TO_FINISH, _SECONDS_TO_END = 30, 120, 5
 IDENTITY_FILE = "wandb.json"
+_LONGEST_NAME = 120
 _SETTINGS: dict[str, Any] = {
     "init_timeout": _SECONDS_TO_CONNECT, "console": "off", "silent": True, "save_code": False, "disable_git": True,
     "host": "", "program": "ldyn", "x_disable_stats": True, "x_disable_meta": True, "x_save_requirements": False,
@@ -45,13 +45,12 @@ class WandbTracker(Observer):
     run replays its past: what wandb has already is skipped, and what a killed process lost is sent.
     """
 
-    def __init__(self, logger: LoggerConfig, directory: Path, named: NamedRun):
+    def __init__(self, logger: LoggerConfig, directory: Path, experiment: str):
         self._directory, self._charts = directory, Charts()
         self._first_steps: dict[str, int] = {}  # stage -> wandb's step of its step 0
         self._next_step, self._is_open = 0, True
-        files = str((directory.parent / "wandb").resolve())  # staging files and caches, else in the user's home
-        self._variables = set_where_unset({**QUIET, "WANDB_DATA_DIR": files, "WANDB_CACHE_DIR": files})
-        self._run = _begin(logger, directory, named)
+        quiet_wandb(str((directory.parent / "wandb").resolve()))  # else its files lie in the user's home
+        self._run = _begin(logger, directory, experiment)
         self._known_steps = self._run.starting_step
 
     def stage_recalled(self, stage: StageInfo, total_steps: int, past: StagePast) -> None:
@@ -104,16 +103,18 @@ class WandbTracker(Observer):
     def _finish(self, exit_code: int) -> None:
         if self._is_open:
             self._is_open = False
-            for variable in self._variables:
-                os.environ.pop(variable, None)
             self._run.finish(exit_code=exit_code)
 
 
-def _begin(logger: LoggerConfig, directory: Path, named: NamedRun) -> wandb.Run:
+def _begin(logger: LoggerConfig, directory: Path, experiment: str) -> wandb.Run:
     """The wandb run of this run directory, the same after a resume; recorded offline where no server is in reach."""
     identity = directory / IDENTITY_FILE
     known = json.loads(identity.read_text(encoding="utf-8"))["id"] if identity.exists() else None
-    names: dict[str, Any] = {"project": logger.project, **wandb_names(logger, named)}
+    name = logger.run_name or f"{experiment}/{directory.name.removesuffix('.partial')}"
+    names: dict[str, Any] = {
+        "project": logger.project, "group": logger.group or experiment, "job_type": experiment,
+        "name": name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…",
+    }  # fmt: skip
     config = dict(yaml.safe_load((directory / "config.yaml").read_text(encoding="utf-8")))
     begin = partial(
         wandb.init, id=known, entity=logger.entity, tags=list(logger.tags), config=config,

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -30,12 +29,6 @@ class Recorder:
             self.calls.append(name)
 
         return called
-
-
-@dataclass
-class Named:
-    name: str = "squeeze"
-    run: str = "one"
 
 
 def test_every_observer_is_called_in_order(follow: Follow) -> None:
@@ -98,7 +91,7 @@ def test_progress_is_printed_in_lines_and_on_a_terminal_with_a_bar(follow: Follo
 def test_the_console_writes_plain_lines_where_there_is_no_terminal(
     follow: Follow, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    follow(make_observer(LoggerConfig(kind="none"), tmp_path, Named()))
+    follow(make_observer(LoggerConfig(kind="none"), tmp_path, "squeeze"))
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.startswith("dpo: dpo on chosen and rejected")

@@ -12,7 +12,7 @@ import pytest
 from wandb_files import KEY, RecordedRun, record, recorded_run
 
 from ldyn.tracking import wandb_tracker
-from ldyn.tracking.settings import LoggerConfig, key_faults, wandb_names
+from ldyn.tracking.settings import LoggerConfig, key_faults
 
 
 def offline_runs(directory: Path) -> dict[str, RecordedRun]:
@@ -39,19 +39,6 @@ def test_a_run_has_its_group_name_and_settings(work: Path) -> None:
         assert (run.about.run_group, run.about.job_type, run.about.project) == ("sweep", "squeeze", "ldyn")
         assert (run.config["seed"], run.config["model"]) == (3, {"layers": 2})
         assert run.config["manifest"]["hashes"] == {"data": "ab12"}
-
-
-@pytest.mark.parametrize(
-    ("logger", "group", "name"),
-    [
-        (LoggerConfig(), "squeeze", "squeeze/one"),
-        (LoggerConfig(group="sweep", run_name="seed=1, algorithm.beta=0.05"), "sweep", "seed=1, algorithm.beta=0.05"),
-        (LoggerConfig(run_name="x" * 200), "squeeze", "x" * 119 + "…"),
-    ],
-)
-def test_names(logger: LoggerConfig, group: str, name: str) -> None:
-    named = wandb_names(logger, SimpleNamespace(name="squeeze", run="one"))
-    assert named == {"group": group, "name": name, "job_type": "squeeze"}
 
 
 @pytest.mark.parametrize("name", ["squeeze/one", "squeeze/two"])
@@ -114,7 +101,7 @@ def test_without_a_server_an_online_run_is_recorded_offline(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(("mode", "resume"), [("online", "allow"), ("offline", None)])
-def test_a_resumed_run_has_the_same_id(
+def test_a_resumed_run_has_the_same_id_and_a_name_is_cut(
     mode: Any, resume: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[dict[str, Any]] = []
@@ -126,8 +113,9 @@ def test_a_resumed_run_has_the_same_id(
     monkeypatch.setattr(wandb_tracker.wandb, "init", init)
     (tmp_path / "config.yaml").write_text("seed: 3\n")
     for _ in range(2):
-        wandb_tracker._begin(LoggerConfig(mode=mode), tmp_path, SimpleNamespace(name="squeeze", run="one"))
+        wandb_tracker._begin(LoggerConfig(mode=mode, run_name="x" * 200), tmp_path, "squeeze")
     assert [(one["id"], one["resume"]) for one in asked] == [(None, None), ("abc", resume)]
+    assert (asked[0]["group"], asked[0]["name"]) == ("squeeze", "x" * 119 + "…")
 
 
 def test_an_upload_that_does_not_end_is_given_up() -> None:

@@ -15,7 +15,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from ldyn.records import ProbeScore, ProbeStep, StageInfo
@@ -135,7 +134,7 @@ def follow_part(final: Path, logger: LoggerConfig, part: str) -> None:
     """The directory of a finished run gets its final name before the tracker is closed, as that of a real run does."""
     directory = final.with_name(final.name + ".partial")
     fill(directory)
-    observer = make_observer(logger, directory, SimpleNamespace(name="squeeze", run=final.name))
+    observer = make_observer(logger, directory, "squeeze")
     if part == "resumed":
         observer.stage_recalled(SFT, STEPS["sft"], past("sft", STEPS["sft"]))
         observer.stage_recalled(STAGE, STEPS["dpo"], past("dpo", 2))
