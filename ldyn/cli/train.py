@@ -96,14 +96,14 @@ def _run_in_processes(config: RunConfig) -> Path:
     """Start as many processes as the configuration says, and run in all of them."""
     from ldyn.config.loading import config_to_yaml
     from ldyn.processes.launch import launch
-    from ldyn.store.directory import how_to_resume, partial_path, resume_note
+    from ldyn.store.directory import partial_path
 
     try:
         launch(run_stored, config_to_yaml(config), config.trainer.num_processes or 1)
     except (LdynError, RuntimeError) as error:
         directory = partial_path(config.paths.run)
         if directory.exists() and not getattr(error, "__notes__", ()):
-            error.add_note(resume_note(directory, how_to_resume(directory)))
+            error.add_note(f"What was measured so far is in {directory}; resume with: ldyn train resume={directory}")
         raise
     return config.paths.run
 

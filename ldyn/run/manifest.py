@@ -19,7 +19,6 @@ from ldyn import __version__
 from ldyn.errors import Interrupted, LdynError, RunDirectoryError
 from ldyn.processes.signals import signals_held_back
 from ldyn.store import RunDirectory
-from ldyn.store.directory import resume_note
 
 SCHEMA_VERSION = 1
 PACKAGES = ("torch", "transformers", "trl", "accelerate", "datasets", "tokenizers", "numpy", "pyarrow", "hydra-core")
@@ -75,8 +74,8 @@ def recorded(directory: RunDirectory, content: dict[str, Any], next_step: str) -
             raise
         with signals_held_back(), suppress(RunDirectoryError):  # the disk may be full: the first error counts
             manifest.update(status="interrupted" if stopped else "failed", error=f"{type(error).__name__}: {error}")
-        measured = directory.has_results()
-        error.add_note(resume_note(directory.path, next_step) if measured else f"Nothing was measured yet; {next_step}")
+        found = f"What was measured so far is in {directory.path}"
+        error.add_note(f"{found if directory.has_results() else 'Nothing was measured yet'}; {next_step}")
         raise
 
 

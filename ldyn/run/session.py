@@ -20,7 +20,7 @@ from ldyn.records import ProbeScore, ProbeStep, StageInfo, TokenRecord
 from ldyn.run.conclusion import conclude
 from ldyn.run.manifest import Manifest, recorded
 from ldyn.store import RunDirectory, TrajectoryStore
-from ldyn.store.directory import how_to_resume, partial_path
+from ldyn.store.directory import partial_path
 from ldyn.tracking import Observer, StagePast
 from ldyn.training.plan import StagePlan
 
@@ -153,7 +153,7 @@ def open_session(config: RunConfig, plans: Sequence[StagePlan]) -> Iterator[Sess
         "processes": {"number": process_count(), "threads_each": torch.get_num_threads()},
         "stages": [describe_stage(plan) for plan in plans],
     }
-    with recorded(directory, content, how_to_resume(directory.path)) as manifest:
+    with recorded(directory, content, f"resume with: ldyn train resume={directory.path}") as manifest:
         session = Session(directory.final, directory, manifest)
         try:
             yield session

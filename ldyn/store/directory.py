@@ -145,16 +145,12 @@ def table_hashes(directory: Path) -> dict[str, str]:
 
 
 def changed_tables(directory: Path, manifest: Mapping[str, Any]) -> list[str]:
-    """What became of the tables of a finished run since then: one message for each that is changed, missing or new."""
+    """One message for each table of a finished run that is not what it was then."""
     if "table_hashes" not in manifest:
         return []
     before, now = manifest["table_hashes"], table_hashes(directory)
-    states = {
-        "was changed": [name for name in before if name in now and before[name] != now[name]],
-        "is missing": [name for name in before if name not in now],
-        "is new": [name for name in now if name not in before],
-    }
-    return [f"{directory / name} {state} since the run finished" for state, names in states.items() for name in names]
+    changed = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
+    return [f"{directory / name} was changed, added or removed after the run finished" for name in changed]
 
 
 def partial_path(final: Path) -> Path:
@@ -165,16 +161,6 @@ def partial_path(final: Path) -> Path:
 def final_path(path: Path) -> Path:
     """The final name of the run at ``path``, which may carry the suffix ``.partial``."""
     return path.with_name(path.name.removesuffix(PARTIAL_SUFFIX))
-
-
-def resume_note(directory: Path, next_step: str) -> str:
-    """What is left of a run that did not finish, and what to do."""
-    return f"What was measured so far is in {directory}; {next_step}"
-
-
-def how_to_resume(directory: Path) -> str:
-    """The next step after a training run that did not finish."""
-    return f"resume with: ldyn train resume={directory}"
 
 
 def plain(content: Any) -> Any:
@@ -210,34 +196,24 @@ def _try_lock(partial: Path, flags: int) -> int | None:
 
 
 def _lock(partial: Path) -> int | None:
-    """The lock of the writer, with its process id; raises RunDirectoryError where another has it."""
+    """The lock of the writer; raises RunDirectoryError where another process has it."""
     with explained(partial):
         try:
-            descriptor = _try_lock(partial, os.O_RDWR | os.O_CREAT)
+            return _try_lock(partial, os.O_RDWR | os.O_CREAT)
         except BlockingIOError:
-            raise RunDirectoryError(_written_elsewhere(partial)) from None
-    if descriptor is not None:
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
-    return descriptor
+            advice = "Wait for it, stop it, or choose another name"
+            raise RunDirectoryError(f"{partial} is being written by another process. {advice}.") from None
 
 
 def is_being_written(partial: Path) -> bool:
     """Whether another process holds the run's lock, where the file system has locks."""
     try:
         descriptor = _try_lock(partial, os.O_RDWR)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
+    except OSError as error:
+        return isinstance(error, BlockingIOError)
     if descriptor is not None:
         os.close(descriptor)
     return False
-
-
-def _written_elsewhere(partial: Path) -> str:
-    owner = (partial / LOCK_FILE).read_text(encoding="utf-8", errors="replace")[:20] or "unknown"
-    return f"{partial} is being written by another process (id {owner}). Wait for it, stop it, or choose another name."
 
 
 def _point_latest_to(final: Path) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 from ldyn.errors import RunDirectoryError
@@ -28,8 +27,7 @@ class Parts:
 
     def stage_directories(self) -> list[Path]:
         """The directories of the stages begun so far, in the order in which they began."""
-        found = [entry for entry in self.root.iterdir() if entry.is_dir()] if self.root.is_dir() else []
-        return sorted(found, key=lambda entry: int(entry.name.split("-", 1)[0]))
+        return sorted(self.root.glob("[0-9]*-*"), key=lambda entry: int(entry.name.split("-", 1)[0]))
 
     def stage_directory(self, stage: str) -> Path:
         """The directory of ``stage``; the next in order, not made yet, if it has none."""
@@ -46,13 +44,7 @@ class Parts:
 
     def steps(self, stage: str) -> list[int]:
         """The steps of ``stage`` that have a part, ascending; empty for a stage that has none."""
-        directory = self.stage_directory(stage)
-        return [int(part.stem) for part in part_files(directory)] if directory.is_dir() else []
-
-    def all_files(self) -> Iterator[Path]:
-        """Every part: stages in their order, then steps."""
-        for directory in self.stage_directories():
-            yield from part_files(directory)
+        return [int(part.stem) for part in part_files(self.stage_directory(stage))]
 
     def discard_after(self, stage: str, step: int) -> None:
         """Drop the parts of ``stage`` after ``step`` (-1: its directory) and all stages begun after it.
@@ -76,8 +68,7 @@ class Parts:
 
 def part_files(stage_directory: Path) -> list[Path]:
     """The parts of one stage by ascending step; what an interrupted write left is not among them."""
-    found = [entry for entry in stage_directory.iterdir() if entry.suffix == ".parquet" and entry.stem.isdecimal()]
-    return sorted(found, key=lambda entry: int(entry.stem))
+    return sorted(stage_directory.glob("[0-9]*.parquet"), key=lambda entry: int(entry.stem))
 
 
 def stage_of(directory: Path) -> str:

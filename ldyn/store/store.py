@@ -26,7 +26,7 @@ from ldyn.errors import RunDirectoryError
 from ldyn.records import ProbeScore, ProbeStep, TokenRecord
 from ldyn.store.directory import PARTS_DIR, TRAIN_LOG_FILE, TRAJECTORIES_FILE
 from ldyn.store.files import append_durably, explained, write_atomically
-from ldyn.store.parts import Parts, stage_of
+from ldyn.store.parts import Parts, part_files, stage_of
 from ldyn.store.schema import (
     SCHEMA,
     flagged_note,
@@ -128,7 +128,8 @@ class TrajectoryStore:
 
 def merged_trajectories(directory: Path) -> pa.Table:
     """All parts of a run in the canonical order; a table without rows where there are none."""
-    tables = [read_trajectory_file(part) for part in Parts(directory / PARTS_DIR).all_files()]
+    stages = Parts(directory / PARTS_DIR).stage_directories()
+    tables = [read_trajectory_file(part) for stage in stages for part in part_files(stage)]
     return pa.concat_tables(tables) if tables else SCHEMA.empty_table()
 
 

