@@ -30,7 +30,8 @@ def run_jobs(command: str, arguments: Sequence[str], job: Callable[[DictConfig],
     import hydra
     from hydra.errors import HydraException
 
-    words = [_program(command, arguments), *hydra_words(arguments)]
+    completes = {"-sc", "--shell-completion"} & set(arguments)  # whose script needs the executable alone
+    words = ["ldyn" if completes else f"ldyn {command}", *hydra_words(arguments)]
     stopped: list[LdynError] = []
     composed_all = False
 
@@ -177,8 +178,3 @@ def _is_sweep() -> bool:
     from hydra.types import RunMode
 
     return bool(HydraConfig.get().mode == RunMode.MULTIRUN)
-
-
-def _program(command: str, arguments: Sequence[str]) -> str:
-    """What Hydra calls the program: its completion script needs the executable, its messages the whole command."""
-    return "ldyn" if "-sc" in arguments or "--shell-completion" in arguments else f"ldyn {command}"

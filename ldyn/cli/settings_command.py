@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import sys
 import textwrap
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -137,17 +136,13 @@ def print_table(title: str, rows: Sequence[Mapping[str, str]], texts: int = 1) -
 
 
 class ProgressLines:
-    """Called with (done, all), from any thread."""
+    """Called with (done, all); prints at most one line in so many seconds, and the last."""
 
     def __init__(self, what: str, seconds: float = 5.0):
-        self._what, self._seconds = what, seconds
-        self._said = float("-inf")
-        self._lock = threading.Lock()
+        self._what, self._seconds, self._printed = what, seconds, float("-inf")
 
     def __call__(self, done: int, total: int) -> None:
         now = time.monotonic()
-        with self._lock:
-            if done < total and now - self._said < self._seconds:
-                return
-            self._said = now
+        if done == total or now - self._printed >= self._seconds:
+            self._printed = now
             print(f"{self._what}: {done:,} of {total:,}", file=sys.stderr, flush=True)

@@ -30,7 +30,9 @@ def main(arguments: Sequence[str]) -> int:
         print(train_help(_config_directories(arguments)))
         return 0
     if {"-m", "--multirun"} & set(arguments):
-        _refuse_sweep_under_launcher()
+        if launched_count() is not None:
+            expected = "expected trainer.num_processes=N without a launcher: ldyn then starts the processes of each job"
+            raise ConfigError([f"-m: found a sweep under a launcher, whose processes meet only once; {expected}"])
         from ldyn.jobs.sweeper import register_sweeper
 
         register_sweeper()
@@ -66,12 +68,6 @@ def _run_or_resume(composed: DictConfig) -> Path | None:
     config = job_config(composed, _overrides(), list(experiments(directories)))
     starts_others = launched_count() is None and (config.trainer.num_processes or 1) > 1
     return _run_in_processes(config) if starts_others else _run_here(config)
-
-
-def _refuse_sweep_under_launcher() -> None:
-    if launched_count() is not None:
-        expected = "expected trainer.num_processes=N without a launcher: ldyn then starts the processes of each job"
-        raise ConfigError([f"-m: found a sweep under a launcher, whose processes meet only once; {expected}"])
 
 
 def _overrides() -> list[str]:

@@ -19,7 +19,7 @@ from ldyn.records import Finding, StageInfo
 from ldyn.store.directory import PARTS_DIR, TRAIN_LOG_FILE, TRAJECTORIES_FILE, final_path, partial_path
 from ldyn.store.files import PARTIAL_SUFFIX
 from ldyn.store.parts import Parts
-from ldyn.store.schema import REMAKE, damage_named, read_table, read_trajectory_file
+from ldyn.store.schema import damage_named, read_table, read_trajectory_file
 from ldyn.store.store import merged_log, merged_trajectories
 from ldyn.store.tokens import RECORDS_DIR
 
@@ -145,13 +145,10 @@ def _trajectories(directory: Path, manifest: Mapping[str, Any]) -> pd.DataFrame:
 
 def _read_train_log(directory: Path) -> pd.DataFrame:
     path = directory / TRAIN_LOG_FILE
-    if not path.exists():
-        with damage_named(directory / PARTS_DIR):
-            return frame_of(merged_log(directory))
-    log = _read_frame(path)
-    if not {"stage", "step"} <= set(log.columns):
-        raise RunDirectoryError(f"{path} has the columns {list(log.columns)}, expected stage and step. {REMAKE}")
-    return log
+    if path.exists():
+        return _read_frame(path)
+    with damage_named(directory / PARTS_DIR):
+        return frame_of(merged_log(directory))
 
 
 def _read_frame(path: Path) -> pd.DataFrame:

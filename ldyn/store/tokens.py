@@ -64,19 +64,10 @@ def records_in(path: Path) -> list[TokenRecord]:
 
 
 def _record(row: dict[str, Any]) -> TokenRecord:
-    start_ids = row["start_ids"]
-    gained, kept = (np.nan if row[name] is None else row[name] for name in SUMMARIES)
-    return TokenRecord(
-        row["split"],
-        row["example_id"],
-        row["probe"],
-        token_ids=np.array(row["token_ids"], np.int32),
-        logp=np.array(row["logp"], np.float32),  # None becomes NaN
-        argmax_ids=np.array(row["argmax_ids"], np.int32),
-        logp_argmax=np.array(row["logp_argmax"], np.float32),
-        entropy=np.array(row["entropy"], np.float32),
-        logp_start_argmax=np.array(row["logp_start_argmax"], np.float32),
-        argmax_gained=gained,
-        kept_mass=kept,
-        start_ids=None if start_ids is None else np.array(start_ids, np.int32).reshape(row["n_tokens"], -1),
-    )
+    fields = {name: row[name] for name in _KEYS}
+    fields |= {name: np.array(row[name], np.int32) for name in _INTEGERS}
+    fields |= {name: np.array(row[name], np.float32) for name in _FLOATS}  # None becomes NaN
+    fields |= {name: np.nan if row[name] is None else row[name] for name in SUMMARIES}
+    if row["start_ids"] is not None:
+        fields["start_ids"] = np.array(row["start_ids"], np.int32).reshape(row["n_tokens"], -1)
+    return TokenRecord(**fields)
