@@ -22,13 +22,13 @@ import yaml
 from ldyn.errors import RunDirectoryError
 from ldyn.findings import CLAIMS, findings_over_seeds
 from ldyn.findings.tables import finding_row
-from ldyn.records import HOLDS, Finding, FindingOverSeeds
+from ldyn.records import HOLDS, FindingOverSeeds
 from ldyn.report.facets import facets_of
 from ldyn.report.figures import Material, figure_settings, png
 from ldyn.report.figures.reference import beside_published
 from ldyn.report.html import markdown_page
 from ldyn.report.published import PublishedRun, published_runs
-from ldyn.report.sweep import comparison_lines, facet_material, seconds_of
+from ldyn.report.sweep import comparison_lines, facet_material, finding_cell, seconds_of
 from ldyn.report.text import markdown_table
 from ldyn.store import PARTIAL_SUFFIX, Run, read_run
 from ldyn.store.files import write_atomically
@@ -156,7 +156,7 @@ def _claims(results: Results) -> list[str]:
     )
     rows = []
     for name, claim in CLAIMS.items():
-        own = [_cell(found.get(name)) for found in results.findings.values()]
+        own = [finding_cell(found.get(name)) for found in results.findings.values()]
         logs = [
             f"{log} {row['mark']} {row['estimate']} {row['interval']}".rstrip()
             for log, run in results.logs.items()
@@ -170,16 +170,6 @@ def _claims(results: Results) -> list[str]:
 
 def _verdicts(found: Mapping[str, FindingOverSeeds]) -> Counter[str]:
     return Counter(one.verdict for one in found.values())
-
-
-def _cell(one: Finding | FindingOverSeeds | None) -> str:
-    """Verdict, estimate and interval; over seeds also the seeds that are as claimed, and p, also corrected."""
-    if one is None:
-        return "–"
-    row = finding_row(one)
-    alone = [row["alone"], "" if row["p"] == "–" else f"p {row['p']}"] if "alone" in row else []
-    over_seeds = f" ({'; '.join(filter(None, alone))})" if alone else ""
-    return f"{row['mark']} {row['verdict']} {row['estimate']} {row['interval']}".rstrip() + over_seeds
 
 
 def _misses(results: Results, explained: bool) -> list[str]:
@@ -271,7 +261,7 @@ def _logs(results: Results) -> list[str]:
         return []
     lines = ["## Published logs", "", "As `ldyn import-logs` reads them, without what is known to be wrong in them."]
     for name, log in results.logs.items():
-        rows = [[f"**{one.id}**", one.claim, _cell(one), one.reason] for one in log.findings]
+        rows = [[f"**{one.id}**", one.claim, finding_cell(one), one.reason] for one in log.findings]
         notes = [f"- {note}" for note in log.notes]
         lines += ["", f"### {name}", "", *markdown_table(["", "claim", "these logs", "why"], rows), "", *notes]
     return lines

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -18,8 +17,6 @@ from ldyn.report.style import family_of, order_probes
 from ldyn.report.text import percent
 from ldyn.store import Run
 
-BAR_WIDTH = 170
-"""Of an interval's picture, in pixels; the template has the same number."""
 SHOWN_PROMPTS, OPEN_CARDS = 60, 6
 """Prompts on the page (more would make it heavy, samples.jsonl has all), and how many are not folded away."""
 REPEATS = 0.2
@@ -31,11 +28,8 @@ Sample = Mapping[str, Any]
 
 def finding_rows(findings: Sequence[Finding]) -> list[Row]:
     """The findings in the order of the file; ``style`` is a known verdict or "unknown"."""
-    rows: list[Row] = [dict(finding_row(finding)) for finding in findings]
-    for row, finding in zip(rows, findings, strict=True):
-        row["style"] = finding.verdict.replace(" ", "-") if finding.verdict in MARKS else "unknown"
-        row["bar"] = _bar(finding)
-    return rows
+    styles = {verdict: verdict.replace(" ", "-") for verdict in MARKS}
+    return [{**finding_row(one), "style": styles.get(one.verdict, "unknown")} for one in findings]
 
 
 def verdict_counts(findings: Sequence[Finding]) -> list[tuple[str, str]]:
@@ -44,17 +38,6 @@ def verdict_counts(findings: Sequence[Finding]) -> list[tuple[str, str]]:
     plural = {"holds": "hold", "fails": "fail"}
     words = {verdict: plural.get(verdict, verdict) if counts[verdict] > 1 else verdict for verdict in MARKS}
     return [(verdict.replace(" ", "-"), f"{counts[verdict]} {words[verdict]}") for verdict in MARKS if counts[verdict]]
-
-
-def _bar(finding: Finding) -> dict[str, float] | None:
-    """Interval, estimate and zero on an axis from 0 to BAR_WIDTH."""
-    values = (finding.ci_low, finding.ci_high, finding.estimate)
-    if not all(math.isfinite(value) for value in values):
-        return None
-    left, right = min(*values, 0.0), max(*values, 0.0)
-    width = (right - left) or 1.0
-    places = (round(4 + (BAR_WIDTH - 8) * (value - left) / width, 2) for value in (*values, 0.0))
-    return dict(zip(("low", "high", "estimate", "zero"), places, strict=True))
 
 
 def change_tables(curves: pd.DataFrame, stages: Sequence[StageInfo]) -> list[Row]:

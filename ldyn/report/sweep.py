@@ -79,7 +79,7 @@ def comparison_lines(facets: Sequence[Facet], directory: Path, prefix: str = "")
 
     sections: dict[str, Callable[[], list[str]]] = {
         "Curves": lambda: figure("curves", lambda: _curves(facets)),
-        "Findings": lambda: _by_seed(facets[0]) if len(facets) == 1 else _by_facet(facets),
+        "Findings": lambda: _findings(facets),
         "Arms": lambda: _arms(facets, figure),
         "Win rates": lambda: _wins(facets, figure),
     }
@@ -129,66 +129,51 @@ def draw_seeds(paths: Sequence[Path], target: Path) -> Path:
 # Findings
 
 
-def _by_seed(facet: Facet) -> list[str]:
-    """Estimate and verdict of each seed, and of all of them together."""
-    found = [{finding.id: finding for finding in run.findings} for run in facet.runs]
-    over = {one.id: one for one in _over_seeds(facet)}
-    rows = []
-    for name in dict.fromkeys([name for one in found for name in one] + list(over)):
-        cells = [_cell(one[name]) if name in one else "–" for one in found]
-        title = _title(over[name] if name in over else next(one[name] for one in found if name in one))
-        row = finding_row(over[name]) if name in over else {}
-        together = [f"{row['estimate']} {row['interval']}", row["p"], row["needed"]] if row else ["–"] * 3
-        rows.append([title, *cells, *together, f"{row['mark']} {row['verdict']}" if row else "–"])
-    seeds = [f"seed {run.manifest.get('seed')}" for run in facet.runs]
-    table = markdown_table(["claim", *seeds, "over seeds", "p, corrected", "seeds needed", "verdict"], rows)
-    return [*table, "", f"{_marks()}. {OVER_SEEDS_NOTE}. {_cost(facet.runs)}."]
+def _findings(facets: Sequence[Facet]) -> list[str]:
+    """One row a claim. One facet: its seeds, then all together. Several: a column each, what is equal in all once.
 
-
-def _by_facet(facets: Sequence[Facet]) -> list[str]:
-    """One row a claim, one column a facet; claims with the same numbers in all facets are listed once.
-
-    Those are the claims on a stage that all facets share, as the SFT before several kinds of DPO.
+    Equal are the claims on a stage that all facets share, as the SFT before several kinds of DPO.
     """
-    found = [
-        {one.id: one for one in (facet.runs[0].findings if len(facet.runs) == 1 else _over_seeds(facet))}
-        for facet in facets
-    ]
-    shared, rows = [], []
+    several = any(len(facet.runs) > 1 for facet in facets)
+    together = [_over_seeds(facet) if len(facet.runs) > 1 else facet.runs[0].findings for facet in facets]
+    if len(facets) == 1:
+        runs = {f"seed {run.manifest.get('seed')}": run.findings for run in facets[0].runs}
+        columns = [*runs.items(), ("over seeds", together[0])]
+    else:
+        columns = [(facet.name, found) for facet, found in zip(facets, together, strict=True)]
+    found = [{one.id: one for one in findings} for _, findings in columns]
+    shared: list[list[str]] = []
+    rows: list[list[str]] = []
     for name in dict.fromkeys(name for findings in found for name in findings):
         own = [findings.get(name) for findings in found]
-        title = _title(next(one for one in own if one))
-        cells = ["–" if one is None else _cell(one) for one in own]
-        if len(set(cells)) == 1:
-            shared.append([title, cells[0]])
-        else:
-            rows.append([title, *cells])
-    lines = markdown_table(["claim", *(facet.name for facet in facets)], rows) if rows else []
+        first = next(one for one in own if one)
+        cells = list(map(finding_cell, own))
+        same = len(facets) > 1 and len(set(cells)) == 1
+        (shared if same else rows).append(
+            [f"**{first.id}** {first.claim} ({first.unit})", *cells[: 1 if same else None]]
+        )
+    lines = markdown_table(["claim", *(name for name, _ in columns)], rows) if rows else []
     if shared:
         lines += ["", "The same in all of them:", "", *markdown_table(["claim", "all"], shared)]
-    several = any(len(facet.runs) > 1 for facet in facets)
+    marks = ", ".join(f"{mark} {verdict}" for verdict, mark in MARKS.items())
     meaning = OVER_SEEDS_NOTE if several else "Intervals over the probe examples of each run"
-    costs = [f"{facet.name}: {_cost(facet.runs)}" for facet in facets]
-    return [*lines, "", f"{_marks()}. {meaning}. The reasons: `ldyn verify`. {'; '.join(costs)}."]
+    costs = [f"{facet.name}: {_cost(facet.runs)}".removeprefix(": ") for facet in facets]
+    return [*lines, "", f"{marks}. {meaning}. The reasons: `ldyn verify`. {'; '.join(costs)}."]
 
 
 def _over_seeds(facet: Facet) -> list[FindingOverSeeds]:
     return findings_over_seeds({str(facet.runs[0].manifest.get("name")): facet.runs})
 
 
-def _title(finding: Finding | FindingOverSeeds) -> str:
-    return f"**{finding.id}** {finding.claim} ({finding.unit})"
-
-
-def _cell(finding: Finding | FindingOverSeeds) -> str:
-    """Verdict, estimate and interval; over seeds also the verdicts of single seeds."""
-    row = finding_row(finding)
-    alone = f"({row['alone']})" if "alone" in row else ""
-    return " ".join(filter(None, (row["mark"], row["estimate"], row["interval"], alone)))
-
-
-def _marks() -> str:
-    return ", ".join(f"{mark} {verdict}" for verdict, mark in MARKS.items())
+def finding_cell(one: Finding | FindingOverSeeds | None) -> str:
+    """Verdict, estimate and interval; over seeds also the seeds that are as claimed, and p, also corrected."""
+    if one is None:
+        return "–"
+    row = finding_row(one)
+    p = "" if row.get("p", "–") == "–" else f"p {row['p']}"
+    more = "; ".join(filter(None, (row.get("alone"), p)))
+    words = (row["mark"], row["verdict"], row["estimate"], row["interval"], f"({more})" if more else "")
+    return " ".join(filter(None, words))
 
 
 def seconds_of(run: Run) -> float:

@@ -88,7 +88,7 @@ def test_runs_of_several_seeds_are_compared(tmp_path):
     assert not is_sweep(tmp_path / "0")
     page = compared(tmp_path)
     assert "| dpo | −4.50 ± 1.24 | −25.0 ± 0.00 |" in page  # means −4, −4.5, −5; 4.303 · 0.5 / √3
-    assert re.search(r"\*\*D1\*\* .* \| −4\.50 \[−5\.74, −3\.26\] \| 0\.002, 0\.0082 \| 3 \| ✓ holds \|", page)
+    assert re.search(r"\*\*D1\*\* .* \| ✓ holds −4\.50 \[−5\.74, −3\.26\] \(3.*; p 0\.002, 0\.0082\) \|", page)
     assert (tmp_path / "arms.png").exists()
 
 
