@@ -100,7 +100,7 @@ def _report(build: ProbeSetBuild, *, as_json: bool) -> int:
 
     out, endpoint = build.plan.request.out, build.plan.request.rephraser.endpoint
     own = {one.example_id for one in build.examples["train"]}
-    further = [row for row in build.plan.drawn.training.rows if row.row_id not in own]
+    further = [row for row in build.plan.drawn.training.rows if row.example_id not in own]
     quality = check_probe_set(out, training=further)
     if as_json:
         manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))

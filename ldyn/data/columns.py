@@ -47,55 +47,51 @@ def read_columns(found: Sequence[str], given: Columns) -> dict[str, str]:
     return {name: columns[name] for name in NAMES if name in columns}
 
 
-def unread_prompt_columns(
+def unread_prompt(
     found: Sequence[str], columns: Mapping[str, str], given: Columns, records: Sequence[Mapping[str, Any]]
-) -> list[str]:
-    """Unread columns that are called like a prompt, unless the user, our own names or messages settle the prompt.
+) -> str:
+    """The error where a column is called like a prompt and not read; empty if none is, or something settles the prompt.
 
-    records: the values by our names.
+    Settled it is by the user, a column called prompt, or messages. records: the values by our names.
     """
     if "prompt" in given or columns.get("prompt") == "prompt":
-        return []
+        return ""
     if "prompt" not in columns and not all(isinstance(record.get("chosen"), str) for record in records[:1]):
-        return []
+        return ""
     unread = [column for column in found if column not in columns.values() and not _NOT_TEXT.search(column)]
-    return [column for column in unread if any(word in column.lower() for word in _ALIKE["prompt"])]
-
-
-def unread_prompt(columns: Mapping[str, str], unread: Sequence[str]) -> str:
-    """The error where ``unread_prompt_columns`` finds some."""
-    names = ", ".join(one_line(name, _WIDTH) for name in unread[:_COLUMNS_SHOWN])
+    unread = [column for column in unread if any(word in column.lower() for word in _ALIKE["prompt"])]
+    if not unread:
+        return ""
+    read, other = "the prompt would be what chosen and rejected begin with", "prompt: null"
     if "prompt" in columns:
-        read, other = f"the prompt would be {columns['prompt']} alone", f"prompt: {quoted(columns['prompt'])}"
-    else:
-        read, other = "the prompt would be what chosen and rejected begin with", "prompt: null"
+        read, other = f"the prompt would be {columns['prompt']} alone", f"prompt: {_quoted(columns['prompt'])}"
     return (
-        f"found the unread column {names}, which may hold the prompt, while {read}; set "
-        f"'dataset.columns={{prompt: {quoted(unread[0])}}}', or 'dataset.columns={{{other}}}' to ignore it"
+        f"found the unread column {_shown(unread)}, which may hold the prompt, while {read}; set "
+        f"'dataset.columns={{prompt: {_quoted(unread[0])}}}', or 'dataset.columns={{{other}}}' to ignore it"
     )
 
 
 def missing_columns(found: Sequence[str], needed: Sequence[str], columns: Columns) -> str:
     """The error where columns are missing: what was found, and how to map it."""
-    shown = ", ".join(one_line(name, _WIDTH) for name in found[:_COLUMNS_SHOWN]) or "none"
-    more = f" and {len(found) - _COLUMNS_SHOWN} more" if len(found) > _COLUMNS_SHOWN else ""
     names = needed if "prompt" in needed else ("prompt", *needed)
     proposal = ", ".join(f"{name}: {_proposed(columns.get(name) or name, found)}" for name in names)
-    return f"found the columns {shown}{more}; expected {_and(needed)}; map them by 'dataset.columns={{{proposal}}}'"
+    expected = f"found the columns {_shown(found)}; expected {', '.join(needed)}"
+    return f"{expected}; map them by 'dataset.columns={{{proposal}}}'"
+
+
+def _shown(columns: Sequence[str]) -> str:
+    shown = ", ".join(one_line(name, _WIDTH) for name in columns[:_COLUMNS_SHOWN]) or "none"
+    return shown + (f" and {len(columns) - _COLUMNS_SHOWN} more" if len(columns) > _COLUMNS_SHOWN else "")
 
 
 def _proposed(name: str, found: Sequence[str]) -> str:
     """The column of that name, else the only one that is called alike, else a gap for the user to fill."""
-    if name in found:
-        return quoted(name)
     alike = [column for column in found if any(word in column.lower() for word in _ALIKE.get(name, ()))]
-    return quoted(alike[0]) if len(alike) == 1 else "…"
+    if name in found or len(alike) == 1:
+        return _quoted(name if name in found else alike[0])
+    return "…"
 
 
-def quoted(column: str) -> str:
+def _quoted(column: str) -> str:
     """As Hydra reads it."""
     return column if re.fullmatch(r"[A-Za-z_][\w.-]*", column) else '"' + column.replace('"', r"\"") + '"'
-
-
-def _and(names: Sequence[str]) -> str:
-    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))

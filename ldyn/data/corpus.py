@@ -10,57 +10,38 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 
 from ldyn.data.text import normal_prompt, normal_response, question_key
-from ldyn.records import PreferencePair, ProbeExample
+from ldyn.records import ProbeExample
 
 _ANSWER_CUE = "Assistant:"
 _SPEAKER = re.compile(r"(?:^|\n)\s*(?:Human|Assistant|System):")
+_SIDES = ("chosen", "rejected")
 
 
 def corpus_documents(
-    pairs: Sequence[PreferencePair],
+    paired: Sequence[ProbeExample],
     unseen: Sequence[ProbeExample],
-    others: Iterable[tuple[str, Sequence[str]]],
+    others: Sequence[ProbeExample],
     separator: str,
     counts: Counter[str],
 ) -> list[str]:
-    """The documents, by the rules above; ``others`` are prompts with their answers. Counts what is excluded."""
-    questions = {question_key(pair.prompt) for pair in pairs} | {question_key(example.prompt) for example in unseen}
-    observed = {normal_response(text) for text in _observed_answers(pairs, unseen)}
-    documents: list[str] = []
-    for document, turns in _candidates(pairs, others, questions, separator, counts):
-        if observed.isdisjoint(turns):
-            documents.append(document)
-        else:
-            counts["corpus.dropped_observed_answer"] += 1
+    """The documents, by the rules above; ``others`` are training rows that are no pairs. Counts what is excluded."""
+    watched = [*paired, *unseen]
+    questions = {question_key(row.prompt) for row in watched}
+    observed = {normal_response(row.responses[key]) for row in watched for key in _SIDES if key in row.responses}
+    rest = [row for row in others if question_key(row.prompt) not in questions]
+    counts["corpus.dropped_observed_question"] += len(others) - len(rest)
+    candidates = [(_question_only(row.prompt), _turns(row.prompt)) for row in paired]
+    candidates += [
+        (normal_prompt(row.prompt) + separator + answer, [*_turns(row.prompt), answer])
+        for row in rest
+        for answer in (normal_response(row.responses[key]) for key in _SIDES)
+    ]
+    documents = [document for document, turns in candidates if observed.isdisjoint(turns)]
+    counts["corpus.dropped_observed_answer"] += len(candidates) - len(documents)
     return documents
-
-
-def _observed_answers(pairs: Iterable[PreferencePair], unseen: Iterable[ProbeExample]) -> Iterator[str]:
-    for pair in pairs:
-        yield from (pair.chosen, pair.rejected)
-    for example in unseen:
-        yield from (example.responses[key] for key in ("chosen", "rejected") if key in example.responses)
-
-
-def _candidates(
-    pairs: Iterable[PreferencePair],
-    others: Iterable[tuple[str, Sequence[str]]],
-    questions: set[str],
-    separator: str,
-    counts: Counter[str],
-) -> Iterator[tuple[str, list[str]]]:
-    """Each document with its turns."""
-    for pair in pairs:
-        yield _question_only(pair.prompt), _turns(pair.prompt)
-    for prompt, answers in others:
-        if question_key(prompt) in questions:
-            counts["corpus.dropped_observed_question"] += 1
-            continue
-        for answer in filter(None, map(normal_response, answers)):
-            yield normal_prompt(prompt) + separator + answer, [*_turns(prompt), answer]
 
 
 def _question_only(prompt: str) -> str:

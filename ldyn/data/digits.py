@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from ldyn.data.hub_sets import HubSet, read_split
+from ldyn.data.hub_sets import HubConfig, read_split
 from ldyn.errors import DataError
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def _mnist(config: DigitsConfig) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     import numpy as np
 
     try:
-        rows = read_split(HubSet(MNIST, path=config.path), "train")
+        rows = read_split(HubConfig(MNIST, path=config.path), "train")
     except DataError as error:
         raise DataError(f"{error} Here the setting is images.path; images.dataset=digits needs no network.") from error
     if not {"image", "label"} <= set(rows.column_names):

@@ -8,11 +8,14 @@ import sys
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from ldyn.data.rows import AUTOMATIC
+from annotated_types import Ge, Gt
+
+from ldyn.data.layouts import Layout
+from ldyn.data.rows import AUTOMATIC, RowsConfig
 from ldyn.errors import DataError
 
 if TYPE_CHECKING:
@@ -25,14 +28,32 @@ _SECONDS_TO_ANSWER = 5
 
 
 @dataclass(frozen=True)
-class HubSet:
-    """A data set by its name on the hub; ``path`` is a local copy that is read instead."""
+class HubConfig(RowsConfig):
+    """Which data set, and how its rows are laid out; see ``RowsConfig`` for the rest.
+
+    name, subset, data_dir, revision: as on the hub. When a run begins, a branch name is resolved to its commit, and
+    "auto" splits to their names (``ldyn.data.hub.pinned``): a resumed run reads the same rows.
+    path: a local copy in the same layout to read instead (a directory of json, jsonl, csv or parquet files, or one
+    written by save_to_disk), or a directory with the paper's probe files, which are read as by dataset=files.
+    layout: see ``ldyn.data.layouts``.
+    train_split, test_split: "auto" finds train and test (or similar names); without a test split (null) questions are
+    held out.
+    max_rows: read the first rows of each split only; they are streamed, so that a large set is not downloaded whole.
+    n_corpus: at most so many documents for a base.
+    """
 
     name: str
+    layout: Layout = "auto"
+    train_split: str = AUTOMATIC
+    test_split: str | None = AUTOMATIC
+    source: Literal["hub"] = "hub"
     subset: str | None = None
     data_dir: str | None = None
     revision: str | None = None
     path: str | None = None
+    max_rows: Annotated[int, Gt(0)] | None = None
+    n_train: Annotated[int, Gt(0)] | None = field(default=5000, kw_only=True)
+    n_corpus: Annotated[int, Ge(0)] = 20_000
 
     @property
     def title(self) -> str:
@@ -54,24 +75,24 @@ class HubSet:
         return {"path": str(directory), "name": self.subset, "data_dir": self.data_dir if has_part else None}
 
 
-def pinned_revision(hub_set: HubSet) -> str | None:
+def pinned_revision(config: HubConfig) -> str | None:
     """The current commit of the set's revision; the revision itself if it is one or the hub cannot be reached.
 
     Without network the libraries are told so: they then read their cache at once instead of trying for a minute.
     """
-    if hub_set.path:
-        return hub_set.revision
+    if config.path:
+        return config.revision
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
-        info = HfApi().dataset_info(hub_set.name, revision=hub_set.revision, timeout=_SECONDS_TO_ANSWER)
+        info = HfApi().dataset_info(config.name, revision=config.revision, timeout=_SECONDS_TO_ANSWER)
     except HfHubHTTPError:  # an answer: loading reports it better
-        return hub_set.revision
+        return config.revision
     except Exception:  # noqa: BLE001 (whatever the client raises where nobody answers)
         _go_offline()
-        return hub_set.revision
-    return hub_set.revision if is_commit(hub_set.revision) else info.sha or hub_set.revision
+        return config.revision
+    return config.revision if is_commit(config.revision) else info.sha or config.revision
 
 
 def _go_offline() -> None:
@@ -86,20 +107,19 @@ def is_commit(revision: str | None) -> bool:
     return revision is not None and re.fullmatch(r"[0-9a-f]{40}", revision) is not None
 
 
-def find_splits(hub_set: HubSet, train: str, test: str | None) -> tuple[str, str | None]:
+def find_splits(config: HubConfig, train: str, test: str | None) -> tuple[str, str | None]:
     """The names of the splits; AUTOMATIC looks for them. Raises DataError where there is no such split."""
-    if AUTOMATIC not in (train, test) and not hub_set.path:
+    if AUTOMATIC not in (train, test) and not config.path:
         return train, test  # needs no request
     from datasets import get_dataset_split_names, load_from_disk
 
-    with _explained(hub_set, "the splits of"):
-        arguments = hub_set.arguments()
-        is_saved = _is_saved(hub_set)
+    with _explained(config, "the splits of"):
+        arguments = config.arguments()
         subset = arguments.pop("name")
-        names = (
-            load_from_disk(arguments["path"]) if is_saved else get_dataset_split_names(config_name=subset, **arguments)
-        )
-        names = list(names)
+        if _is_saved(config):
+            names = list(load_from_disk(arguments["path"]))
+        else:
+            names = get_dataset_split_names(config_name=subset, **arguments)
     if train == AUTOMATIC:
         only = names[0] if len(names) == 1 and names[0] not in _TEST_NAMES else ""
         train = next((name for name in _TRAIN_NAMES if name in names), only)
@@ -108,13 +128,13 @@ def find_splits(hub_set: HubSet, train: str, test: str | None) -> tuple[str, str
     for setting, split in (("train_split", train), ("test_split", test)):
         if split is not None and split not in names:
             raise DataError(
-                f"{hub_set.title}: found the splits {', '.join(names)}, expected {split or 'one to train on'}; set "
+                f"{config.title}: found the splits {', '.join(names)}, expected {split or 'one to train on'}; set "
                 f"dataset.{setting} to one of them{' (or null, to hold out questions)' if split == test else ''}."
             )
     return train, test
 
 
-def read_split(hub_set: HubSet, split: str, *, max_rows: int | None = None) -> Dataset:
+def read_split(config: HubConfig, split: str, *, max_rows: int | None = None) -> Dataset:
     """The rows of a split. Raises DataError if the set cannot be loaded.
 
     The first ``max_rows`` rows are streamed, and stored where the revision is a commit: a resumed run needs no network.
@@ -123,17 +143,17 @@ def read_split(hub_set: HubSet, split: str, *, max_rows: int | None = None) -> D
 
     if not sys.stderr.isatty():
         disable_progress_bars()
-    with _explained(hub_set, f"split {split!r} of"):
-        if _is_saved(hub_set):
-            rows = load_from_disk(hub_set.arguments()["path"])[split]
-        elif max_rows is None or hub_set.path is not None:
-            rows = load_dataset(**hub_set.arguments(), split=split)
-        elif (kept := _kept_directory(hub_set, split, max_rows)).is_dir():
+    with _explained(config, f"split {split!r} of"):
+        if _is_saved(config):
+            rows = load_from_disk(config.arguments()["path"])[split]
+        elif max_rows is None or config.path is not None:
+            rows = load_dataset(**config.arguments(), split=split)
+        elif (kept := _kept_directory(config, split, max_rows)).is_dir():
             rows = load_from_disk(str(kept))
         else:
-            streamed: Iterable[Any] = load_dataset(**hub_set.arguments(), split=split, streaming=True).take(max_rows)
+            streamed: Iterable[Any] = load_dataset(**config.arguments(), split=split, streaming=True).take(max_rows)
             rows = Dataset.from_list(list(streamed))
-            if is_commit(hub_set.revision):
+            if is_commit(config.revision):
                 building = kept.with_name(f"{kept.name}.{uuid.uuid4().hex}")
                 rows.save_to_disk(str(building))
                 with suppress(OSError):  # another process was first
@@ -141,23 +161,23 @@ def read_split(hub_set: HubSet, split: str, *, max_rows: int | None = None) -> D
         return rows.select(range(min(len(rows), max_rows or len(rows))))
 
 
-def _kept_directory(hub_set: HubSet, split: str, number: int) -> Path:
+def _kept_directory(config: HubConfig, split: str, number: int) -> Path:
     from datasets.config import HF_DATASETS_CACHE
 
-    key = hashlib.sha256(repr((hub_set, split, number)).encode()).hexdigest()[:16]
+    key = hashlib.sha256(repr((config.arguments(), split, number)).encode()).hexdigest()[:16]
     return Path(HF_DATASETS_CACHE) / "ldyn_first_rows" / key
 
 
-def _is_saved(hub_set: HubSet) -> bool:
-    return hub_set.directory is not None and (hub_set.directory / "dataset_dict.json").is_file()
+def _is_saved(config: HubConfig) -> bool:
+    return config.directory is not None and (config.directory / "dataset_dict.json").is_file()
 
 
 @contextmanager
-def _explained(hub_set: HubSet, what: str) -> Iterator[None]:
+def _explained(config: HubConfig, what: str) -> Iterator[None]:
     """Turn whatever ``datasets`` raises into a DataError that says what to do."""
-    if hub_set.directory is not None and not hub_set.directory.is_dir():
+    if config.directory is not None and not config.directory.is_dir():
         raise DataError(
-            f"{hub_set.directory.absolute()} is not a directory; expected a directory with a copy of {hub_set.name}; "
+            f"{config.directory.absolute()} is not a directory; expected a directory with a copy of {config.name}; "
             "correct dataset.path (for a file of your own rows: dataset=files)."
         )
     try:
@@ -165,22 +185,22 @@ def _explained(hub_set: HubSet, what: str) -> Iterator[None]:
     except (DataError, MemoryError):
         raise
     except Exception as error:
-        raise DataError(_cannot_load(hub_set, what, error)) from error
+        raise DataError(_cannot_load(config, what, error)) from error
 
 
-def _cannot_load(hub_set: HubSet, what: str, error: Exception) -> str:
+def _cannot_load(config: HubConfig, what: str, error: Exception) -> str:
     from huggingface_hub import constants
 
     cause = error.__cause__ or error
     reason = f"{type(cause).__name__}: {' '.join(str(cause).split())[:_REASON_LENGTH]}"
-    if hub_set.path:
-        return f"Could not read {what} {hub_set.path}: {reason}. Expected a copy of {hub_set.name}."
+    if config.path:
+        return f"Could not read {what} {config.path}: {reason}. Expected a copy of {config.name}."
     if constants.HF_HUB_OFFLINE:
         return (
-            f"Could not load {what} {hub_set.name}: the hub cannot be reached (or HF_HUB_OFFLINE is set) and the cache "
+            f"Could not load {what} {config.name}: the hub cannot be reached (or HF_HUB_OFFLINE is set) and the cache "
             "has no copy. Connect to the network, set dataset.path to a local copy, or use dataset=microworld."
         )
     return (
-        f"Could not load {what} {hub_set.name} from the hub: {reason}. Expected its name and splits as on the hub (a "
+        f"Could not load {what} {config.name} from the hub: {reason}. Expected its name and splits as on the hub (a "
         "gated set needs `hf auth login`); or set dataset.path to a local copy."
     )

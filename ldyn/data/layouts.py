@@ -16,12 +16,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from os.path import commonprefix
 from typing import Any, Literal
 
 from ldyn.data.text import normal_prompt
-from ldyn.records import Turn
+from ldyn.records import ProbeExample, Turn
 
 Layout = Literal["auto", "dialogue", "messages"]
 """How records are read: by their values, or only as HH's dialogues, or only as messages (other records are faults)."""
@@ -39,63 +39,17 @@ _SHAREGPT_ROLES = {"human": "user", "gpt": "assistant", "chatgpt": "assistant", 
 _SHAREGPT_KEYS = {"from": "role", "value": "content"}
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One row as it was read: a question and its responses by probe key, which may still be empty.
-
-    ``turns``: the prompt as a conversation, where it is one. ``sampled``: see ProbeExample.
-    """
-
-    row_id: str
-    prompt: str
-    responses: Mapping[str, str]
-    turns: tuple[Turn, ...] = ()
-    sampled: Mapping[str, tuple[int, ...]] = field(default_factory=dict, hash=False)
-
-
 class UnusableRecord(Exception):
-    """A record that cannot be read: ``reason`` is a key of REASONS, ``found`` describes what was found."""
+    """A record that cannot be read: ``reason`` is a key of ``row_reading.REASONS``, ``found`` what was found."""
 
     def __init__(self, reason: str, found: str):
         self.reason, self.found = reason, found
         super().__init__(f"{reason}: {found}")
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """Why records cannot be used: what these rows have, and what can be done."""
-
-    rows: str
-    next_step: str
-
-
-_MESSAGES = 'a message is {"role": …, "content": …} or {"from": …, "value": …}, both of them texts'
-REASONS: Mapping[str, Reason] = {
-    "not_text": Reason("with a value that is neither text nor messages", "write a text"),
-    "not_messages": Reason("with a list that holds something other than messages", _MESSAGES),
-    "unknown_role": Reason("with an unknown role", "the roles are system, user (human) and assistant (gpt)"),
-    "roles_out_of_order": Reason(
-        "with roles out of order",
-        "expected a system message or none, then user and assistant in turn, and the user last before the answer",
-    ),
-    "no_answer": Reason(
-        "with a conversation that ends without an answer", "the last message of chosen and rejected is the assistant's"
-    ),
-    "no_common_prompt": Reason(
-        "whose chosen and rejected do not begin with the same prompt",
-        "give the prompt in a column of its own, or name it by 'dataset.columns={prompt: …}'",
-    ),
-    "parted_before_the_last_turn": Reason(
-        "whose chosen and rejected differ before their last turn", "expected two answers to one conversation"
-    ),
-    "enormous": Reason(
-        f"with a text of more than {MAX_CHARACTERS:,} characters", "shorten it (a quotation mark that is never closed?)"
-    ),
-    "half_a_character": Reason("with half a surrogate pair, which is no character", "write the text again as UTF-8"),
-}
-
-
-def read_record(row_id: str, record: Mapping[str, Any], layout: Layout = "auto", *, with_system: bool = False) -> Row:
+def read_record(
+    row_id: str, record: Mapping[str, Any], layout: Layout = "auto", *, with_system: bool = False
+) -> ProbeExample:
     """The row of a record, in which a name without value may be None or absent. Raises UnusableRecord.
 
     with_system: write every prompt as a conversation, with the record's ``system`` text before it if there is one.
@@ -107,7 +61,7 @@ def read_record(row_id: str, record: Mapping[str, Any], layout: Layout = "auto",
         if not isinstance(value, (str, list, tuple)):
             raise UnusableRecord("not_text", f"{name} is of type {type(value).__name__}")
     system = values.pop("system", "")
-    row = replace(_row(values, layout), row_id=row_id, sampled=_token_ids(record.get(TOKEN_IDS)))
+    row = replace(_row(values, layout), example_id=row_id, sampled=_token_ids(record.get(TOKEN_IDS)))
     if with_system and isinstance(system, str) and "prompt" in values:
         turns = row.turns or (Turn("user", normal_prompt(row.prompt)),)
         if system.strip() and turns[0].role != "system":
@@ -136,7 +90,7 @@ def _token_ids(value: Any) -> dict[str, tuple[int, ...]]:
     }
 
 
-def _row(values: Mapping[str, Any], layout: Layout) -> Row:
+def _row(values: Mapping[str, Any], layout: Layout) -> ProbeExample:
     has_lists = any(not isinstance(value, str) for value in values.values())
     if layout == "dialogue" and has_lists:
         raise UnusableRecord("not_text", "a list")
@@ -145,21 +99,21 @@ def _row(values: Mapping[str, Any], layout: Layout) -> Row:
     if has_lists:
         return _conversation(values)
     if layout == "auto" and "prompt" in values:
-        return Row("", values["prompt"], {name: text for name, text in values.items() if name != "prompt"})
+        return ProbeExample("", values["prompt"], {name: text for name, text in values.items() if name != "prompt"})
     return _without_prompt({name: text for name, text in values.items() if name != "prompt"}, layout)
 
 
-def without_repeated_prompts(rows: Sequence[Row]) -> tuple[list[Row], bool]:
+def without_repeated_prompts(rows: Sequence[ProbeExample]) -> tuple[list[ProbeExample], bool]:
     """The rows, and whether chosen and rejected repeated the prompt in every row: it is then taken off them.
 
     In a single row that may be chance.
     """
 
-    def repeats(row: Row) -> bool:
+    def repeats(row: ProbeExample) -> bool:
         prompt = normal_prompt(row.prompt)
         return bool(prompt.strip()) and all(row.responses.get(key, "").startswith(prompt) for key in PAIR)
 
-    def behind(row: Row) -> Row:
+    def behind(row: ProbeExample) -> ProbeExample:
         prompt = normal_prompt(row.prompt)
         return replace(row, responses={key: text.removeprefix(prompt) for key, text in row.responses.items()})
 
@@ -167,7 +121,7 @@ def without_repeated_prompts(rows: Sequence[Row]) -> tuple[list[Row], bool]:
     return (list(map(behind, rows)) if repeated else list(rows)), repeated
 
 
-def _without_prompt(texts: Mapping[str, str], layout: Layout) -> Row:
+def _without_prompt(texts: Mapping[str, str], layout: Layout) -> ProbeExample:
     """Texts with a common beginning, which is the prompt.
 
     Dialogues as in HH are split behind the last cue for the assistant that all texts share; others behind the last
@@ -184,14 +138,14 @@ def _without_prompt(texts: Mapping[str, str], layout: Layout) -> Row:
     answers = {name: text[end:] for name, text in texts.items()}
     if is_dialogue and any(_HUMAN in answer for answer in answers.values()):
         raise UnusableRecord("parted_before_the_last_turn", "a further turn of the human in an answer")
-    return Row("", common[:end], answers)
+    return ProbeExample("", common[:end], answers)
 
 
 # --------------------------------------------------------------------------------------------------------------
 # Conversations
 
 
-def _conversation(values: Mapping[str, Any]) -> Row:
+def _conversation(values: Mapping[str, Any]) -> ProbeExample:
     messages = {
         name: tuple(_turn(name, message) for message in value)
         for name, value in values.items()
@@ -210,7 +164,7 @@ def _conversation(values: Mapping[str, Any]) -> Row:
         raise UnusableRecord("roles_out_of_order", ", ".join(roles))
     answers = {name: turns[-1].content for name, turns in messages.items()}
     texts = {name: text for name, text in values.items() if name != "prompt" and isinstance(text, str)}
-    return Row("", plain_conversation(prompt), {**texts, **answers}, prompt)
+    return ProbeExample("", plain_conversation(prompt), {**texts, **answers}, prompt)
 
 
 def _one_prompt(given: tuple[Turn, ...], before: Mapping[str, tuple[Turn, ...]], text: Any) -> tuple[Turn, ...]:

@@ -10,17 +10,14 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from annotated_types import Ge, Gt
-
-from ldyn.data.columns import Columns, column_faults
-from ldyn.data.encoder import EncodingConfig
-from ldyn.data.layouts import PAIR, Reason, Row
-from ldyn.data.row_reading import Expected, RowFaults, read_rows
-from ldyn.data.rows import AUTOMATIC, RawRows, Selection, SplitRules, assemble
+from ldyn.data.columns import Columns
+from ldyn.data.layouts import PAIR
+from ldyn.data.row_reading import RowFaults, read_rows
+from ldyn.data.rows import RawRows, RowsConfig, assemble
 from ldyn.data.tables import READERS, read_table
 from ldyn.errors import DataError
 from ldyn.records import PROBE_FAMILIES, MissingResponses, PreferenceData, ProbeExample
@@ -28,49 +25,34 @@ from ldyn.records import PROBE_FAMILIES, MissingResponses, PreferenceData, Probe
 DIR_STEMS = (("probe_train", "probe_test"), ("train", "test"))
 _SUFFIXES = f"{', '.join(suffix for suffix in READERS if not suffix.endswith('.gz'))}, or text with .gz"
 _NAMES_SHOWN = 5
-REPEATED_ID = Reason("with the id of an earlier row", "give each row its own id")
 
 
 @dataclass(frozen=True)
-class FilesConfig:
-    """Where the rows are and how many train.
+class FilesConfig(RowsConfig):
+    """Where the rows are; see ``RowsConfig`` for the rest. Without a test file rows are held out.
 
     path: one file, or a directory with the files probe_train and probe_test, or train and test, of any of the suffixes.
-    columns: which column holds what, for instance {prompt: question, chosen: good}; not needed for columns with our
-    names.
-    n_train, selection, n_held_out: see ``ldyn.data.rows.SplitRules``; without a test file rows are held out.
     """
 
     path: str
     source: Literal["files", "jsonl"] = "files"  # stored runs of earlier versions have "jsonl"
-    columns: Columns | None = None
-    n_train: Annotated[int, Gt(0)] | None = None
-    selection: Selection = "drawn"
-    n_held_out: Annotated[int, Ge(0)] | Literal["auto"] = AUTOMATIC
-    encoding: EncodingConfig = field(default_factory=EncodingConfig)
-
-    def __post_init__(self) -> None:
-        if faults := column_faults(self.columns or {}):
-            raise ValueError(f"columns: {'; '.join(faults)}")
 
 
 @dataclass(frozen=True)
 class RowFile:
-    """A file to read: the split its rows are for, the keys each row must have, and whether ids must be unique."""
+    """A file to read: the split its rows are for, and the keys each row must have."""
 
     path: Path
     split: str
     required: tuple[str, ...]
-    unique_ids: bool = True
-    columns: Columns = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class FileRows:
-    """The rows of one file, and what was counted."""
+    """The rows of one file, whose responses may be blank, and what was counted."""
 
     split: str
-    rows: Sequence[Row]
+    rows: Sequence[ProbeExample]
     counts: Mapping[str, int]
     missing: Sequence[MissingResponses]
 
@@ -82,25 +64,18 @@ def load_files(config: FilesConfig, seed: int) -> PreferenceData:
     """
     path = Path(config.path).expanduser()
     train_file, test_file = find_files(path)
-    columns = config.columns or {}
-    files = [RowFile(train_file, "train", ("prompt", *PAIR), columns=columns)]
+    files = [RowFile(train_file, "train", ("prompt", *PAIR))]
     if test_file is not None:
-        files.append(RowFile(test_file, "test", ("prompt", "chosen"), columns=columns))
-    read = read_row_files(files)
+        files.append(RowFile(test_file, "test", ("prompt", "chosen")))
+    read = read_row_files(files, config.columns)
     rows = {part.split: list(part.rows) for part in read}
     counts = Counter({f"{split}.rows_read": len(members) for split, members in rows.items()})
     for part in read:
         counts.update(part.counts)
     missing = [missing for part in read for missing in part.missing]
-    version = ", ".join(f"{file.path.name} sha256:{_sha256(file.path)}" for file in files)
+    version = ", ".join(f"{f.path.name} sha256:{hashlib.sha256(f.path.read_bytes()).hexdigest()}" for f in files)
     raw = RawRows(f"files:{path.name}", rows["train"], rows.get("test"), counts, missing, version)
-    rules = SplitRules(config.n_train, None, config.selection, config.n_held_out)
-    return assemble(raw, rules, separator=config.encoding.separator, seed=seed)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return assemble(raw, config, seed=seed)
 
 
 def read_probe_examples(path: Path) -> dict[str, list[ProbeExample]]:
@@ -111,16 +86,12 @@ def read_probe_examples(path: Path) -> dict[str, list[ProbeExample]]:
     is missing or malformed, or if nothing is left to score.
     """
     read = read_row_files(probe_files(path))
-    examples: dict[str, list[ProbeExample]] = {
-        part.split: [ProbeExample(one.row_id, one.prompt, one.responses, one.turns, one.sampled) for one in part.rows]
-        for part in read
-    }
-    if not any(text.strip() for members in examples.values() for one in members for text in one.responses.values()):
+    if not any(text.strip() for part in read for one in part.rows for text in one.responses.values()):
         raise DataError(
             f"{path} has no response to score; expected rows with a prompt and some of the keys "
             f"{', '.join(PROBE_FAMILIES)}."
         )
-    return {split: [one for one in members if one.responses] for split, members in examples.items()}
+    return {part.split: [one for one in part.rows if one.responses] for part in read}
 
 
 def probe_files(path: Path) -> list[RowFile]:
@@ -159,13 +130,13 @@ def _only_file(directory: Path, stem: str) -> Path | None:
     return found[0] if found else None
 
 
-def read_row_files(files: Sequence[RowFile]) -> list[FileRows]:
+def read_row_files(files: Sequence[RowFile], columns: Columns | None = None) -> list[FileRows]:
     """Read every file; raises one DataError with the faults of all of them."""
     read: list[FileRows] = []
     faults: list[str] = []
     for file in files:
         try:
-            read.append(_read(file))
+            read.append(_read(file, columns))
         except DataError as error:
             faults.append(str(error))
     if faults:
@@ -173,18 +144,18 @@ def read_row_files(files: Sequence[RowFile]) -> list[FileRows]:
     return read
 
 
-def _read(file: RowFile) -> FileRows:
+def _read(file: RowFile, columns: Columns | None) -> FileRows:
     faults = RowFaults(file.path)
-    table = read_table(file.path, faults)
-    read = read_rows(table, Expected(file.split, file.required, file.columns), faults)
+    records = read_table(file.path, faults)
+    rows, counts = read_rows(records, faults, split=file.split, required=file.required, given=columns)
     first: dict[str, int] = {}
-    for number, row in read.rows.items():
-        if first.setdefault(row.row_id, number) != number and file.unique_ids:
-            faults.add(REPEATED_ID, number, repr(row.row_id))
-    faults.raise_if_any(table.n_rows)
+    for number, row in rows.items():
+        if first.setdefault(row.example_id, number) != number:
+            faults.add("repeated_id", number, repr(row.example_id))
+    faults.raise_if_any(records)
     missing = []
     for probe in PROBE_FAMILIES:
-        without = [number for number, row in read.rows.items() if probe not in row.responses]
-        if 0 < len(without) < table.n_rows:
-            missing.append(MissingResponses(file.split, probe, len(without), table.n_rows, file.path.name, without[0]))
-    return FileRows(file.split, list(read.rows.values()), read.counts, missing)
+        without = [number for number, row in rows.items() if probe not in row.responses]
+        if 0 < len(without) < len(rows):
+            missing.append(MissingResponses(file.split, probe, len(without), len(rows), file.path.name, without[0]))
+    return FileRows(file.split, list(rows.values()), counts, missing)

@@ -17,73 +17,85 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Literal
 
+from annotated_types import Ge, Gt
+
+from ldyn.data.columns import Columns, column_faults
 from ldyn.data.corpus import corpus_documents
-from ldyn.data.layouts import Row
+from ldyn.data.encoder import EncodingConfig
 from ldyn.data.seeding import draw, seeded_random
 from ldyn.data.text import normal_response, question_key
 from ldyn.errors import DataError
 from ldyn.records import MissingResponses, PreferenceData, PreferencePair, ProbeExample
 
 AUTOMATIC: Literal["auto"] = "auto"
-Selection = Literal["drawn", "first"]
 _MOST_HELD_OUT = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowsConfig:
+    """Which rows of a set of real text become what, and how they are encoded.
+
+    columns: which column holds what, for instance {prompt: question, chosen: good}; not needed for columns with our
+    names.
+    n_train: at most so many training pairs. selection: whether they are drawn by the seed or are the first rows.
+    n_held_out: how many questions are held out where there is no test split; "auto": one in ten, at most 500.
+    """
+
+    columns: Columns | None = None
+    n_train: Annotated[int, Gt(0)] | None = None
+    selection: Literal["drawn", "first"] = "drawn"
+    n_held_out: Annotated[int, Ge(0)] | Literal["auto"] = AUTOMATIC
+    encoding: EncodingConfig = field(default_factory=EncodingConfig)
+
+    def __post_init__(self) -> None:
+        if faults := column_faults(self.columns or {}):
+            raise ValueError(f"columns: {'; '.join(faults)}")
 
 
 @dataclass(frozen=True)
 class RawRows:
-    """What a source read: rows of both splits, what was counted and what is missing.
+    """What a source read: rows of both splits, whose responses may still be blank, what was counted and is missing.
 
     test: None where the source has no test split. version: see PreferenceData.
     """
 
     name: str
-    train: Sequence[Row]
-    test: Sequence[Row] | None
+    train: Sequence[ProbeExample]
+    test: Sequence[ProbeExample] | None
     counts: Counter[str]
     missing: Sequence[MissingResponses] = ()
     version: str = ""
 
 
-@dataclass(frozen=True)
-class SplitRules:
-    """Which rows become what.
-
-    n_train: at most so many training pairs; n_corpus: at most so many documents for a base (None: all).
-    selection: whether the pairs are drawn by the seed or are the first rows.
-    n_held_out: how many questions are held out where there is no test split; "auto": one in ten, at most 500.
-    """
-
-    n_train: int | None
-    n_corpus: int | None
-    selection: Selection
-    n_held_out: int | Literal["auto"]
-
-
-def assemble(raw: RawRows, rules: SplitRules, *, separator: str, seed: int) -> PreferenceData:
-    """Applies the rules above.
+def assemble(raw: RawRows, config: RowsConfig, *, seed: int, n_corpus: int | None = None) -> PreferenceData:
+    """Applies the rules above; ``n_corpus``: at most so many documents for a base (None: all).
 
     Raises DataError if no training pair is left, or if there are test rows but none of them is left.
     """
     counts = Counter(raw.counts)
     train = _clean("train", raw.train, ("chosen", "rejected"), counts)
     if raw.test is None:
-        test, train = _held_out(train, rules.n_held_out, seed, counts)
+        number = min(len(train) // 10, _MOST_HELD_OUT) if config.n_held_out == AUTOMATIC else int(config.n_held_out)
+        test, train = draw(train, number, seeded_random(seed, "held out"))
+        counts["test.held_out"] = len(test)
     else:
         test = _unseen(_clean("test", raw.test, ("chosen",), counts), train, counts)
     _check_something_is_left(raw, train, test, counts)
-    paired, rest = _selected(train, rules, seed)
-    pairs, examples = tuple(map(_pair, paired)), tuple(map(_example, test))
-    others = [(row.prompt, _answers(row)) for row in rest]
-    documents = corpus_documents(pairs, examples, others, separator, counts)
-    corpus, _ = draw(documents, rules.n_corpus, seeded_random(seed, "corpus"))
+    if config.selection == "drawn":
+        paired, rest = draw(train, config.n_train, seeded_random(seed, "pairs"))
+    else:
+        number = len(train) if config.n_train is None else config.n_train
+        paired, rest = train[:number], train[number:]
+    documents = corpus_documents(paired, test, rest, config.encoding.separator, counts)
+    corpus, _ = draw(documents, n_corpus, seeded_random(seed, "corpus"))
     counts.update({"pairs": len(paired), "corpus.documents": len(corpus)})
     return PreferenceData(
         name=raw.name,
-        pairs=pairs,
-        probes={"train": tuple(map(_example, paired)), "test": examples},
+        pairs=tuple(map(_pair, paired)),
+        probes={"train": tuple(paired), "test": tuple(test)},
         corpus=tuple(corpus),
         counts={reason: number for reason, number in counts.items() if number},
         missing=tuple(raw.missing),
@@ -91,37 +103,23 @@ def assemble(raw: RawRows, rules: SplitRules, *, separator: str, seed: int) -> P
     )
 
 
-def _held_out(
-    rows: Sequence[Row], number: int | Literal["auto"], seed: int, counts: Counter[str]
-) -> tuple[list[Row], list[Row]]:
-    """Questions that are not trained on, and the others."""
-    wanted = min(len(rows) // 10, _MOST_HELD_OUT) if number == AUTOMATIC else int(number)
-    held_out, others = draw(rows, wanted, seeded_random(seed, "held out"))
-    counts["test.held_out"] = len(held_out)
-    return held_out, others
+def without_blanks(row: ProbeExample) -> ProbeExample:
+    """The row without blank responses."""
+    return replace(row, responses={key: text for key, text in row.responses.items() if text.strip()})
 
 
-def _selected(rows: Sequence[Row], rules: SplitRules, seed: int) -> tuple[list[Row], list[Row]]:
-    if rules.selection == "drawn":
-        return draw(rows, rules.n_train, seeded_random(seed, "pairs"))
-    number = len(rows) if rules.n_train is None else rules.n_train
-    return list(rows[:number]), list(rows[number:])
+def _pair(row: ProbeExample) -> PreferencePair:
+    return PreferencePair(row.example_id, row.prompt, row.responses["chosen"], row.responses["rejected"], row.turns)
 
 
-def _pair(row: Row) -> PreferencePair:
-    return PreferencePair(row.row_id, row.prompt, row.responses["chosen"], row.responses["rejected"], row.turns)
-
-
-def _example(row: Row) -> ProbeExample:
-    return ProbeExample(row.row_id, row.prompt, dict(row.responses), row.turns, row.sampled)
-
-
-def _clean(split: str, rows: Iterable[Row], required: Sequence[str], counts: Counter[str]) -> list[Row]:
+def _clean(
+    split: str, rows: Iterable[ProbeExample], required: Sequence[str], counts: Counter[str]
+) -> list[ProbeExample]:
     seen: set[str] = set()
-    kept: list[Row] = []
+    kept: list[ProbeExample] = []
     for row in rows:
         counts.update(f"{split}.empty_response.{key}" for key, text in row.responses.items() if not text.strip())
-        filled = replace(row, responses={key: text for key, text in row.responses.items() if text.strip()})
+        filled = without_blanks(row)
         fault = _fault(filled, required, seen)
         if fault:
             counts[f"{split}.dropped_{fault}"] += 1
@@ -131,7 +129,7 @@ def _clean(split: str, rows: Iterable[Row], required: Sequence[str], counts: Cou
     return kept
 
 
-def _fault(row: Row, required: Sequence[str], seen: set[str]) -> str | None:
+def _fault(row: ProbeExample, required: Sequence[str], seen: set[str]) -> str | None:
     """Why a row cannot be used, or None."""
     if not row.prompt.strip():
         return "empty_prompt"
@@ -144,18 +142,16 @@ def _fault(row: Row, required: Sequence[str], seen: set[str]) -> str | None:
     return "repeated_prompt" if question_key(row.prompt) in seen else None
 
 
-def _unseen(test: Sequence[Row], train: Sequence[Row], counts: Counter[str]) -> list[Row]:
+def _unseen(test: Sequence[ProbeExample], train: Sequence[ProbeExample], counts: Counter[str]) -> list[ProbeExample]:
     trained = {question_key(row.prompt) for row in train}
     kept = [row for row in test if question_key(row.prompt) not in trained]
     counts["test.dropped_prompt_in_train"] += len(test) - len(kept)
     return kept
 
 
-def _answers(row: Row) -> tuple[str, ...]:
-    return tuple(row.responses.get(key, "") for key in ("chosen", "rejected"))
-
-
-def _check_something_is_left(raw: RawRows, train: Sequence[Row], test: Sequence[Row], counts: Counter[str]) -> None:
+def _check_something_is_left(
+    raw: RawRows, train: Sequence[ProbeExample], test: Sequence[ProbeExample], counts: Counter[str]
+) -> None:
     found = ", ".join(f"{reason}: {number}" for reason, number in sorted(counts.items()) if number) or "no row"
     if not train:
         raise DataError(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-from ldyn.data.hub import HubConfig, load_hub, pinned
+from ldyn.data.hub import load_hub, pinned
+from ldyn.data.hub_sets import HubConfig
 from ldyn.data.local_files import FilesConfig, load_files
 from ldyn.data.microworld import MicroworldConfig, load_microworld
 from ldyn.records import PreferenceData
@@ -24,21 +25,18 @@ __all__ = [
 
 DatasetConfig = MicroworldConfig | FilesConfig | HubConfig
 
-# The config's ``source`` is its discriminator, so each loader is called with its own config class only.
-SOURCES: dict[str, Callable[[Any, int], PreferenceData]] = {
-    "microworld": load_microworld,
-    "files": load_files,
-    "jsonl": load_files,
-    "hub": load_hub,
-}
-
 
 def load_data(config: DatasetConfig, seed: int) -> PreferenceData:
     """Load or generate the data set of ``config``; the same config and seed give the same data.
 
     Raises DataError if it cannot be read.
     """
-    return SOURCES[config.source](config, seed)
+    match config:
+        case HubConfig():
+            return load_hub(config, seed)
+        case FilesConfig():
+            return load_files(config, seed)
+    return load_microworld(config, seed)
 
 
 def pinned_dataset(config: DatasetConfig) -> DatasetConfig:
@@ -60,13 +58,7 @@ def _records(data: PreferenceData) -> Iterator[list[Any]]:
         yield ["pair", pair.pair_id, pair.prompt, pair.chosen, pair.rejected, *pair.turns]
     for split, examples in data.probes.items():
         for example in examples:
-            yield [
-                "probe",
-                split,
-                example.example_id,
-                example.prompt,
-                sorted(example.responses.items()),
-                *example.turns,
-            ]
+            texts = sorted(example.responses.items())
+            yield ["probe", split, example.example_id, example.prompt, texts, *example.turns]
     for document in data.corpus:
         yield ["document", document]

@@ -17,22 +17,16 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from ldyn.data.layouts import Reason
-from ldyn.data.row_reading import Record, RowFaults, Table
+from ldyn.data.row_reading import Record, RowFaults
 from ldyn.errors import DataError
 
 _DELIMITERS = ",;\t"
 _REASON_LENGTH = 200
-_NOT_JSON = Reason("not valid JSON", "write one JSON object a line")
-_NO_OBJECT = Reason("not a JSON object", "write one JSON object a line")
-_QUOTE = (
-    "put a field that holds a delimiter, a quotation mark or a line break in quotation marks, and double those in it"
-)
-_OTHER_NUMBER = Reason("with another number of fields than the header", _QUOTE)
-_NOT_CSV = Reason("not valid CSV", _QUOTE)
+Records = dict[int, Record]
+Reader = Callable[[Path, RowFaults], Records]
 
 
-def read_table(path: Path, faults: RowFaults) -> Table:
+def read_table(path: Path, faults: RowFaults) -> Records:
     """The rows of a file that could be read; what is wrong with the others goes to ``faults``.
 
     Raises DataError for a file that cannot be read at all.
@@ -46,22 +40,22 @@ def read_table(path: Path, faults: RowFaults) -> Table:
             f"{path} is a {path.suffix or 'file without a suffix'}; expected one of {', '.join(READERS)}; convert it "
             "(a spreadsheet: save it as CSV UTF-8)."
         )
-    table = READERS[suffix](path, faults)
-    if not table.n_rows:
-        faults.raise_if_any(table.n_rows)
+    records = READERS[suffix](path, faults)
+    if not records:
+        faults.raise_if_any(records)
         raise DataError(f"{path} has no rows; set dataset.path to a file that has some.")
-    return table
+    return records
 
 
 # --------------------------------------------------------------------------------------------------------------
 # JSON
 
 
-def _json_lines(path: Path, faults: RowFaults) -> Table:
+def _json_lines(path: Path, faults: RowFaults) -> Records:
     return _of_lines(_text(path), faults)
 
 
-def _json(path: Path, faults: RowFaults) -> Table:
+def _json(path: Path, faults: RowFaults) -> Records:
     """One array of objects; a file of JSON lines that is called .json is read as well."""
     text = _text(path)
     if not text.lstrip().startswith("["):
@@ -70,36 +64,32 @@ def _json(path: Path, faults: RowFaults) -> Table:
         values = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is not valid JSON: {error}; expected an array of objects; correct it.") from error
-    found = {number: _object(value, number, faults) for number, value in enumerate(values, start=1)}
-    return Table({number: record for number, record in found.items() if record is not None}, len(found))
+    return _objects(dict(enumerate(values, start=1)), faults)
 
 
-def _of_lines(text: str, faults: RowFaults) -> Table:
-    lines = {number: line for number, line in enumerate(text.split("\n"), start=1) if line.strip()}
-    records: dict[int, Record] = {}
-    for number, line in lines.items():
+def _of_lines(text: str, faults: RowFaults) -> Records:
+    values: dict[int, Any] = {}
+    for number, line in enumerate(text.split("\n"), start=1):
         try:
-            record = _object(json.loads(line), number, faults)
+            if line.strip():
+                values[number] = json.loads(line)
         except (ValueError, RecursionError) as error:  # a number of a million digits, brackets without end
-            faults.add(_NOT_JSON, number, str(error))
-        else:
-            if record is not None:
-                records[number] = record
-    return Table(records, len(lines))
+            faults.add("not_json", number, str(error))
+    return _objects(values, faults)
 
 
-def _object(value: Any, number: int, faults: RowFaults) -> Record | None:
-    if isinstance(value, dict):
-        return value
-    faults.add(_NO_OBJECT, number, f"found {type(value).__name__}")
-    return None
+def _objects(values: Mapping[int, Any], faults: RowFaults) -> Records:
+    for number, value in values.items():
+        if not isinstance(value, dict):
+            faults.add("not_an_object", number, f"found {type(value).__name__}")
+    return {number: value for number, value in values.items() if isinstance(value, dict)}
 
 
 # --------------------------------------------------------------------------------------------------------------
 # CSV
 
 
-def _csv(path: Path, faults: RowFaults) -> Table:
+def _csv(path: Path, faults: RowFaults) -> Records:
     text = _text(path)
     rows = _csv_rows(text, faults)
     _, header = next(rows, (0, []))
@@ -107,16 +97,13 @@ def _csv(path: Path, faults: RowFaults) -> Table:
     for name, number in Counter(names).items():
         if number > 1:
             faults.of_file.append(f"{number} columns are called {name!r}; give each a name of its own")
-    records: dict[int, Record] = {}
-    n_rows = 0
+    records: Records = {}
     for number, fields in rows:
-        n_rows += 1
         if len(fields) == len(names):
             records[number] = dict(zip(names, fields, strict=True))
         else:
-            found = f"found {len(fields)}, expected {len(names)}"
-            faults.add(_OTHER_NUMBER, number, found)
-    return Table(records, n_rows)
+            faults.add("other_number_of_fields", number, f"found {len(fields)}, expected {len(names)}")
+    return records
 
 
 def _csv_rows(text: str, faults: RowFaults) -> Iterator[tuple[int, list[str]]]:
@@ -130,7 +117,7 @@ def _csv_rows(text: str, faults: RowFaults) -> Iterator[tuple[int, list[str]]]:
         except StopIteration:
             return
         except csv.Error as error:
-            faults.add(_NOT_CSV, number + 1, f"{error}, in the row that begins in line {line}")
+            faults.add("not_csv", number + 1, f"{error}, in the row that begins in line {line}")
             return
         number, line = number + 1, reader.line_num + 1
         if fields:
@@ -153,26 +140,14 @@ def _n_fields(line: str, delimiter: str) -> int:
 # Parquet
 
 
-def _parquet(path: Path, faults: RowFaults) -> Table:
-    """Column by column, so that a value of an unused column that Python has no type for does no harm."""
+def _parquet(path: Path, _: RowFaults) -> Records:
     import pyarrow as pa  # here: checking a configuration needs none of it
     import pyarrow.parquet as pq
 
-    del faults  # a Parquet file has no faults of single rows
-    columns: dict[str, list[Any]] = {}
-    unreadable: dict[str, str] = {}
     try:
-        table = pq.read_table(path)
-    except (pa.ArrowException, OSError, ValueError) as error:
+        return dict(enumerate(pq.read_table(path).to_pylist(), start=1))
+    except (pa.ArrowException, OSError, ValueError, ArithmeticError) as error:
         raise DataError(f"{path} cannot be read as Parquet: {_reason(error)}; write it again.") from error
-    for name, column in zip(table.column_names, table.columns, strict=True):
-        try:
-            columns[name] = column.to_pylist()
-        except (pa.ArrowException, ValueError, ArithmeticError) as error:
-            unreadable[name] = _reason(error)
-    rows = range(table.num_rows)
-    records = {row + 1: {name: values[row] for name, values in columns.items()} for row in rows}
-    return Table(records, table.num_rows, unreadable)
 
 
 def _reason(error: Exception) -> str:
@@ -207,13 +182,13 @@ def _bytes(path: Path) -> bytes:
         raise DataError(f"{path} cannot be read{kind}: {_reason(error)}; write it again.") from error
 
 
-_OF_TEXT: Mapping[str, Callable[[Path, RowFaults], Table]] = {
+_OF_TEXT: Mapping[str, Reader] = {
     ".jsonl": _json_lines,
     ".json": _json,
     ".csv": _csv,
     ".tsv": _csv,
 }
-READERS: Mapping[str, Callable[[Path, RowFaults], Table]] = {
+READERS: Mapping[str, Reader] = {
     **_OF_TEXT,
     ".parquet": _parquet,
     **{f"{suffix}.gz": reader for suffix, reader in _OF_TEXT.items()},

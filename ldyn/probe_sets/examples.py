@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ldyn.data.layouts import Row
 from ldyn.data.seeding import draw, seeded_random
 from ldyn.data.text import normal_prompt, normal_response
 from ldyn.errors import DataError
@@ -38,7 +37,7 @@ def draw_examples(data: PreferenceData, request: BuildRequest) -> Drawn:
     """
     counts: Counter[str] = Counter()
     training = TrainingText(
-        [Row(p.pair_id, p.prompt, {"chosen": p.chosen, "rejected": p.rejected}) for p in data.pairs]
+        [ProbeExample(p.pair_id, p.prompt, {"chosen": p.chosen, "rejected": p.rejected}) for p in data.pairs]
     )
     drawn = {split: _drawn(data, split, request) for split in ("train", "test") if data.probes.get(split)}
     unseen = [one for one in data.probes.get("test", ()) if training.overlap(one.responses["chosen"]) is None]

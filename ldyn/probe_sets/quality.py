@@ -13,10 +13,10 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from ldyn.data.layouts import Row
 from ldyn.data.local_files import RowFile, find_files, probe_files, read_row_files
 from ldyn.data.text import normal_response, one_line
 from ldyn.errors import DataError
+from ldyn.records import ProbeExample
 
 TOLERANCE = 0.02
 RUN_OF_WORDS = 13
@@ -31,7 +31,7 @@ _TRAINING, _UNSEEN = "further training rows", "test"
 class TrainingText:
     """What is trained on, indexed for comparison. ``rows`` have prompt, chosen and perhaps rejected."""
 
-    def __init__(self, rows: Sequence[Row]):
+    def __init__(self, rows: Sequence[ProbeExample]):
         self.rows = rows
 
     def overlap(self, text: str) -> str | None:
@@ -50,7 +50,7 @@ class TrainingText:
         return frozenset(hash(run) for row in self.rows for text in (row.prompt, *_answers(row)) for run in _runs(text))
 
 
-def _answers(row: Row) -> list[str]:
+def _answers(row: ProbeExample) -> list[str]:
     return [row.responses[key] for key in ("chosen", "rejected") if key in row.responses]
 
 
@@ -102,7 +102,7 @@ class _Response:
 
     split: str
     probe: str
-    row: Row
+    row: ProbeExample
     text: str
     training: TrainingText
 
@@ -195,7 +195,9 @@ class QualityReport:
         return {**asdict(self), "passed": not self.faults, "summary": self.summary}
 
 
-def check_probe_set(path: Path, *, training: Path | Sequence[Row] = (), tolerance: float = TOLERANCE) -> QualityReport:
+def check_probe_set(
+    path: Path, *, training: Path | Sequence[ProbeExample] = (), tolerance: float = TOLERANCE
+) -> QualityReport:
     """Check a probe file, or a directory of the paper's layout.
 
     training: further rows (prompt, chosen and rejected) that are trained on, or a file of them.
@@ -203,7 +205,7 @@ def check_probe_set(path: Path, *, training: Path | Sequence[Row] = (), toleranc
     """
     files = probe_files(path)
     if isinstance(training, Path):
-        files.append(RowFile(find_files(training)[0], _TRAINING, ("prompt", "chosen"), unique_ids=False))
+        files.append(RowFile(find_files(training)[0], _TRAINING, ("prompt", "chosen")))
     splits = {part.split: part.rows for part in read_row_files(files)}
     further = splits.pop(_TRAINING, ()) if isinstance(training, Path) else training
     if not any(row.responses for rows in splits.values() for row in rows):
@@ -215,7 +217,7 @@ def check_probe_set(path: Path, *, training: Path | Sequence[Row] = (), toleranc
     )
 
 
-def _findings(splits: Mapping[str, Sequence[Row]], training: TrainingText) -> Iterator[QualityFinding]:
+def _findings(splits: Mapping[str, Sequence[ProbeExample]], training: TrainingText) -> Iterator[QualityFinding]:
     responses = [
         _Response(split, probe, row, text, training)
         for split, rows in splits.items()
@@ -227,7 +229,7 @@ def _findings(splits: Mapping[str, Sequence[Row]], training: TrainingText) -> It
         hits: dict[tuple[str, str], list[tuple[str, str]]] = {}
         for one in responses:
             if (piece := check(one)) is not None:
-                hits.setdefault((one.split, one.probe), []).append((one.row.row_id, piece))
+                hits.setdefault((one.split, one.probe), []).append((one.row.example_id, piece))
         for (split, probe), found in hits.items():
             of = sum((one.split, one.probe) == (split, probe) for one in responses)
             yield QualityFinding(name, split, probe, len(found), of, found[0][0], found[0][1][:160])

@@ -12,8 +12,8 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt
 
-from ldyn.data.layouts import Row
 from ldyn.data.local_files import RowFile, find_files, read_row_files
+from ldyn.data.rows import without_blanks
 from ldyn.data.seeding import draw, seeded_random
 from ldyn.data.text import normal_prompt, normal_response, question_key
 from ldyn.errors import DataError
@@ -216,14 +216,9 @@ def with_probe_files(data: PreferenceData, path: Path) -> PreferenceData:
     if test_file is not None:
         files.append(RowFile(test_file, "test", ("prompt", "chosen")))
     read = {part.split: part for part in read_row_files(files)}
-    probes = {split: [_example(row) for row in part.rows] for split, part in read.items()}
+    probes = {split: [without_blanks(row) for row in part.rows] for split, part in read.items()}
     probes["train"] = _of_pairs(probes["train"], data.pairs, path)
     return replace(data, probes=probes, missing=[gap for part in read.values() for gap in part.missing])
-
-
-def _example(row: Row) -> ProbeExample:
-    responses = {key: text for key, text in row.responses.items() if text.strip()}
-    return ProbeExample(row.row_id, row.prompt, responses, row.turns, row.sampled)
 
 
 def _of_pairs(examples: Sequence[ProbeExample], pairs: Sequence[PreferencePair], path: Path) -> list[ProbeExample]:

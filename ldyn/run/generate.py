@@ -17,8 +17,8 @@ from ldyn.answers.samples import SamplePrompt, sample_rows
 from ldyn.answers.settings import GenerateConfig
 from ldyn.answers.text_metrics import TrainingAnswers
 from ldyn.data.encoder import Encoder
-from ldyn.data.layouts import Row
 from ldyn.data.local_files import probe_files, read_row_files
+from ldyn.data.rows import without_blanks
 from ldyn.data.seeding import seeded_random
 from ldyn.data.sources import load_data
 from ldyn.errors import ConfigError, DataError, RunDirectoryError
@@ -132,12 +132,7 @@ def _chosen_part(questions: Questions, config: GenerateConfig) -> Questions:
 
 def _examples_of_file(path: Path) -> dict[str, Sequence[ProbeExample]]:
     read = read_row_files(probe_files(path))
-    return {part.split: [_example(row) for row in part.rows if row.prompt.strip()] for part in read}
-
-
-def _example(row: Row) -> ProbeExample:
-    responses = {key: text for key, text in row.responses.items() if text.strip()}
-    return ProbeExample(row.row_id, row.prompt, responses, row.turns)
+    return {part.split: [without_blanks(row) for row in part.rows if row.prompt.strip()] for part in read}
 
 
 def _pairs_of_file(path: Path | None) -> list[PreferencePair]:
@@ -145,7 +140,9 @@ def _pairs_of_file(path: Path | None) -> list[PreferencePair]:
         return []
     rows = [row for part in read_row_files(probe_files(path)[:1]) for row in part.rows]
     return [
-        PreferencePair(row.row_id, row.prompt, row.responses["chosen"], row.responses.get("rejected", ""), row.turns)
+        PreferencePair(
+            row.example_id, row.prompt, row.responses["chosen"], row.responses.get("rejected", ""), row.turns
+        )
         for row in rows
         if row.responses.get("chosen", "").strip()
     ]

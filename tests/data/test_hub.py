@@ -10,7 +10,8 @@ from pathlib import Path
 import datasets
 import pytest
 
-from ldyn.data.hub import HubConfig, load_hub
+from ldyn.data.hub import load_hub
+from ldyn.data.hub_sets import HubConfig
 from ldyn.data.local_files import FilesConfig, load_files
 from ldyn.errors import DataError
 
@@ -138,7 +139,7 @@ def test_other_columns_are_named(tmp_path, write_rows):
     for split in ("train", "test"):
         write_rows(f"copy/{split}.jsonl", [{"question": "q", "answer": "a"}])
     message = error_of(replace(HH, path=str(tmp_path / "copy")))
-    assert "found the columns question, answer; expected prompt, chosen and rejected; map them by" in message
+    assert "found the columns question, answer; expected prompt, chosen, rejected; map them by" in message
 
 
 def test_a_split_that_is_not_there(ultrafeedback_copy):

@@ -16,7 +16,8 @@ SMALL, LARGE = "owner/small-set", "owner/large-set"
 LOADS = """
 import json, sys
 from dataclasses import asdict
-from ldyn.data.hub import HubConfig, load_hub, pinned
+from ldyn.data.hub import load_hub, pinned
+from ldyn.data.hub_sets import HubConfig
 from ldyn.errors import DataError
 
 for settings in json.loads(sys.argv[1]):
@@ -92,7 +93,7 @@ def test_sets_of_the_hub_by_their_names(small_set, large_set, tmp_path):
     assert (len(large["pairs"]), large["test"]) == (9, 1)
     assert 0 < hub.sent[LARGE] < (large_set / "train.jsonl").stat().st_size
 
-    assert "found the columns prompt_id, chosen, rejected; expected prompt, chosen and rejected" in unmapped["error"]
+    assert "found the columns prompt_id, chosen, rejected; expected prompt, chosen, rejected" in unmapped["error"]
     assert "owner/unknown" in unknown["error"]
     assert "gated set needs `hf auth login`" in unknown["error"]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ldyn.data.layouts import MAX_CHARACTERS, REASONS, UnusableRecord, read_record
+from ldyn.data.layouts import MAX_CHARACTERS, UnusableRecord, read_record
+from ldyn.data.row_reading import REASONS
 from ldyn.records import Turn
 
 

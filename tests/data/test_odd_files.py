@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ldyn.data.hub import HubConfig, load_hub
+from ldyn.data.hub import load_hub
+from ldyn.data.hub_sets import HubConfig
 from ldyn.data.local_files import FilesConfig, load_files, read_probe_examples
 from ldyn.errors import DataError
 
@@ -42,11 +43,11 @@ def test_a_quotation_mark_that_is_never_closed_is_not_a_file_without_rows(tmp_pa
 def test_parquet_with_values_that_python_has_no_text_or_time_for(tmp_path):
     years = pa.array([2**62] * 4, pa.timestamp("us"))
     pq.write_table(pa.Table.from_pylist(ROWS).append_column("made", years), tmp_path / "years.parquet")
-    assert len(load(tmp_path / "years.parquet").pairs) == 4  # the column is not used
+    assert "cannot be read as Parquet" in error_of(tmp_path / "years.parquet")
     wrong = pa.Array.from_buffers(pa.string(), 1, [None, pa.py_buffer(b"\0\0\0\0\1\0\0\0"), pa.py_buffer(b"\xff")])
     table = pa.table({"prompt": wrong, "chosen": ["yes"], "rejected": ["no"]})
     pq.write_table(table, tmp_path / "bytes.parquet")
-    assert "the column prompt cannot be read" in error_of(tmp_path / "bytes.parquet")
+    assert "cannot be read as Parquet" in error_of(tmp_path / "bytes.parquet")
 
 
 def test_half_characters_in_ids_and_column_names(tmp_path):

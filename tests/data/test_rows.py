@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 
-from ldyn.data.layouts import Row
-from ldyn.data.rows import RawRows, SplitRules, assemble
+from ldyn.data.rows import RawRows, RowsConfig, assemble
 from ldyn.data.text import question_key
+from ldyn.records import ProbeExample
 
 
 def row(number, prompt=None):
-    return Row(
+    return ProbeExample(
         f"row-{number}", prompt or f"Question {number}?", {"chosen": f"yes {number}", "rejected": f"no {number}"}
     )
 
 
 def assembled(train, test=None, seed=0, **rules):
-    defaults = {"n_train": None, "n_corpus": None, "selection": "drawn", "n_held_out": "auto"}
-    raw = RawRows("rows", train, test, Counter())
-    return assemble(raw, SplitRules(**{**defaults, **rules}), separator=" ", seed=seed)
+    return assemble(RawRows("rows", train, test, Counter()), RowsConfig(**rules), seed=seed)
 
 
 def keys(items):

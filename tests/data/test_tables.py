@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from ldyn.data.local_files import FilesConfig, load_files
-from ldyn.data.tables import RowFaults, read_table
+from ldyn.data.row_reading import RowFaults
+from ldyn.data.tables import read_table
 from ldyn.errors import DataError
 
 ROWS = [
@@ -21,9 +22,9 @@ ROWS = [
 
 def records(path):
     faults = RowFaults(path)
-    table = read_table(path, faults)
-    faults.raise_if_any(table.n_rows)
-    return dict(table.records)
+    rows = read_table(path, faults)
+    faults.raise_if_any(rows)
+    return rows
 
 
 def error_of(path, **settings):
@@ -88,7 +89,7 @@ def test_a_csv_without_the_columns_says_which_it_has_and_how_to_map_them(write_r
     assert error_of(path) == (
         f"{path} cannot be used:\n"
         "  - without prompt, chosen, rejected: found the columns My Question, good, worse, score; "
-        "expected prompt, chosen and rejected; map them by "
+        "expected prompt, chosen, rejected; map them by "
         """'dataset.columns={prompt: "My Question", chosen: good, rejected: worse}', or rename them"""
     )
 
@@ -108,7 +109,7 @@ def test_all_faults_of_a_csv_at_once(write_rows):
     fields = "with another number of fields than the header: 3 of 5 rows (row 3, 4, 6; first: found 2, expected 3)"
     assert fields in error_of(many)
     unclosed = write_rows("unclosed.csv", [head, '"two\nlines",yes,no', 'q,"yes,no', "r,yes,no"])
-    assert "not valid CSV: 1 of 1 rows (row 3; first: unexpected end of data, in the row that begins in line 4" in (
+    assert "not valid CSV: 1 of 2 rows (row 3; first: unexpected end of data, in the row that begins in line 4" in (
         error_of(unclosed)
     )
     doubled = write_rows("doubled.csv", ["prompt,chosen,chosen,rejected", "q,a,b,c"])
