@@ -138,11 +138,10 @@ def _run_in_sweep(job: Callable[[DictConfig], None], composed: DictConfig) -> No
     """One job of several: where it fails it prints why beside its own output, and the others run."""
     try:
         job(_placed(composed))
-    except Interrupted as error:
-        print(f"ldyn: job {composed.run}: {error}", file=sys.stderr)
-        raise SystemExit(error.exit_code) from error  # who stops a job of a sweep means the sweep
     except LdynError as error:
         print(f"ldyn: job {composed.run}: {error}", file=sys.stderr)
+        if isinstance(error, Interrupted):
+            raise SystemExit(error.exit_code) from error  # who stops a job of a sweep means the sweep
         raise
     except Exception as error:  # noqa: BLE001 - it is printed, and raised again
         traceback.print_exc()

@@ -65,10 +65,8 @@ def _sources(options: argparse.Namespace) -> list[LogSource]:
     given: dict[str, list[Any]] = {"--stage": options.stage or [None] * count, "--examples-apart": apart}
     wrong = {name: len(values) for name, values in given.items() if len(values) != count}
     if wrong:
-        faults = [
-            f"{name}: found {found} values for {count} directories; give one each" for name, found in wrong.items()
-        ]
-        raise ConfigError(faults)
+        each = f"values for {count} directories; give one each"
+        raise ConfigError([f"{name}: found {found} {each}" for name, found in wrong.items()])
     return [LogSource(*values) for values in zip(options.directories, *given.values(), strict=True)]
 
 

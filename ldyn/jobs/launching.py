@@ -51,8 +51,13 @@ def launching_explained(launcher: DictConfig, directory: Path) -> Iterator[None]
         raise Interrupted(signal.SIGINT, f"Waits no longer. {told}") from stopped
     except (FailedSubmissionError, UncompletedJobError, subprocess.CalledProcessError) as error:
         if refusal := re.findall(r"sbatch: error: (.*)", str(error)):
-            raise LdynError(_refused(launcher, refusal)) from error
-        raise LdynError(_lost(directory, error)) from error
+            advice = "`sinfo --long` shows what this cluster has; the settings of hydra.launcher are in multirun.yaml"
+            raise LdynError(f"SLURM refuses the jobs: {'; '.join(refusal)}. {advice}.") from error
+        first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise LdynError(
+            f"A job ended without an answer ({first}); what it printed is in {directory / '.submitit'}. "
+            "Other jobs of the sweep may still be waiting or running."
+        ) from error
 
 
 def is_submitit(launcher: DictConfig) -> bool:
@@ -63,23 +68,6 @@ def is_submitit(launcher: DictConfig) -> bool:
 def is_slurm(launcher: DictConfig) -> bool:
     """Whether jobs are submitted to SLURM."""
     return is_submitit(launcher) and str(launcher.get("_target_")).endswith("SlurmLauncher")
-
-
-def _refused(launcher: DictConfig, said: list[str]) -> str:
-    asked = ("partition", "gpus_per_node", "cpus_per_task", "mem_gb", "timeout_min", "qos", "account")
-    settings = [f"{key}={launcher[key]}" for key in asked if launcher.get(key) is not None]
-    return (
-        f"SLURM refuses the jobs: {'; '.join(said)}. Found in hydra.launcher: {', '.join(settings)}; `sinfo --long` "
-        "shows what this cluster has."
-    )
-
-
-def _lost(directory: Path, error: Exception) -> str:
-    first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    return (
-        f"A job ended without an answer ({first}); what it said is in {directory / '.submitit'}. "
-        "Other jobs of the sweep may still be waiting or running."
-    )
 
 
 def _in_the_queue(directory: Path) -> list[str]:

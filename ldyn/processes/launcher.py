@@ -37,11 +37,6 @@ def without_launcher() -> Iterator[None]:
         os.environ.update(values)
 
 
-def launched_here() -> int | None:
-    """The same, on this machine only."""
-    return int(os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("WORLD_SIZE", "1"))) if launched_count() else None
-
-
 def number_faults(configured: int | None) -> list[str]:
     """Whether a launcher has started the ``configured`` number of processes (None: any number)."""
     launched = launched_count()
@@ -65,7 +60,10 @@ def room_faults(count: int, parallel: str) -> list[str]:
         return [f"{found}, expected parallel=ddp, or trainer.num_processes=2 or more"] if parallel == "fsdp" else []
     import torch
 
-    gpus, here = torch.cuda.device_count(), launched_here() or count
+    here = count
+    if launched_count() is not None:  # on this machine only
+        here = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ["WORLD_SIZE"]))
+    gpus = torch.cuda.device_count()
     if parallel == "fsdp" and not gpus:
         return ["trainer.parallel: found fsdp, but torch sees no GPU here, expected parallel=ddp"]
     room, of_what = (gpus, "GPUs that torch sees") if gpus else (usable_cores(), "CPU cores that are usable")

@@ -62,31 +62,27 @@ class LoggedStage:
 def import_logs(sources: Sequence[LogSource]) -> list[LoggedStage]:
     """Read and check every directory, in the order of their stages; nothing is written.
 
-    Raises DataError for directories that cannot be used, ConfigError for what cannot be known of a stage.
+    Raises DataError for directories that cannot be used, ConfigError with all that cannot be known of stages.
     """
-    kinds = _kinds(sources)
-    stages: list[LoggedStage] = []
-    for kind, source in zip(kinds, sources, strict=True):
-        stages.append(_stage(kind, source, read_published_log(source.directory), stages))
-    return stages
-
-
-def _kinds(sources: Sequence[LogSource]) -> list[str]:
-    """The kind of each directory. Raises ConfigError with all that cannot be known, or cannot be."""
-    faults = []
-    kinds: list[str] = []
-    for source in sources:
-        name, apart = source.directory.resolve().name, source.examples_apart
-        found = {source.kind} if source.kind else set(re.split(r"[^a-z]+", name.lower())) & set(KINDS)
-        kinds += found
-        if len(found) != 1:
-            which = f"has {' and '.join(sorted(found))}" if found else "names no stage"
-            faults.append(f"the directory's name {name!r} {which}; pass --stage {'|'.join(KINDS)} for each directory")
-        if apart < BATCH_SIZE:
-            faults.append(f"--examples-apart: found {apart}, expected {BATCH_SIZE} (one update) or more")
+    names = [source.directory.resolve().name for source in sources]
+    kinds = [
+        {source.kind} if source.kind else set(re.split(r"[^a-z]+", name.lower())) & set(KINDS)
+        for source, name in zip(sources, names, strict=True)
+    ]
+    faults = [
+        f"the directory's name {name!r} names {' and '.join(sorted(found)) or 'no stage'}; "
+        f"pass --stage {'|'.join(KINDS)} for each directory"
+        for name, found in zip(names, kinds, strict=True)
+        if len(found) != 1
+    ]
+    apart = [source.examples_apart for source in sources if source.examples_apart < BATCH_SIZE]
+    faults += [f"--examples-apart: found {found}, expected {BATCH_SIZE} (one update) or more" for found in apart]
     if faults:
         raise ConfigError(faults)
-    return kinds
+    stages: list[LoggedStage] = []
+    for (kind,), source in zip(kinds, sources, strict=True):
+        stages.append(_stage(kind, source, read_published_log(source.directory), stages))
+    return stages
 
 
 def _stage(kind: str, source: LogSource, log: PublishedLog, earlier: Sequence[LoggedStage]) -> LoggedStage:
@@ -107,18 +103,16 @@ def _start(kind: str, log: MeasuredLog, earlier: Sequence[LoggedStage]) -> tuple
         known = kind != "dpo"
         return (BASE, "the base") if known else (UNKNOWN, "unknown weights: no log before it has them")
     level = float(log.probes["chosen"]["logp"][0].mean())
-    ends = [end for stage in earlier if "chosen" in stage.log.probes for end in _ends_of(stage)]
+    ends: list[tuple[str, float, float]] = []  # name, mean log π(chosen) there, how far off is near
+    for stage in earlier:
+        if "chosen" in stage.log.probes:
+            levels = stage.log.probes["chosen"]["logp"].mean(axis=1)
+            near = _NEAR * float(abs(levels[-1] - levels[0]))
+            ends += [(stage.info.start, float(levels[0]), near), (stage.info.name, float(levels[-1]), near)]
     name, at, near = min(ends, key=lambda end: abs(end[1] - level), default=(UNKNOWN, np.inf, 0.0))
     if abs(at - level) > near:
         return UNKNOWN, f"unknown weights: log π(chosen) is {level:.1f}, at no other log's end so"
     return name, f"{name}: log π(chosen) is {level:.1f} at its first evaluation, {at:.1f} there"
-
-
-def _ends_of(stage: LoggedStage) -> list[tuple[str, float, float]]:
-    """(name, mean log π(chosen), how far off is near) of the weights at a log's two ends."""
-    levels = stage.log.probes["chosen"]["logp"].mean(axis=1)
-    near = _NEAR * float(abs(levels[-1] - levels[0]))
-    return [(stage.info.start, float(levels[0]), near), (stage.info.name, float(levels[-1]), near)]
 
 
 def import_manifest(stages: Sequence[LoggedStage]) -> dict[str, Any]:

@@ -23,13 +23,12 @@ METADATA = {_VERSION_KEY: str(SCHEMA_VERSION).encode()}
 TEXT = pa.dictionary(pa.int32(), pa.string())
 _TEXT_COLUMNS = ("stage", "algorithm", "split", "example_id", "probe")
 _WHOLE_COLUMNS = ("step", "examples_seen", "n_tokens")
-_PROBE_STEP_COLUMNS = ("stage", "algorithm", "step", "examples_seen", "epoch")
+_PROBE_STEP_COLUMNS = tuple(ProbeStep.__dataclass_fields__)
 MEASURES = tuple(name for name in TRAJECTORY_COLUMNS if name not in (*_TEXT_COLUMNS, *_WHOLE_COLUMNS, "epoch"))
 """What is measured of a response. A row of a run has all of them, or none (null) where a logit was not finite.
 
 A row made of someone else's logs has those that were logged; its epoch and n_tokens are null.
 """
-_NAMES_SHOWN = 3
 REMAKE = "Copy the file from the run again, or resume or repeat the run."
 _TYPES = {**dict.fromkeys(_TEXT_COLUMNS, TEXT), **dict.fromkeys(_WHOLE_COLUMNS, pa.int64())}
 SCHEMA = pa.schema(
@@ -131,11 +130,10 @@ def flagged_note(probe_step: ProbeStep, scores: Sequence[ProbeScore]) -> str:
     flagged = [f"{s.probe} of {s.split} example {s.example_id}" for s in scores if not is_measured(s)]
     if not flagged:
         return ""
-    more = f" and {len(flagged) - _NAMES_SHOWN} more" if len(flagged) > _NAMES_SHOWN else ""
     return (
         f"A logit was not finite on {len(flagged)} of {len(scores)} responses at step {probe_step.step} of stage "
-        f"{probe_step.stage}: {', '.join(flagged[:_NAMES_SHOWN])}{more}. These rows have no numbers. If there are "
-        "more at every step, the model diverges: lower the learning rate."
+        f"{probe_step.stage}: {', '.join(flagged[:3])}{' …' * (len(flagged) > 3)}. These rows have no numbers. If "
+        "there are more at every step, the model diverges: lower the learning rate."
     )
 
 

@@ -40,15 +40,9 @@ def test_a_directory_that_is_not_there_or_has_another_layout(tmp_path: Path) -> 
         (lambda text: text[:-40], "Line 4 of .* is no JSON .*delete the line if it was cut off"),
         (lambda text: "[" + text.replace("\n", ",\n")[:-2] + "]", "Line 1 of .* is no JSON"),
         (lambda text: "[1, 2]\n" + text, r"Line 1 of .* is \[1, 2\]; expected one JSON object a line"),
-        (lambda text: "{}\n" + text, "Line 1 of .* is {}"),
         (lambda text: text.replace("0.75", '"high"', 1), "Line 1 of .* is {.*; expected"),
-        (lambda text: text.replace("0.75", "true", 1), "Line 1 of .* is {.*; expected"),
         (lambda text: text.splitlines()[0] + "\n", "has 1 evaluations; a change needs at least two"),
         (lambda text: text + text.splitlines()[0].replace("p_e", "pe") + "\n", "Line 5 of .*the same columns"),
-        (
-            lambda text: text + json.dumps(dict(reversed(json.loads(text.splitlines()[0]).items()))) + "\n",
-            "Line 5 of .*the same columns",
-        ),
         (lambda text: "\udcff{", "Line 1 of .* is no JSON"),
         (lambda text: text + text, "evaluation 5 is evaluation 1 again; expected one run. Split the file where"),
         (lambda text: text + text.splitlines()[-1] + "\n", "evaluation 5 is evaluation 4 again"),
@@ -97,7 +91,7 @@ def test_an_array_of_another_run_or_with_rows_in_another_order(
     assert "'logps_eval_prob_train/rejected_gptsemantic': -35" in refused(directory)
 
 
-@pytest.mark.parametrize("shape", [(3, 8, 12), (4, 6, 12), (4, 8), (4, 8, 0)])
+@pytest.mark.parametrize("shape", [(3, 8, 12), (4, 8), (4, 8, 0)])
 def test_an_array_of_another_shape(
     write_log: Callable[..., Path], sft_columns: dict[str, np.ndarray], shape: tuple[int, ...]
 ) -> None:

@@ -40,21 +40,10 @@ def test_a_second_run_into_the_same_directory_is_refused_with_the_next_step(tmp_
         RunDirectory.create(tmp_path / "first")
 
 
-def test_a_run_killed_before_it_had_written_anything_is_not_in_the_way(tmp_path: Path) -> None:
-    (tmp_path / "first.partial").mkdir()
-    assert RunDirectory.create(tmp_path / "first").publish() == tmp_path / "first"
-
-
 @pytest.mark.parametrize("name", ["latest", "first.partial"])
 def test_reserved_names_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(RunDirectoryError, match="reserved"):
         RunDirectory.create(tmp_path / name)
-
-
-@pytest.mark.parametrize("suffix", ["", ".partial"])
-def test_an_unfinished_run_is_reopened_with_or_without_the_suffix(tmp_path: Path, suffix: str) -> None:
-    RunDirectory.create(tmp_path / "first")
-    assert RunDirectory.reopen(tmp_path / f"first{suffix}").path == tmp_path / "first.partial"
 
 
 def test_what_cannot_be_resumed_is_refused_with_what_could_be(tmp_path: Path) -> None:

@@ -45,6 +45,9 @@ def test_rows_come_back_as_they_were_appended(
     store.append(probe_step("sft", 0), scores("sft", 0))
     if published:
         store.publish()
+        table = pq.read_table(run_directory.path / "trajectories.parquet")
+        assert table.schema.equals(SCHEMA, check_metadata=True)
+        assert table.schema.metadata[b"ldyn.schema_version"] == b"1"
     rows = read_run(run_directory.path).trajectories
     assert tuple(rows.columns) == TRAJECTORY_COLUMNS
     assert rows["step"].tolist() == [0] * 4 + [10] * 4
@@ -55,18 +58,6 @@ def test_rows_come_back_as_they_were_appended(
         assert {name: row[name] for name in ProbeScore.__dataclass_fields__} == {
             name: getattr(score, name) for name in ProbeScore.__dataclass_fields__
         }
-
-
-def test_the_published_file_has_the_schema_its_version_and_dictionary_encoded_text(
-    run_directory: RunDirectory, probe_step: ProbeSteps, scores: Scores
-) -> None:
-    store = TrajectoryStore(run_directory.path)
-    store.append(probe_step("sft", 0), scores("sft", 0))
-    store.append(probe_step("dpo", 0), scores("dpo", 0, examples=3))
-    store.publish()
-    table = pq.read_table(run_directory.path / "trajectories.parquet")
-    assert table.schema.equals(SCHEMA, check_metadata=True)
-    assert table.schema.metadata[b"ldyn.schema_version"] == b"1"
 
 
 def test_the_log_has_null_where_a_stage_does_not_log_a_metric(run_directory: RunDirectory) -> None:
@@ -117,10 +108,6 @@ def test_a_stage_name_that_cannot_name_a_directory_is_refused(
 ) -> None:
     with pytest.raises(RunDirectoryError, match="Rename it"):
         TrajectoryStore(run_directory.path).append(probe_step(name, 0), scores(name, 0))
-
-
-# --------------------------------------------------------------------------------------------------------------
-# Crash and resume
 
 
 def record(store: TrajectoryStore, probe_step: ProbeSteps, scores: Scores, plan: list[tuple[str, int]]) -> None:

@@ -10,7 +10,6 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from ldyn.errors import RunDirectoryError
 from ldyn.records import ProbeScore, ProbeStep, TokenRecord
 from ldyn.store import RunDirectory, TrajectoryStore, read_run, read_tokens
 from ldyn.store.tokens import TOKEN_SCHEMA
@@ -89,15 +88,6 @@ def test_tokens_come_back_as_they_were(run_directory: RunDirectory, store: Traje
 def test_the_start_comes_back_as_records(run_directory: RunDirectory, store: TrajectoryStore) -> None:
     assert_same(TrajectoryStore(run_directory.path).start_tokens("sft"), records(0))
     assert store.start_tokens("extend") == []
-
-
-def test_a_run_without_records(run_directory: RunDirectory, probe_step: ProbeSteps, scores: Scores) -> None:
-    TrajectoryStore(run_directory.path).append(probe_step("sft", 0), scores("sft", 0))
-    assert not (run_directory.path / "per_token").exists()
-    with pytest.raises(
-        RunDirectoryError, match=r"of step 0 of sft; steps with records: none. A run .*probes.per_token=true"
-    ):
-        read_tokens(run_directory.path, "sft", 0)
 
 
 def test_going_back_drops_the_tokens_of_what_is_dropped(run_directory: RunDirectory, store: TrajectoryStore) -> None:

@@ -2,13 +2,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from ldyn.records import ProbeStep
-from ldyn.tracking import LoggerConfig, Observer, StagePast, make_observer
+from ldyn.tracking import StagePast
 from ldyn.tracking.console import ProgressLines
 from ldyn.tracking.observers import AllObservers
 
@@ -29,15 +28,6 @@ class Recorder:
             self.calls.append(name)
 
         return called
-
-
-def test_every_observer_is_called_in_order(follow: Follow) -> None:
-    first, second = Recorder(), Recorder()
-    follow(AllObservers({"first": lambda: first, "second": lambda: second}))
-    assert first.calls == second.calls
-    assert first.calls[:3] == ["stage_started", "probes_scored", "step_logged"]
-    assert first.calls[-3:] == ["stage_finished", "run_finished", "close"]
-    assert first.calls.count("step_logged") == 4
 
 
 @pytest.mark.parametrize("message", ["stage_started", "step_logged", "probes_scored", "run_finished", "close"])
@@ -86,16 +76,6 @@ def test_progress_is_printed_in_lines_and_on_a_terminal_with_a_bar(follow: Follo
         assert "━" in out.getvalue()
     else:
         assert out.getvalue().splitlines() == LINES
-
-
-def test_the_console_writes_plain_lines_where_there_is_no_terminal(
-    follow: Follow, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    follow(make_observer(LoggerConfig(kind="none"), tmp_path, "squeeze"))
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err.startswith("dpo: dpo on chosen and rejected")
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_past_of_a_stage_is_replayed_in_the_order_in_which_it_happened() -> None:
