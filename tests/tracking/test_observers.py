@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from ldyn.records import ProbeStep
-from ldyn.tracking import StagePast
+from ldyn.tracking import Observer, StagePast
 from ldyn.tracking.console import ProgressLines
 from ldyn.tracking.observers import AllObservers
 
