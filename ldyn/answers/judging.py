@@ -19,7 +19,7 @@ from ldyn.answers.win_rates import WinRates, summarise
 from ldyn.data.seeding import draw, seeded_random
 from ldyn.errors import DataError, RunDirectoryError
 from ldyn.store.directory import plain
-from ldyn.store.files import write_atomically
+from ldyn.store.files import json_lines, write_atomically
 
 JUDGEMENTS_FILE, RESULT_FILE = "judgements.jsonl", "judge.json"
 
@@ -39,8 +39,7 @@ def judge_answers(config: JudgeConfig, report: Callable[[str], None], progress: 
     if config.api is not None and isinstance(judge, ChatJudge) and isinstance(judge.model, ApiModel):
         report(f"Asked: {judge.model.spent.words(config.api)}")
     rates = summarise((config.a, config.b), judge.name, judgements, alone)
-    lines = [json.dumps(_row(judgement), ensure_ascii=False) + "\n" for judgement in judgements]
-    write_atomically(config.out / JUDGEMENTS_FILE, "".join(lines).encode("utf-8", errors="replace"))
+    write_atomically(config.out / JUDGEMENTS_FILE, json_lines(map(_row, judgements)))
     content = {"ldyn": __version__, "seed": config.seed, **asdict(rates)}
     write_atomically(config.out / RESULT_FILE, (json.dumps(plain(content), indent=1) + "\n").encode())
     return rates

@@ -23,7 +23,7 @@ from ldyn.processes.group import in_main
 from ldyn.records import AnswerChecker, EncodedPair, PreferencePair, ProbeExample, Turn
 from ldyn.run.session import Session
 from ldyn.run.stages import stage_weights
-from ldyn.store.files import write_atomically
+from ldyn.store.files import json_lines, write_atomically
 from ldyn.training.plan import StagePlan
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def training_pairs(plan: StagePlan, config: RunConfig, prepared: Prepared, sessi
         if not path.exists():
             with session.timed(f"answers for {plan.info.name}"):
                 sampled = _sample_pairs(plan, responses, prepared, session)
-            write_atomically(path, _json_lines([asdict(pair) for pair in sampled]))
+            write_atomically(path, json_lines([asdict(pair) for pair in sampled]))
 
     in_main(sample_once)
     return encoder.pairs(sampled_pairs(path.parent))
@@ -161,8 +161,4 @@ def write_samples(plans: Sequence[StagePlan], prepared: Prepared, session: Sessi
         for sampling in (None, answering.sampling("sample")):
             how = Decoding(limit, sampling)
             rows += sample_rows(model, answering.tokenizer, prompts, how, stage=stage, checker=checker)
-    session.directory.write_text("samples.jsonl", _json_lines(rows).decode())
-
-
-def _json_lines(rows: Sequence[dict[str, object]]) -> bytes:
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode("utf-8", errors="replace")
+    session.directory.write_text("samples.jsonl", json_lines(rows).decode())

@@ -27,7 +27,7 @@ from ldyn.processes.group import quiet_libraries
 from ldyn.records import AnswerChecker, PreferencePair, ProbeExample
 from ldyn.run.score_models import encoding_for
 from ldyn.run.stored_models import StoredModel, StoredRun, find_models
-from ldyn.store.files import write_atomically
+from ldyn.store.files import json_lines, write_atomically
 
 SAMPLES_FILE = "samples.jsonl"
 SETTINGS_FILE = "settings.json"
@@ -61,8 +61,7 @@ def generate(config: GenerateConfig, report: Callable[[str], None]) -> list[dict
         answers = list(_answers(model, questions, training, config))
         rows += answers
         report(f"{model.name}: {len(answers)} answers")
-        lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
-        write_atomically(config.out / SAMPLES_FILE, "".join(lines).encode("utf-8", errors="replace"))
+        write_atomically(config.out / SAMPLES_FILE, json_lines(rows))
     return rows
 
 

@@ -7,7 +7,6 @@ after 2 epochs, "dpo"), so that `ldyn judge` can compare them later; the verdict
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,6 +31,7 @@ from ldyn.findings.stages import PreferenceArm, arms_of
 from ldyn.run.preparation import Prepared
 from ldyn.run.session import Session
 from ldyn.run.stages import stage_weights
+from ldyn.store.files import json_lines
 from ldyn.training.checkpoints import snapshot_steps, snapshot_weights
 from ldyn.training.plan import StageLength, StagePlan
 
@@ -67,8 +67,7 @@ def write_win_rates(config: RunConfig, plans: Sequence[StagePlan], prepared: Pre
     for number, (name, weights) in enumerate(by_weights.items(), start=1):
         print(f"{len(prompts)} answers of {name} ({number} of {len(by_weights)})", file=sys.stderr)
         rows[name] = _answers(weights, prompts, prepared)
-    lines = [json.dumps(row, ensure_ascii=False) + "\n" for one in rows.values() for row in one]
-    session.directory.write_text(ANSWERS_FILE, "".join(lines))
+    session.directory.write_text(ANSWERS_FILE, json_lines([row for one in rows.values() for row in one]).decode())
     answers = {name: answer_set(name, "greedy", found) for name, found in rows.items()}
     session.directory.write_table("wins", pd.DataFrame(_verdicts(config, _matches(arms), answers)))
 

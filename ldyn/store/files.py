@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from ldyn.errors import RunDirectoryError
 
@@ -101,3 +103,8 @@ def _explanation(path: Path, error: OSError) -> str:
         room = f"{shutil.disk_usage(existing).free // 2**20} MiB are free"
         return f"No room on the disk to write {path} ({room}). Free some space on it (old runs' checkpoints), {after}"
     return f"Could not write {path}: {error.strerror or error}. Make the place writable, {after}"
+
+
+def json_lines(rows: Iterable[Mapping[str, Any]]) -> bytes:
+    """One JSON object a line; half a surrogate pair, which has no UTF-8, becomes "?"."""
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode("utf-8", errors="replace")
