@@ -136,7 +136,7 @@ def manifest(stages: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "versions": {"python": "3.11.2", "torch": "2.13.0", "transformers": "5.23.0"},
         "hashes": {"data": "a" * 64, "probes": "b" * 64, "base_model": "c" * 64},
         "counts": {"rows_read": 240, "truncated_prompts": 3, "dropped_empty_rejected": 1},
-        "stages": [{**stage, "steps": 120, "parameters": {"beta": 0.1}, "trainer": {"lr": 2e-5}} for stage in stages],
+        "stages": [{**stage, "steps": 40, "parameters": {"beta": 0.1}, "trainer": {"lr": 2e-5}} for stage in stages],
         "seconds": {"base": 71.2, **{stage["name"]: 30.5 for stage in stages}}, "peak_memory_mib": 1432.5,
     }  # fmt: skip
 
