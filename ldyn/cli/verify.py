@@ -16,13 +16,24 @@ def main(arguments: Sequence[str]) -> int:
         description="Computes the findings of runs anew from their trajectories, shows them, and checks that the "
         "findings stored in the run directory are the same. Works on a run that is still going on, and where torch is "
         "not installed. Of a directory of runs that differ in their seed, each run is checked, then all are judged "
-        "together, over seeds. A claim that fails is a result, not an error.",
+        "together, over seeds, with the number of seeds that each claim needs. A claim that fails is a result, not an "
+        "error. docs/RULES.md has the rules.",
         epilog="exit code: 0 if what is stored is what was measured, 1 if not. "
         "examples: ldyn verify outputs/dpo_squeeze/latest   ldyn verify outputs/sweeps/SWEEP",
     )
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help=HELP)
+    parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help=HELP)
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    parser.add_argument("--power", action="store_true", help="how often the rules say yes in simulated experiments")
     options = parser.parse_args(arguments)
+    if options.power:
+        from ldyn.findings.rules_page import power_lines
+        from ldyn.findings.simulation import power_table
+
+        for line in power_lines(list(power_table())):
+            print(line)
+        return 0
+    if not options.runs:
+        parser.error("found no run; pass run directories, or --power")
 
     from ldyn.findings.verify import verify
 

@@ -32,13 +32,16 @@ class Family:
 FAMILIES = {
     "SFT": Family(("S1", "S2", "S3", "S4", "S5", "S6"), 8, "Fig. 3, from `+exp=dpo_squeeze`"),
     "DPO": Family(("D1", "D2", "D3", "D3b"), 8, "Fig. 4, from `+exp=dpo_squeeze`"),
-    "extend": Family(("E1", "E2", "E3"), 3, "Fig. 5 and Table 1, from `+exp=extend_wins`"),
+    "extend": Family(("E1", "E2"), 3, "Fig. 5, from `+exp=extend_wins` or `+exp=extend`"),
+    "answers": Family(("E3",), 3, "Table 1, from `+exp=extend_wins`"),
     "conditions": Family(("D4", "O1"), 3, "Appendix and Sec. 4, from `+exp=sft_length` and `+exp=on_policy`"),
     "one step": Family(("T1", "T2", "T3", "T4", "T5", "M1"), 5, "Fig. 1, 2 and App. E, from `ldyn toy` and `images`"),
-    "kernel": Family(("K1", "K3", "K6"), 3, "App. C and what reviewers asked, from `+exp=decompose`"),
+    "kernel": Family(("K1",), 3, "App. C, from `+exp=decompose`"),
+    "linearity": Family(("K3", "K6"), 3, "what reviewers asked, from `+exp=decompose`"),
     "sanity check": Family(("K2",), 3, "from `+exp=decompose`"),
     "scores": Family(("K4", "K5"), 3, "not in the paper, from `+exp=decompose`"),
 }
+"""One family for each figure, table or question."""
 
 Values = pd.Series | pd.DataFrame
 """One number for each unit; or units × steps, for a part that ``reduce``s them to one number."""
@@ -50,6 +53,7 @@ class Part:
     """The mean of ``quantity`` over units, claimed to lie ``claimed`` ``bound``; ``smallest``: effect of interest.
 
     ``measure`` returns None where the run lacks it, and a mapping where the part stands for several, by name.
+    ``each``: what it then stands for, e.g. "each stage".
     ``reduce`` makes one number for each unit of units × steps; over seeds a unit is the mean curve of a seed.
     """
 
@@ -61,6 +65,7 @@ class Part:
     bound: float = 0.0
     smallest: float = 1.0
     reduce: Callable[[pd.DataFrame], pd.Series] | None = None
+    each: str = ""
 
     def found_in(self, evidence: Evidence) -> dict[str, tuple[Part, Values]]:
         """Quantity -> the part, or those that it stands for, with its values."""

@@ -206,6 +206,7 @@ def _sft_stages(evidence: Evidence) -> Sequence[StageInfo]:
     return [stage for stage in _extend_stages(evidence) if stage.kind == "pointwise"]
 
 
+_OTHERS = "each other extended arm"
 _WINS = {"unit": "win rate, ties are half a win", "bound": 0.5, "smallest": 0.05}
 
 CLAIMS = (
@@ -223,7 +224,7 @@ CLAIMS = (
         (
             Part("y⁻ before DPO minus the baseline's", "above", _main_arm(_rejected_level)),
             secondary("change of y⁻ over the extended SFT", "above", _main_arm(_rejected_change)),
-            secondary("y⁻ before DPO minus the baseline's, in", "above", _other_arms(_rejected_level)),
+            secondary("y⁻ before DPO minus the baseline's, in", "above", _other_arms(_rejected_level), each=_OTHERS),
         ),
         _sft_stages,
     ),
@@ -247,7 +248,7 @@ CLAIMS = (
                     ("chosen_gptformat", "its form"),
                 )
             ),
-            secondary("squeeze of the baseline minus that of", "above", _other_arms(_less(_squeeze))),
+            secondary("squeeze of the baseline minus that of", "above", _other_arms(_less(_squeeze)), each=_OTHERS),
         ),
         _extend_stages,
     ),
@@ -259,8 +260,8 @@ CLAIMS = (
         (
             Part("wins of the extended arm up to 6 epochs of DPO", "above", _main_arm(_win_rate), **_WINS),  # type: ignore[arg-type]
             secondary("wins at the end of DPO", "above", _main_arm(_win_rate_at_end), **_WINS),
-            secondary("wins by", "above", _by_other_judges, **_WINS),
-            secondary("wins of", "above", _other_arms(_win_rate), **_WINS),
+            secondary("wins by", "above", _by_other_judges, each="each other judge", **_WINS),
+            secondary("wins of", "above", _other_arms(_win_rate), each=_OTHERS, **_WINS),
         ),
         _extend_stages,
     ),

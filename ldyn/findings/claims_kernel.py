@@ -34,7 +34,7 @@ def _parts(quantity: str, by_stage: ByStage, *, bound: float, unit: str, smalles
 
     return (
         Part(f"{quantity}, mean over stages", "above", mean, True, unit, bound, smallest),
-        secondary(f"{quantity} in", "above", by_stage, unit=unit, bound=bound, smallest=smallest),
+        secondary(f"{quantity} in", "above", by_stage, unit=unit, bound=bound, smallest=smallest, each="each stage"),
     )
 
 
@@ -175,6 +175,7 @@ CLAIMS = (
                 "above",
                 _whole_stage("kernel_at_snapshots"),
                 bound=0.5,
+                each="each stage",
                 **SHARE,
             ),
         ),

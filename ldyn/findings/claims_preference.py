@@ -107,8 +107,8 @@ CLAIMS = (
             Part("change of y⁺", "below", _change("chosen")),
             Part("change of y⁻", "below", _change("rejected")),
             Part("mean change of the other fluent responses", "below", _mean_of_fluent),
-            secondary("change of", "below", _each_fluent),
-            secondary("change of", "below", _shuffled),
+            secondary("change of", "below", _each_fluent, each="each of them"),
+            secondary("change of", "below", _shuffled, each="each shuffled response"),
         ),
         _stages,
     ),
@@ -119,7 +119,9 @@ CLAIMS = (
         (
             Part("change of y⁻ minus that of y⁺", "below", _rejected_minus_chosen),
             secondary("what resembles y⁻ minus what does not, mean changes", "below", _alike_minus_unlike),
-            secondary("change of y⁻ minus that of", "below", _rejected_minus_each),
+            secondary(
+                "change of y⁻ minus that of", "below", _rejected_minus_each, each="each of the other fluent responses"
+            ),
         ),
         _stages,
     ),

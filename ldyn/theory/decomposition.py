@@ -16,6 +16,7 @@ from ldyn.theory.influence import check_memory, influence_table
 from ldyn.theory.kernel import kernel_table
 from ldyn.theory.responses import SPLIT, Observed, observe
 from ldyn.theory.settings import DecompositionConfig
+from ldyn.theory.stage_changes import stage_changes_table
 from ldyn.theory.updates import Experiment, Update, take_update
 from ldyn.training.checkpoints import start_weights
 from ldyn.training.plan import StagePlan
@@ -56,7 +57,15 @@ def decompose(
             "trainer.warmup_steps=0, or choose later steps with decompose.steps."
         )
     tables = {name: pd.concat(found, ignore_index=True) for name, found in parts.items()}
-    starts = [update.plan for update in updates if update.step == 0 and update.plan.info.kind == "pairwise"]
+    begun = [update.plan for update in updates if update.step == 0]
+    report("predicting the changes over whole stages")
+    whole = [
+        stage_changes_table(experiment, plan, observed, PRECISIONS[settings.precision], settings.token_budget)
+        for plan in begun
+    ]
+    if found_whole := [table for table in whole if len(table)]:
+        tables["stage_changes"] = pd.concat(found_whole, ignore_index=True)
+    starts = [plan for plan in begun if plan.info.kind == "pairwise"]
     if starts:
         report("scoring pairs by gradient entanglement and CHES")
         tables["displacement"] = pd.concat([_displacement(experiment, plan, trajectories) for plan in starts])

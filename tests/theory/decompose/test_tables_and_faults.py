@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
+import torch
 
 from ldyn.errors import DataError, ModelError, RunDirectoryError
 from ldyn.records import TRAJECTORY_COLUMNS
@@ -11,6 +12,7 @@ from ldyn.theory.decomposition import decompose
 from ldyn.theory.responses import observe
 from ldyn.theory.settings import DecompositionConfig
 from ldyn.theory.updates import kept_updates
+from ldyn.training.checkpoints import start_weights
 
 SMALL = DecompositionConfig(examples=3, step_sizes=(0.1, 1.0), kernel_examples=2, projections=3, influence_examples=1)
 NOTHING = pd.DataFrame(columns=list(TRAJECTORY_COLUMNS))
@@ -65,12 +67,37 @@ def test_all_tables_are_there_with_stage_and_step(tables):
         "kernel_norms",
         "influence",
     }
-    assert set(tables) == {*named, "displacement"}
+    assert set(tables) == {*named, "displacement", "stage_changes"}
     for name in named:
         assert list(tables[name].columns[:3]) == ["stage", "step", "learning_rate"]
         assert set(zip(tables[name]["stage"], tables[name]["step"], strict=True)) == {
             ("sft", 0), ("sft", 4), ("dpo", 0), ("dpo", 4),
         }  # fmt: skip
+
+
+def test_first_order_of_whole_stages_explains_more_the_more_snapshots_there_are(tables, experiment):
+    """Every step has a snapshot; the change is that of the models at both ends, computed here by a plain forward."""
+    table = tables["stage_changes"]
+    assert set(table["segments"]) == {4}
+    size = (table["actual"] ** 2).sum()
+    errors = [
+        ((table["actual"] - table[name]) ** 2).sum() / size for name in ("kernel_at_start", "kernel_at_snapshots")
+    ]
+    assert errors[1] < errors[0]
+    assert errors[1] < 0.05
+    row = table[(table["stage"] == "dpo") & (table["probe"] == "rejected")].iloc[0]
+    example = next(one for one in experiment.probes if one.example_id == row["example_id"])
+    response = example.responses["rejected"]
+    models = [start_weights(stage, experiment.base, experiment.stage_directory) for stage in ("sft", "dpo")]
+    before, after = (_logp(model, example.prompt_ids, response) for model in models)
+    assert row["actual"] == pytest.approx(after - before, abs=1e-4)
+
+
+def _logp(model, prompt, response):
+    ids = torch.tensor([[*prompt, *response]])
+    with torch.no_grad():
+        logps = model.eval()(ids).logits[0, len(prompt) - 1 : -1].double().log_softmax(-1)
+    return float(logps.gather(1, torch.tensor(response)[:, None]).sum())
 
 
 def test_norms_are_of_what_the_stage_trains_on(tables):
