@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from ldyn.data.digits import DigitImages, load_digit_images
 from ldyn.errors import DataError
@@ -42,20 +41,6 @@ def test_observed_images_are_held_out_and_of_every_class(split: Split) -> None:
     assert split.train.shape == (25, 1, 8, 8)
     observed = {image.numpy().tobytes() for image in split.observed}
     assert not observed & {image.numpy().tobytes() for image in split.train}
-
-
-def test_training_goes_on_with_a_new_order_when_the_images_are_used_up(data: DigitImages) -> None:
-    few = DigitImages(data.images[:60], data.labels[:60])
-    first = split_images(few, ImagesConfig(steps=90, observed=2), 0)
-    rounds = [{image.numpy().tobytes() for image in part} for part in first.train.split(40)]
-    assert rounds[0] == rounds[1]
-    assert len(rounds[0]) == 40
-    assert first.train[:40].tolist() != first.train[40:80].tolist()
-
-
-def test_the_seed_decides_the_split(data: DigitImages, split: Split) -> None:
-    assert torch.equal(split_images(data, CONFIG, 0).train, split.train)
-    assert not torch.equal(split_images(data, CONFIG, 1).train, split.train)
 
 
 def test_more_held_out_images_than_there_are_is_an_error(data: DigitImages) -> None:

@@ -65,13 +65,6 @@ def test_a_k_g_written_out_contract_to_the_same_numbers(which, request, make_res
     assert torch.allclose(built.influence(RATE), values, rtol=1e-10, atol=1e-14)
 
 
-def test_change_of_the_whole_distribution_keeps_probabilities_summing_to_one(model, make_response, write_out):
-    """Σ_v π_v Δ log π_v = 0 to first order: each row of πᵀ A is πᵀ − πᵀ = 0."""
-    built = write_out(model, make_response(5, 3, 3), UpdatedResponse("q", "chosen", make_response(6, 2, 2), 1.0))
-    prediction = 1 - built.A.diagonal(dim1=1, dim2=2)  # A = I − 1 πᵀ
-    assert torch.einsum("mv,mlv->ml", prediction, built.change(1.0)).abs().max() < 1e-10
-
-
 @pytest.mark.parametrize("which", ["model", "tied_model"])
 def test_kernel_norms_are_within_their_stated_error(which, request, make_response, write_out):
     model = request.getfixturevalue(which)

@@ -24,6 +24,7 @@ FEW = [
 TABLES = {
     "changes", "change_tokens", "change_parts", "change_sources", "kernel_proxies", "kernel_norms", "influence",
     "displacement",
+    "stage_changes",
 }  # fmt: skip
 FIGURES = {
     "prediction.png", "prediction_error.png", "kernel_shares.png", "who_moves_whom.png", "kernel_norms.png",
@@ -64,7 +65,7 @@ def test_a_run_decomposes_itself(trained: Path) -> None:
         ("dpo", 2),
         ("dpo", 4),
     }
-    assert {"K1", "K2", "K3", "K4", "K5"} <= {finding.id for finding in run.findings}
+    assert {"K1", "K2", "K3", "K4", "K5", "K6"} <= {finding.id for finding in run.findings}
     assert {path.name for path in (trained / "figures").iterdir()} >= FIGURES
     kept = {path.name for path in (trained / "checkpoints" / "dpo").iterdir() if path.is_dir()}
     assert kept == {"final", "snapshot-2", "snapshot-4"}
@@ -80,7 +81,7 @@ def test_a_study_of_a_run_has_tables_and_findings_of_its_own(trained: Path, stud
     run = read_run(studied)
     assert run.stages == ()
     assert set(run.tables) == TABLES
-    assert {finding.id for finding in run.findings} <= {"K2", "K3", "K4", "K5"}
+    assert {finding.id for finding in run.findings} <= {"K2", "K3", "K4", "K5", "K6"}
     assert set(run.tables["changes"]["stage"]) == {"dpo"}
     assert run.tables["changes"].groupby("example_id")["in_batch"].first().sum() <= 1
     ours, theirs = (dict(one.manifest["hashes"]) for one in (run, read_run(trained)))
@@ -162,10 +163,3 @@ def test_a_study_or_a_run_whose_data_changed_cannot_be_decomposed(
     (copy / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     assert main(["decompose", f"decompose.run={copy}", *FEW, f"paths.outputs={outputs}", "run=other"]) == 1
     assert "no longer gives the same data" in capsys.readouterr().err
-
-
-def test_help_names_the_settings(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["decompose", "--help"]) == 0
-    said = capsys.readouterr().out
-    for words in ("decompose.run=", "examples: 24", "stages: null", "outputs/decomposition/<run>/"):
-        assert words in said

@@ -55,14 +55,6 @@ def test_the_defaults_of_the_command_are_those_of_the_code() -> None:
     assert config.seeds == 5
 
 
-def test_every_example_of_the_help_composes(capsys: pytest.CaptureFixture[str]) -> None:
-    main(["images", "--help"])
-    examples = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("  ldyn images")]
-    assert len(examples) == 3
-    for words in examples:
-        assert main([*words[1:], "--cfg", "job"]) == 0
-
-
 def test_the_images_can_be_chosen_as_in_other_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["images", "dataset=mnist", "--cfg", "job"]) == 0
     assert yaml.safe_load(capsys.readouterr().out)["images"]["dataset"] == "mnist"

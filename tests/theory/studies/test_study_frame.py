@@ -10,7 +10,6 @@ import pytest
 import yaml
 
 from ldyn.config.schema import DirectoryConfig, StudyConfig
-from ldyn.errors import RunDirectoryError
 from ldyn.findings.verify import verify
 from ldyn.report import build_report
 from ldyn.run.studies import Study, run_study
@@ -41,15 +40,6 @@ def test_a_study_leaves_a_run_directory_with_its_tables(config: StudyConfig) -> 
     assert yaml.safe_load(run.config_text)["seed"] == 7
 
 
-def test_the_manifest_says_what_ran(config: StudyConfig) -> None:
-    manifest = run_study(config, measure).manifest
-    assert (manifest["name"], manifest["run"], manifest["seed"]) == ("trial", "first", 7)
-    assert (manifest["status"], manifest["stages"]) == ("finished", [])
-    assert {"measuring", "findings and report"} <= set(manifest["seconds"])
-    assert manifest["counts"] == {"rows": 2}
-    assert {"command", "git", "versions", "machine", "started", "finished"} <= set(manifest)
-
-
 def test_verify_and_report_work_on_it(config: StudyConfig, capsys: pytest.CaptureFixture[str]) -> None:
     run = run_study(config, measure)
     assert "finished" in build_report(run.path).read_text("utf-8")
@@ -71,9 +61,3 @@ def test_an_error_is_written_down_and_what_was_measured_stays(config: StudyConfi
     manifest = json.loads((partial / "manifest.json").read_text("utf-8"))
     assert (manifest["status"], manifest["error"]) == ("failed", "ZeroDivisionError: a mistake")
     assert (partial / "mine.parquet").exists()
-
-
-def test_a_run_is_never_overwritten(config: StudyConfig) -> None:
-    run_study(config, measure)
-    with pytest.raises(RunDirectoryError, match="holds a finished run"):
-        run_study(config, measure)

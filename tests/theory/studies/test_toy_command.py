@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-import yaml
 from hydra import compose, initialize_config_dir
 
 from ldyn.cli.main import main
@@ -41,27 +37,6 @@ def test_it_leaves_tables_findings_figures_and_a_page(finished: Path) -> None:
     assert (finished.parent / "latest").resolve() == finished
 
 
-def test_the_page_shows_what_a_study_has_and_nothing_else(finished: Path) -> None:
-    page = (finished / "report.html").read_text(encoding="utf-8")
-    shown = [name for name in ("what-ran", "findings", "figures", "settings", "reproduce") if f'id="{name}"' in page]
-    assert len(shown) == 5
-    for absent in ('id="curves"', 'id="samples"', 'href="#curves"', 'href="#samples"', "<h3>Stages", "is not drawn"):
-        assert absent not in page
-    assert page.count("<img ") == 1
-    assert "0, 1" in page  # the seeds
-
-
-def test_its_findings_can_be_verified_and_its_page_drawn_where_there_is_no_torch(finished: Path) -> None:
-    code = (
-        "import sys; sys.modules['torch'] = None\n"  # makes every import of torch raise ImportError
-        f"from ldyn.cli.main import main\nassert main(['verify', '--json', {str(finished)!r}]) == 0\n"
-        f"print('---')\nassert main(['report', {str(finished)!r}]) == 0"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout.partition("---")[0])["runs"][0]["stored"] == "same"
-
-
 def test_the_same_seeds_give_the_same_numbers(finished: Path, tmp_path: Path) -> None:
     assert main(["toy", *SMALL, f"paths.outputs={tmp_path}", "run=again"]) == 0
     assert (tmp_path / "toy" / "again" / "findings.json").read_bytes() == (finished / "findings.json").read_bytes()
@@ -72,24 +47,6 @@ def test_the_defaults_of_the_command_are_those_of_the_code() -> None:
         config = load_study_config(ToyStudy, compose("toy", ["run=any"]))
     assert config.toy == ToyConfig()
     assert config.seeds == 5
-
-
-def test_help_shows_every_setting_with_what_it_is(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["toy", "--help"]) == 0
-    page = capsys.readouterr().out
-    main(["toy", "--cfg", "job"])
-    settings = yaml.safe_load(capsys.readouterr().out)
-    assert all(f"{name}:" in page for name in (*settings, *settings["toy"]))
-    assert "defaults" not in page
-    assert max(map(len, page.splitlines())) <= 120
-
-
-def test_every_example_of_the_help_composes(capsys: pytest.CaptureFixture[str]) -> None:
-    main(["toy", "--help"])
-    examples = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("  ldyn toy")]
-    assert len(examples) == 2
-    for words in examples:
-        assert main([*words[1:], "--cfg", "job"]) == 0
 
 
 @pytest.mark.parametrize(
