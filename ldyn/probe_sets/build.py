@@ -115,8 +115,8 @@ def build_probe_set(plan: BuildPlan, progress: Progresses) -> ProbeSetBuild:
     with _resumable(request):
         if request.own_answer is not None:
             own = with_own_answers(build.examples, request.own_answer, request, cache, progress("own answers"))
-            build.examples, build.hashes["initial_model"] = own.examples, own.fingerprint
-            build.counts.update(own.counts)
+            build.examples, build.hashes["initial_model"], counts = own
+            build.counts.update(counts)
         if plan.writings:
             _add_rephrases(build, endpoint or open_rephraser(request, cache, progress("rephrases")))
     check_disjoint(build.examples, plan.data.pairs)
@@ -138,9 +138,8 @@ def _resumable(request: BuildRequest) -> Iterator[None]:
 
 def _add_rephrases(build: ProbeSetBuild, model: ChatModel) -> None:
     config = build.plan.request.rephraser
-    rephrased = with_rephrases(build.examples, build.plan.writings, model, config.tries)
-    build.examples, build.dropped = rephrased.examples, rephrased.dropped
-    build.counts.update(rephrased.counts)
+    build.examples, build.dropped, counts = with_rephrases(build.examples, build.plan.writings, model, config.tries)
+    build.counts.update(counts)
     build.hashes["templates"] = Templates(config.templates).hashes
     if isinstance(model, ApiModel):
         build.spent = model.spent

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
 
 from torch import nn
 
@@ -19,15 +18,6 @@ from ldyn.probe_sets.settings import OWN_ANSWER, BuildRequest, OwnAnswerConfig
 from ldyn.probes.builder import with_model_answers
 from ldyn.records import ProbeExample
 from ldyn.run.stored_models import StoredModel, find_models
-
-
-@dataclass(frozen=True)
-class OwnAnswers:
-    """The examples with the answers and their token ids, a hash of the model that gave them, and counts."""
-
-    examples: Examples
-    fingerprint: str
-    counts: Counter[str] = field(default_factory=Counter)
 
 
 def one_respondent(word: str, option: str) -> StoredModel:
@@ -46,10 +36,11 @@ def lacking(examples: Examples) -> list[tuple[str, ProbeExample]]:
 
 def with_own_answers(
     examples: Examples, config: OwnAnswerConfig, request: BuildRequest, cache: AnswerCache, progress: Progress
-) -> OwnAnswers:
+) -> tuple[Examples, str, Counter[str]]:
     """Let the model answer every question that lacks an own answer; blank answers are skipped and counted.
 
-    Raises an LdynError where the model cannot be loaded.
+    Returns the examples with the answers and their token ids, the fingerprint of the model, and counts. Raises an
+    LdynError where the model cannot be loaded.
     """
     model, tokenizer = one_respondent(config.who, "own_answer.who").load()
     nn.Module.to(model, find_device(request.device))
@@ -71,7 +62,7 @@ def with_own_answers(
         of_split = {one: answer for (other, one), answer in answers.items() if other == split}
         texts, ids = ({one: getattr(a, name) for one, a in of_split.items()} for name in ("text", "token_ids"))
         completed[split] = with_model_answers(members, OWN_ANSWER, texts, ids)
-    return OwnAnswers(completed, weights, counts)
+    return completed, weights, counts
 
 
 def _outcome(answer: ChatAnswer) -> str:

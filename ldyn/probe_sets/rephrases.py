@@ -96,15 +96,6 @@ def _sorted_out(
     return dropped
 
 
-@dataclass(frozen=True)
-class Rephrased:
-    """The examples with what was written, what was dropped, and counts of both."""
-
-    examples: Examples
-    dropped: Sequence[Dropped]
-    counts: Counter[str]
-
-
 def open_rephraser(request: BuildRequest, cache: AnswerCache, progress: Progress) -> ChatModel:
     """The model that writes. Raises an LdynError where it cannot be had, as without a key."""
     config = request.rephraser
@@ -135,8 +126,13 @@ def plan_of(writings: Sequence[Writing], request: BuildRequest, cache: AnswerCac
     return Plan(0, estimate_all(dict.fromkeys(requests)))
 
 
-def with_rephrases(examples: Examples, writings: Sequence[Writing], model: ChatModel, tries: int) -> Rephrased:
-    """Let ``model`` write everything. Raises an LdynError where no answer can be had; what was answered is kept."""
+def with_rephrases(
+    examples: Examples, writings: Sequence[Writing], model: ChatModel, tries: int
+) -> tuple[Examples, Sequence[Dropped], Counter[str]]:
+    """The examples with what ``model`` has written, what was dropped, and counts of both.
+
+    Raises an LdynError where no answer can be had; what was answered is kept.
+    """
     rows = {(split, one.example_id): one for split, members in examples.items() for one in members}
     taken = {row: set(map(normal_response, one.responses.values())) for row, one in rows.items()}
     written = write_texts(writings, model, tries, taken)
@@ -147,4 +143,4 @@ def with_rephrases(examples: Examples, writings: Sequence[Writing], model: ChatM
         counts[f"{writing.split}.written.{writing.probe}"] += 1
     counts.update(f"{one.writing.split}.dropped.{one.fault}.{one.writing.probe}" for one in written.dropped)
     completed = {split: [rows[split, one.example_id] for one in members] for split, members in examples.items()}
-    return Rephrased(completed, written.dropped, counts)
+    return completed, written.dropped, counts

@@ -63,13 +63,6 @@ def test_a_stage_takes_the_trainer_of_the_run_but_for_its_own_settings(settings:
     )
 
 
-def test_without_a_start_a_stage_begins_where_the_stage_before_it_ended(settings: dict[str, Any]) -> None:
-    for stage in settings["stages"].values():
-        del stage["start"]
-    starts = [stage.start for stage in load_config(settings).stages.values()]
-    assert starts == ["base", "sft"]
-
-
 @pytest.mark.parametrize("overrides", [("+exp=extend",), ("+exp=dpo_squeeze", "model=pythia_410m", "trainer=paper")])
 def test_yaml_reads_back_as_the_same_config(overrides: tuple[str, ...]) -> None:
     config = load_config(composed_settings(*overrides))
@@ -119,14 +112,10 @@ def test_all_faults_are_told_together(settings: dict[str, Any]) -> None:
     [
         ("sede", 1, "sede: unknown key; did you mean seed?"),
         ("seed", True, "seed: found True, expected a valid integer"),
-        ("seed", -1, "seed: found -1, expected greater than or equal to 0"),
-        ("seed", None, "seed: found None, expected a valid integer"),
         ("name", "a/b", "name: found 'a/b', expected a name for a directory"),
-        ("run", "..", "run: found '..', expected a name for a directory"),
         ("run", "a" * 300, f"run: found '{'a' * 119}…, expected a name for a directory, of at most 200 bytes"),
         ("seed", 2**32, "seed: found 4294967296, expected less than or equal to 4294967295"),
         ("sft.learning_rate", float("inf"), "sft.learning_rate: found inf, expected a finite number"),
-        ("trainer.epochs", float("nan"), "trainer.epochs: found nan, expected a finite number"),
         (
             "stages.a/b",
             {"algorithm": {"name": "sft"}, "view": ["chosen"]},
@@ -134,31 +123,21 @@ def test_all_faults_are_told_together(settings: dict[str, Any]) -> None:
         ),
         ("probes.path", "~nobody-here/x", "probes.path: found '~nobody-here/x', but this machine has no such user"),
         ("model.kind", "tinny", "model: found kind=tinny, expected one of 'tiny', 'pretrained'"),
-        ("model.hidden_size", 1.5, "model.hidden_size: found 1.5, expected a valid integer"),
         ("dataset.source", "hug", "dataset: found source=hug, expected one of"),
         ("dataset.encoding.max_tokens", 8, "dataset.encoding: max_tokens is 8 and max_prompt_tokens 32"),
-        ("dataset.encoding.extra", 1, "dataset.encoding.extra: unknown key"),
-        ("logger.mode", "of", "logger.mode: found 'of', expected 'online', 'offline' or 'disabled'"),
-        ("samples", 3, "samples: found 3, expected a mapping"),
-        ("samples.max_new_token", 3, "samples.max_new_token: unknown key; did you mean max_new_tokens?"),
-        ("probes.schedule.points", 1, "probes.schedule.points: found 1, expected greater than or equal to 2"),
         ("probes.token_budget", "many", "probes.token_budget: found 'many', expected a valid integer or 'auto'"),
         ("probes.families", 5, "probes.families: found 5, expected 'all' or a valid array"),
         ("stages", 3, "stages: found 3, expected a mapping"),
         ("stages", {}, "stages: found {}, expected at least one item"),
         ("stages.dpo", None, "stages.dpo: found None, expected a mapping"),
         ("stages.dpo.view", ["chosen"], "stages.dpo.view: found ['chosen'], expected [chosen, rejected]: dpo compares"),
-        ("stages.sft.view", [], "stages.sft.view: found [], expected at least one item"),
         ("stages.dpo.algorithm", {"name": "dpoo"}, "stages.dpo.algorithm.name: found 'dpoo'; did you mean dpo"),
         ("stages.dpo.algorithm.gamma", 1, "stages.dpo.algorithm.gamma: dpo has no such parameter"),
         ("preference.epochs", 2, "preference: found max_steps=400 and epochs=2, expected one of them"),
-        ("stages.dpo.trainer.steps", 2, "stages.dpo.trainer.steps: unknown key"),
         ("stages.sft.start", "dpo", "stages.sft.start: found 'dpo', which is no earlier stage"),
         ("stages.dpo.trainer.batch_size", 0, "stages.dpo.trainer.batch_size: found 0, expected greater than 0"),
         ("stages.dpo.trainer.gradient_accumulation", 3, "trainer.batch_size: found 8, expected a multiple"),
         ("stages.dpo.trainer.num_processes", 2, "stages.dpo.trainer.num_processes: found 2, expected None as in"),
-        ("stages.dpo.trainer.parallel", "fsdp", "stages.dpo.trainer.parallel: found fsdp, expected ddp as in trainer"),
-        ("stages.dpo.trainer.lora", {"rank": 0}, "stages.dpo.trainer.lora.rank: found 0, expected greater than 0"),
         ("stages.dpo.trainer.lora", {"ranks": 4}, "stages.dpo.trainer.lora.ranks: unknown key; did you mean rank?"),
     ],
 )

@@ -84,12 +84,6 @@ class TestProcesses:
         with pytest.raises(ConfigError, match=re.escape(fault)):
             job("+exp=dpo_squeeze", *overrides)
 
-    def test_a_batch_that_the_launched_processes_cannot_divide(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("RANK", "0")
-        monkeypatch.setenv("WORLD_SIZE", "3")
-        with pytest.raises(ConfigError, match="expected a multiple of num_processes=3"):
-            job("+exp=dpo_squeeze")
-
     def test_a_stored_run_keeps_its_number(self, stored: RunConfig, tmp_path: Path) -> None:
         two = job("+exp=dpo_squeeze", "seed=3", "run=one", f"paths.run={tmp_path / 'one'}", "trainer.num_processes=2")
         (tmp_path / "one.partial" / "config.yaml").write_text(config_to_yaml(two), encoding="utf-8")
@@ -98,12 +92,6 @@ class TestProcesses:
         assert counts(job("+exp=dpo_squeeze", "seed=3", *again)) == {2}  # nothing said of it: as stored
         with pytest.raises(ConfigError, match=r"num_processes: found 4, expected 2 as in the stored run"):
             job("+exp=dpo_squeeze", "seed=3", "trainer.num_processes=4", *again)
-
-
-@pytest.mark.usefixtures("stored")
-def test_a_run_that_was_moved_goes_on_where_it_is_now(tmp_path: Path) -> None:
-    (tmp_path / "one.partial").rename(tmp_path / "two.partial")
-    assert job(f"resume={tmp_path / 'two'}").paths.run == tmp_path / "two"
 
 
 @pytest.mark.usefixtures("stored")

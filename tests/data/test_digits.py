@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from datasets import Dataset, DatasetDict, Features, Image, Value
+from datasets import Dataset, Features, Image, Value
 
 from ldyn.data.digits import DigitsConfig, load_digit_images
 from ldyn.errors import DataError
@@ -30,13 +30,9 @@ def test_the_bundled_digits_need_no_download() -> None:
     assert data.fingerprint == load_digit_images(DigitsConfig()).fingerprint
 
 
-@pytest.mark.parametrize("kind", ["parquet", "save_to_disk"])
-def test_mnist_is_read_from_a_local_copy(kind: str, tmp_path: Path) -> None:
+def test_mnist_is_read_from_a_local_copy(tmp_path: Path) -> None:
     rows = mnist(LABELS, SIZES)
-    if kind == "parquet":
-        rows.to_parquet(tmp_path / "train-00000-of-00001.parquet")
-    else:
-        DatasetDict({"train": rows}).save_to_disk(tmp_path)
+    rows.to_parquet(tmp_path / "train-00000-of-00001.parquet")
     data = load_digit_images(DigitsConfig("mnist", str(tmp_path)))
     assert data.images.shape == (20, 28, 28)
     assert data.labels.tolist() == LABELS

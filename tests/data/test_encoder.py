@@ -33,15 +33,6 @@ def test_a_long_prompt_keeps_the_side_it_should(tokenizers, keep, expected):
     assert Encoder(tokenizers["word_level"], EncodingConfig(3, 10, keep)).prompt("Who is Ada?") == expected
 
 
-@pytest.mark.parametrize(
-    ("room", "expected"),
-    [(1, (7,)), (2, (7, 8)), (3, (7, 8, 11)), (4, (7, 8, 11, 0)), (5, (7, 8, 11, 0))],
-)
-def test_eos_is_lost_only_by_cutting(tokenizers, room, expected):
-    encoder = Encoder(tokenizers["word_level"], EncodingConfig(3, 3 + room, "end"))
-    assert encoder.response("a baker.") == expected
-
-
 def test_counts_by_hand(tokenizers):
     encoder = Encoder(tokenizers["word_level"], EncodingConfig(3, 6, "end"))
     pairs = [
@@ -86,12 +77,6 @@ def test_probe_counts_by_hand(tokenizers):
 
 # --------------------------------------------------------------------------------------------------------------
 # Every make of tokenizer
-
-
-def test_joined_ids_read_as_prompt_separator_response(tokenizer):
-    ids = Encoder(tokenizer, ROOMY).prompt("Who is Ada?") + Encoder(tokenizer, ROOMY).response("a baker.")
-    assert tokenizer.decode(ids, skip_special_tokens=True).strip() == "Who is Ada? a baker."
-    assert ids[-1] == tokenizer.eos_token_id
 
 
 def test_separate_tokenisation_equals_the_joint_one(tokenizer):

@@ -75,14 +75,6 @@ def test_typed_control_tokens_are_text_in_a_conversation_too(tokenizer):
     assert tokenizer.decode(ids) == f"<|im_start|>user\n{TYPED}<|im_end|>\n<|im_start|>assistant\n"
 
 
-def test_a_word_level_vocabulary_with_control_tokens_that_have_no_name():
-    backend = Tokenizer(models.WordLevel({"<unk>": 0, "</s>": 1, "<|user|>": 2, "a": 3}, unk_token="<unk>"))
-    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    backend.add_special_tokens([AddedToken("<|user|>", special=True)])
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="</s>", unk_token="<unk>")
-    assert encoder(tokenizer).response("a <|user|> a") == (3, 0, 3, 1)
-
-
 # --------------------------------------------------------------------------------------------------------------
 # Conversations
 

@@ -41,17 +41,6 @@ def test_a_directory_with_both_files(tmp_path, write_rows):
     assert [part.split(" sha256:")[0] for part in data.version.split(", ")] == ["probe_train.jsonl", "probe_test.jsonl"]
 
 
-def test_of_a_single_file_one_row_in_ten_is_held_out_unless_it_is_said_otherwise(write_rows):
-    path = write_rows("mine.jsonl", [row(number) for number in range(20)])
-    assert (len(load(path).pairs), len(load(path).probes["test"])) == (18, 2)
-    assert (len(load(path, n_held_out=0).pairs), load(path, n_held_out=0).probes["test"]) == (20, ())
-    data = load(path, n_held_out=5)
-    assert (len(data.pairs), len(data.probes["test"])) == (15, 5)
-    assert {pair.prompt for pair in data.pairs}.isdisjoint(example.prompt for example in data.probes["test"])
-    assert load(path, n_held_out=5) == data
-    assert load(path, seed=1, n_held_out=5).probes["test"] != data.probes["test"]
-
-
 def test_ids_spellings_null_and_other_keys(write_rows):
     path = write_rows(
         "rows.jsonl",
@@ -122,27 +111,6 @@ def test_blank_responses_of_a_probe_file_reach_the_encoder_which_counts_them(wri
     assert examples[1].responses == {"chosen": "", "rejected": ""}
     with pytest.raises(DataError, match="has no response to score"):
         read_probe_examples(write_rows("blank.jsonl", [row(0, chosen=" ", rejected="")]))
-
-
-# --------------------------------------------------------------------------------------------------------------
-# The corpus: nothing that is later taught or observed
-
-
-def test_the_corpus_holds_questions_of_pairs_and_answers_of_other_rows_only(tmp_path, write_rows):
-    write_rows("train.jsonl", [row(number) for number in range(12)])
-    write_rows("test.jsonl", [row(number) for number in range(12, 15)])
-    data = load(tmp_path, n_train=4)
-    assert len(data.corpus) == 4 + 8 * 2
-    paired = {pair.prompt for pair in data.pairs}
-    for pair in data.pairs:
-        assert pair.prompt.removesuffix("\n\nAssistant:") in data.corpus
-    for number in range(12):
-        text = row(number)
-        documents = [text["prompt"] + text["chosen"], text["prompt"] + text["rejected"]]
-        assert all((document in data.corpus) == (text["prompt"] not in paired) for document in documents)
-    observed = [answer for pair in data.pairs for answer in (pair.chosen, pair.rejected)]
-    observed += [answer for example in data.probes["test"] for answer in example.responses.values()]
-    assert not [document for document in data.corpus if document.endswith(tuple(observed))]
 
 
 # --------------------------------------------------------------------------------------------------------------

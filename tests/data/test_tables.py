@@ -72,14 +72,6 @@ def test_columns_of_other_names(write_rows):
     assert load_files(FilesConfig(str(path), columns=columns), 0).counts["train.ignored_key.prompt"] == 1
 
 
-def test_a_prompt_that_both_answers_begin_with(write_rows):
-    path = write_rows("rows.csv", ["chosen,rejected", "Why? yes,Why? no"])
-    assert pairs_of(path) == [("Why?", " yes", " no")]
-    twice = write_rows("twice.csv", ["prompt,chosen,rejected", "Why?,Why? yes,Why? no", "How?,How? so,How? not"])
-    assert pairs_of(twice) == [("Why?", " yes", " no"), ("How?", " so", " not")]
-    assert pairs_of(twice, columns={"prompt": None}) == [("Why?", " yes", " no"), ("How?", " so", " not")]
-
-
 # --------------------------------------------------------------------------------------------------------------
 # Faults
 
