@@ -1,4 +1,4 @@
-"""Ways to score the same responses with the same model: the published one, a padded batch, and ours."""
+"""Ways to score the same responses with the same model: the published one and ours."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
-from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
-from ldyn.numerics.token_stats import token_stats
-from ldyn.probes.engine import Tokens, automatic_tokens
+from ldyn.probes.engine import Tokens
 from ldyn.probes.scorer import score_probes
 from ldyn.records import EncodedProbeExample
 
@@ -60,48 +58,11 @@ def published_statistics(
     }
 
 
-@torch.no_grad()
-def score_padded(model: PreTrainedModel, examples: Examples, token_budget: Tokens, pad_id: int) -> list[float]:
-    """The usual batch: prompt and response in each row, padded on the right; those of like length together.
-
-    Statistics and unembedding are those of our method, so that the difference to it is the shared prompt alone.
-    """
-    logps = []
-    for example in examples:
-        prompt, responses = example.prompt_ids, list(example.responses.values())
-        longest = len(prompt) + max(map(len, responses))
-        tokens = automatic_tokens(model) if token_budget == "auto" else token_budget
-        order = sorted(range(len(responses)), key=lambda number: len(responses[number]))
-        of_number: dict[int, float] = {}
-        for start in range(0, len(order), rows := max(1, tokens // longest)):
-            numbers = order[start : start + rows]
-            scored = _score_batch(model, prompt, [responses[number] for number in numbers], pad_id)
-            of_number.update(zip(numbers, scored, strict=True))
-        logps += [of_number[number] for number in range(len(responses))]
-    return logps
-
-
-def _score_batch(
-    model: PreTrainedModel, prompt: tuple[int, ...], responses: Sequence[tuple[int, ...]], pad_id: int
-) -> list[float]:
-    lengths = [len(response) for response in responses]
-    ids = pad_sequence([torch.tensor([*prompt, *r]) for r in responses], batch_first=True, padding_value=pad_id)
-    ids = ids.to(model.device)
-    is_response = torch.arange(max(lengths))[None] < torch.tensor(lengths)[:, None]
-    mask = torch.cat([torch.ones(len(responses), len(prompt)), is_response], 1).to(ids)
-    columns = torch.arange(len(prompt) - 1, ids.shape[1] - 1, device=ids.device)
-    logits = model(input_ids=ids, attention_mask=mask, logits_to_keep=columns, use_cache=False).logits
-    needed = is_response.flatten().nonzero().squeeze(1).to(ids.device)  # of [B, longest, V], flattened
-    labels = ids[:, len(prompt) :].flatten()[needed]
-    stats = token_stats(logits.flatten(0, 1), labels, rows=needed)
-    return [float(part.double().sum()) for part in stats.logp.split(lengths)]
-
-
 def score_ours(model: PreTrainedModel, examples: Examples, token_budget: Tokens, pad_id: int) -> list[float]:
     """As a run scores probes: the prompt once for all responses."""
     return [score.logp for score in score_probes(model, examples, token_budget=token_budget, pad_id=pad_id)]
 
 
 Score = Callable[[PreTrainedModel, Examples, Tokens, int], list[float]]
-METHODS: dict[str, Score] = {"published": score_published, "padded": score_padded, "ours": score_ours}
+METHODS: dict[str, Score] = {"published": score_published, "ours": score_ours}
 """(model, examples, token budget, pad id) -> log π(y|x) of every response, in order."""

@@ -42,7 +42,7 @@ def test_methods_are_measured_and_agree(tmp_path: Path, capsys: pytest.CaptureFi
     found = json.loads(capsys.readouterr().out)
     assert 0 <= found["max_abs_logp_difference"] < 1e-3
     assert (found["examples"], found["responses"], found["machine"]["threads"]) == (1, 2, 1)
-    assert set(found["methods"]) == {"published", "padded", "ours"}
+    assert set(found["methods"]) == {"published", "ours"}
     assert all(0 < method["matmul_share"] < 1 for method in found["methods"].values())
     print_figures(found, PROBES_COLUMNS, PROBES_LEGEND)
     printed = capsys.readouterr().out
