@@ -17,9 +17,8 @@ import httpx2
 import openai
 from pydantic import SecretStr
 
-from ldyn.answers.answer_cache import AnswerCache
 from ldyn.answers.api_costs import Ledger, Plan, Spent, estimate_all, spent_on
-from ldyn.answers.chats import REFUSED, ChatAnswer, ChatRequest, Progress
+from ldyn.answers.chats import REFUSED, AnswerCache, ChatAnswer, ChatRequest, Progress
 from ldyn.answers.settings import OPENAI, ApiConfig
 from ldyn.data.text import one_line
 from ldyn.errors import ApiError, BudgetReached, Interrupted

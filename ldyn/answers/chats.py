@@ -1,22 +1,26 @@
-"""Asking a language model in messages, wherever it runs, and prompt templates with {fields}."""
+"""Asking a language model in messages, wherever it runs; answers kept on disk; prompt templates with {fields}."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from ldyn.data.chat_tokens import Message
 from ldyn.errors import DataError
+from ldyn.store.files import write_atomically
 
 Progress = Callable[[int, int], None]
 """Called with (answered, all) while answers come in."""
 
 REFUSED = "refused"
+VERSION = 1
+"""Of the files of `AnswerCache`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,37 @@ class ChatModel(Protocol):
 
         Raises an LdynError where no further answer can be had; all answers until then are in the cache.
         """
+
+
+class AnswerCache:
+    """Answers found by their question: an interrupted job continues, a repeated one asks nothing.
+
+    One file per answer, ``<directory>/<2 digits>/<sha256>.json``, written atomically, with its question inside. A
+    question is everything that decides the answer: the model, where it runs, messages, parameters, but no API key.
+    Several threads and processes may use the directory at a time.
+    """
+
+    def __init__(self, directory: Path):
+        self.directory = directory
+
+    def get(self, question: Mapping[str, Any]) -> ChatAnswer | None:
+        """The answer to exactly this question; None where there is none or its file is damaged."""
+        try:
+            stored = json.loads(self._path(question).read_text(encoding="utf-8"))
+            same = stored["question"] == json.loads(json.dumps(question))  # as JSON: tuples are lists
+            ids = tuple(stored["answer"].get("token_ids", ()))
+            return ChatAnswer(**{**stored["answer"], "token_ids": ids}) if same else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def put(self, question: Mapping[str, Any], answer: ChatAnswer) -> None:
+        """Keep the answer. Raises RunDirectoryError where it cannot be written."""
+        content = json.dumps({"question": question, "answer": asdict(answer)}, indent=1) + "\n"
+        write_atomically(self._path(question), content.encode())
+
+    def _path(self, question: Mapping[str, Any]) -> Path:
+        digest = hashlib.sha256(json.dumps([VERSION, question], sort_keys=True).encode()).hexdigest()
+        return self.directory / digest[:2] / f"{digest}.json"
 
 
 def read_template(path: Path | None, own: str, fields: Collection[str]) -> str:

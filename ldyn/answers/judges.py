@@ -20,8 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ldyn.algorithms.registry import import_user_module
-from ldyn.answers.answer_cache import AnswerCache
-from ldyn.answers.chats import Progress
+from ldyn.answers.chats import AnswerCache, Progress
 from ldyn.answers.comparison import Comparison, GivenAnswer, Judge, Verdict
 from ldyn.answers.settings import API, FACTS, JUDGES, LOCAL, REWARD_MODEL, ApiConfig, judge_name_fault
 from ldyn.answers.text_metrics import repeated_ngrams

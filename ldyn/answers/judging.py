@@ -8,10 +8,9 @@ from dataclasses import asdict
 from typing import Any
 
 from ldyn import __version__
-from ldyn.answers.answer_cache import AnswerCache
 from ldyn.answers.api_model import ApiModel, plan_requests
 from ldyn.answers.chat_judge import ChatJudge, compare_template, requests_of
-from ldyn.answers.chats import Progress
+from ldyn.answers.chats import AnswerCache, Progress
 from ldyn.answers.comparison import Comparison, Judgement, in_both_orders, judge_comparisons, pair_answers, read_answers
 from ldyn.answers.judges import find_judge
 from ldyn.answers.settings import API, JudgeConfig

@@ -12,8 +12,7 @@ import torch
 from torch import nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from ldyn.answers.answer_cache import AnswerCache
-from ldyn.answers.chats import REFUSED, ChatAnswer, ChatRequest, Progress
+from ldyn.answers.chats import REFUSED, AnswerCache, ChatAnswer, ChatRequest, Progress
 from ldyn.answers.generation import Decoding, Sampling, answer_prompts, context_size, end_ids
 from ldyn.answers.settings import Device
 from ldyn.data.chat_tokens import chat_ids

@@ -9,10 +9,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ldyn.answers.answer_cache import AnswerCache
 from ldyn.answers.api_costs import Plan, Spent
 from ldyn.answers.api_model import ApiModel
-from ldyn.answers.chats import ChatModel, Progress
+from ldyn.answers.chats import AnswerCache, ChatModel, Progress
 from ldyn.data.sources import data_fingerprint, load_data
 from ldyn.data.text import visible
 from ldyn.errors import Interrupted

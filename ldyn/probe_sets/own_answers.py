@@ -6,8 +6,7 @@ from collections import Counter
 
 from torch import nn
 
-from ldyn.answers.answer_cache import AnswerCache
-from ldyn.answers.chats import REFUSED, ChatAnswer, Progress
+from ldyn.answers.chats import REFUSED, AnswerCache, ChatAnswer, Progress
 from ldyn.answers.local_models import CachedAnswers, PromptRequest, find_device
 from ldyn.data.encoder import Encoder
 from ldyn.data.seeding import seeded_random

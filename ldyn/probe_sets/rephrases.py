@@ -6,10 +6,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from ldyn.answers.answer_cache import AnswerCache
 from ldyn.answers.api_costs import Plan, estimate_all
 from ldyn.answers.api_model import ApiModel, plan_requests
-from ldyn.answers.chats import ChatAnswer, ChatModel, Progress
+from ldyn.answers.chats import AnswerCache, ChatAnswer, ChatModel, Progress
 from ldyn.answers.local_models import LocalChatModel
 from ldyn.data.text import normal_response
 from ldyn.probe_sets.examples import Examples

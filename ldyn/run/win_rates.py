@@ -17,7 +17,7 @@ import pandas as pd
 from torch import nn
 from transformers import PreTrainedModel
 
-from ldyn.answers.answer_cache import AnswerCache
+from ldyn.answers.chats import AnswerCache
 from ldyn.answers.comparison import AnswerSet, Judge, answer_set, judge_comparisons, pair_answers
 from ldyn.answers.generation import Decoding
 from ldyn.answers.judges import find_judge

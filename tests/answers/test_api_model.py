@@ -14,10 +14,9 @@ from typing import Any
 import pytest
 from stand_in import Reply, StandIn, failed, said
 
-from ldyn.answers.answer_cache import AnswerCache
 from ldyn.answers.api_costs import Plan, Spent
 from ldyn.answers.api_model import ApiModel, plan_requests
-from ldyn.answers.chats import REFUSED, ChatRequest
+from ldyn.answers.chats import REFUSED, AnswerCache, ChatRequest
 from ldyn.answers.settings import ApiConfig
 from ldyn.errors import ApiError, BudgetReached
 
@@ -235,7 +234,7 @@ def test_invalid_settings(settings: dict[str, Any], words: str) -> None:
 PROGRAM = """
 import signal, sys
 from pathlib import Path
-from ldyn.answers.answer_cache import AnswerCache
+from ldyn.answers.chats import AnswerCache
 from ldyn.answers.api_model import ApiModel
 from ldyn.answers.chats import ChatRequest
 from ldyn.answers.settings import ApiConfig

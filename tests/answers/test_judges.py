@@ -11,8 +11,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedTokenizerFast
 
-from ldyn.answers.answer_cache import AnswerCache
-from ldyn.answers.chats import ChatRequest
+from ldyn.answers.chats import AnswerCache, ChatRequest
 from ldyn.answers.comparison import Comparison, GivenAnswer, judge_comparisons
 from ldyn.answers.generation import Answer
 from ldyn.answers.judges import ScoringJudge, checked_answer, facts_score, find_scorer
