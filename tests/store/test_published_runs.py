@@ -76,7 +76,8 @@ def test_importing_verifying_and_reporting_need_no_torch(directories: tuple[str,
         ["report", str(tmp_path / "run"), "--reference", str(tmp_path / "run")],
     ]
     code = (
-        "import sys; sys.modules['torch'] = None\n"  # makes every import of torch raise ImportError
+        "import sys\nfor name in ('torch', 'transformers', 'trl', 'datasets', 'wandb'):\n"
+        "    sys.modules[name] = None\n"  # makes every import of it raise ImportError
         f"from ldyn.cli.main import main\nsys.exit(max(main(line) for line in {lines!r}))"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
