@@ -27,7 +27,9 @@ WIDTH = 110
 def main(arguments: Sequence[str]) -> int:
     """Run `ldyn train` with Hydra's own command line; `--help` is ours."""
     if {"-h", "--help"} & set(arguments):
-        print(train_help(_config_directories(arguments)))
+        words = [part for argument in arguments for part in argument.split("=", 1)]
+        own = [Path(value) for flag, value in pairwise(words) if flag in ("--config-dir", "-cd")]
+        print(train_help([config_directory(), *own]))
         return 0
     if {"-m", "--multirun"} & set(arguments):
         if launched_count() is not None:
@@ -111,13 +113,6 @@ def run_stored(settings: str) -> None:
     from ldyn.config.loading import load_config
 
     _run_here(load_config(yaml.safe_load(settings)))
-
-
-def _config_directories(arguments: Sequence[str]) -> list[Path]:
-    """Our YAML directory, and the one that the user gives by --config-dir or -cd."""
-    words = [part for argument in arguments for part in argument.split("=", 1)]
-    given = [Path(value) for flag, value in pairwise(words) if flag in ("--config-dir", "-cd")]
-    return [config_directory(), *given]
 
 
 def train_help(directories: list[Path]) -> str:

@@ -21,14 +21,14 @@ INSTEAD = "hydra/launcher=submitit_local or joblib runs the jobs on this machine
 def launcher_faults(launcher: DictConfig, directory: Path) -> list[str]:
     """What would keep the jobs of the sweep in ``directory`` from running under this launcher."""
     faults = []
-    if is_submitit(launcher) and (launcher.tasks_per_node, launcher.nodes) != (1, 1):
+    if _is_submitit(launcher) and (launcher.tasks_per_node, launcher.nodes) != (1, 1):
         found = f"found {launcher.nodes} nodes and {launcher.tasks_per_node} tasks on each"
         expected = "expected nodes=1 and tasks_per_node=1: trainer.num_processes starts the processes inside the job"
         faults.append(f"hydra.launcher: {found}, {expected}")
-    if is_slurm(launcher) and shutil.which("sbatch") is None:
+    if _is_slurm(launcher) and shutil.which("sbatch") is None:
         found = "found no sbatch here, so this is no login node of a SLURM cluster"
         return [*faults, f"hydra/launcher: {found}; submit from one, or: {INSTEAD}"]
-    if is_slurm(launcher) and (queued := _in_the_queue(directory)):
+    if _is_slurm(launcher) and (queued := _in_the_queue(directory)):
         found = f"found jobs of this sweep in SLURM's queue ({', '.join(queued)})"
         faults.append(f"hydra.sweep.dir: {found}; wait for them, or end them: scancel {' '.join(queued)}")
     return faults
@@ -37,7 +37,7 @@ def launcher_faults(launcher: DictConfig, directory: Path) -> list[str]:
 @contextmanager
 def launching_explained(launcher: DictConfig, directory: Path) -> Iterator[None]:
     """Turn what submitit raises for jobs that SLURM refuses or loses into an LdynError."""
-    if not is_submitit(launcher):
+    if not _is_submitit(launcher):
         yield
         return
     from submitit.core.utils import FailedSubmissionError, UncompletedJobError
@@ -45,7 +45,7 @@ def launching_explained(launcher: DictConfig, directory: Path) -> Iterator[None]
     try:
         yield
     except KeyboardInterrupt as stopped:
-        if not is_slurm(launcher):
+        if not _is_slurm(launcher):
             raise
         told = f"The jobs stay in SLURM's queue: `squeue --me` shows them, `ldyn report {directory}` how far they are."
         raise Interrupted(signal.SIGINT, f"Waits no longer. {told}") from stopped
@@ -60,14 +60,12 @@ def launching_explained(launcher: DictConfig, directory: Path) -> Iterator[None]
         ) from error
 
 
-def is_submitit(launcher: DictConfig) -> bool:
-    """Whether jobs are started by submitit."""
+def _is_submitit(launcher: DictConfig) -> bool:
     return "submitit_launcher" in str(launcher.get("_target_"))
 
 
-def is_slurm(launcher: DictConfig) -> bool:
-    """Whether jobs are submitted to SLURM."""
-    return is_submitit(launcher) and str(launcher.get("_target_")).endswith("SlurmLauncher")
+def _is_slurm(launcher: DictConfig) -> bool:
+    return _is_submitit(launcher) and str(launcher.get("_target_")).endswith("SlurmLauncher")
 
 
 def _in_the_queue(directory: Path) -> list[str]:

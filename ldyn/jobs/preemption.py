@@ -77,7 +77,6 @@ def _job_id() -> str:
 
 
 def _saved(run: Path) -> set[Path]:
-    """What the run has saved of its weights."""
     return set((partial_path(run) / "checkpoints").glob("*/*"))
 
 

@@ -60,13 +60,6 @@ class MeasuredLog:
     example_ids: tuple[str, ...]
     notes: tuple[str, ...]
 
-    @property
-    def counts(self) -> dict[str, int]:
-        """Number of evaluations, and of examples where these are known."""
-        evaluations = len(next(iter(self.probes.values()))["logp"])
-        known = {} if MEAN_EXAMPLE in self.example_ids else {"examples": len(self.example_ids)}
-        return {"evaluations": evaluations, **known}
-
 
 def measures_of(log: PublishedLog) -> MeasuredLog:
     """The measures of one directory. Raises DataError where it has no log-probability of any probe."""

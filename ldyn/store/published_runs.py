@@ -17,7 +17,7 @@ import pandas as pd
 import yaml
 
 from ldyn.errors import ConfigError
-from ldyn.records import StageInfo
+from ldyn.records import MEAN_EXAMPLE, StageInfo
 from ldyn.store.directory import TRAJECTORIES_FILE, RunDirectory
 from ldyn.store.files import write_atomically
 from ldyn.store.published_files import PublishedLog, read_published_log
@@ -118,10 +118,13 @@ def _start(kind: str, log: MeasuredLog, earlier: Sequence[LoggedStage]) -> tuple
 def import_manifest(stages: Sequence[LoggedStage]) -> dict[str, Any]:
     """The manifest's part about the import. How many updates were planned is in no log."""
     files = [(stage.info.name, path) for stage in stages for path in stage.files]
+    counts = {f"{one.info.name}.evaluations": len(next(iter(one.log.probes.values()))["logp"]) for one in stages}
+    known = [stage for stage in stages if MEAN_EXAMPLE not in stage.log.example_ids]
+    counts |= {f"{stage.info.name}.examples": len(stage.log.example_ids) for stage in known}
     return {
         "stages": [asdict(stage.info) for stage in stages],
         "notes": [note for stage in stages for note in stage.notes],
-        "counts": {f"{s.info.name}.{what}": count for s in stages for what, count in s.log.counts.items()},
+        "counts": counts,
         "hashes": {f"{name}/{path.name}": hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files},
     }
 

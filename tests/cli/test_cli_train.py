@@ -127,14 +127,6 @@ def test_verify_and_report_work_without_torch(work: Path, without_torch: dict[st
     assert report.stat().st_mtime_ns > before
 
 
-def test_training_without_torch_is_what_fails(without_torch: dict[str, str], tmp_path: Path) -> None:
-    """The environment of the test above really has no torch."""
-    command = [str(LDYN), "train", "+exp=smoke"]
-    done = subprocess.run(command, cwd=tmp_path, env=without_torch, capture_output=True, text=True, check=False)
-    assert done.returncode != 0
-    assert "there is no torch here" in done.stderr
-
-
 def test_a_finished_run_is_neither_resumed_nor_overwritten(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = work / "sweep" / "0"
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}

@@ -46,6 +46,7 @@ def test_two_directories_become_the_stages_of_one_run(
     run = read_run(out)
     assert run.manifest["status"] == "finished"
     assert run.manifest["counts"]["dpo.evaluations"] == 3
+    assert run.manifest["counts"]["dpo.examples"] == 12
     assert len(run.manifest["hashes"]) == 4
     assert run.trajectories["n_tokens"].isna().all()
     page = (out / "report.html").read_text()
