@@ -10,7 +10,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import hydra
 import yaml
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException, MissingConfigException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
@@ -27,9 +31,6 @@ def run_jobs(command: str, arguments: Sequence[str], job: Callable[[DictConfig],
 
     A job finds the directory for its results in ``paths.run``. Returns 0; raises LdynError for what cannot run.
     """
-    import hydra
-    from hydra.errors import HydraException
-
     completes = {"-sc", "--shell-completion"} & set(arguments)  # whose script needs the executable alone
     words = ["ldyn" if completes else f"ldyn {command}", *hydra_words(arguments)]
     stopped: list[LdynError] = []
@@ -39,7 +40,7 @@ def run_jobs(command: str, arguments: Sequence[str], job: Callable[[DictConfig],
         nonlocal composed_all
         composed_all = True
         sys.argv = words  # a launcher may have started another process for this job
-        if _is_sweep():
+        if is_sweep():
             _run_in_sweep(job, composed)
             return
         try:
@@ -66,13 +67,10 @@ def composed_settings(name: str, overrides: Sequence[str]) -> DictConfig:
 
     In ``configs/commands`` no key is a config group, so that `model=DIR` and `probes=FILE` are plain settings.
     """
-    from hydra import compose, initialize_config_dir
-    from hydra.errors import HydraException
-
     try:
         path = config_directory() / f"{name}.yaml"
-        with initialize_config_dir(str(path.parent), version_base="1.3"):
-            return compose(path.stem, list(overrides))
+        with hydra.initialize_config_dir(str(path.parent), version_base="1.3"):
+            return hydra.compose(path.stem, list(overrides))
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError([described(error)]) from error
 
@@ -116,8 +114,6 @@ def _file_fault(error: Exception) -> str | None:
 
 def described(error: Exception) -> str:
     """One fault for an error that Hydra or OmegaConf raised while it composed the configuration."""
-    from hydra.errors import MissingConfigException
-
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         group, _, option = error.missing_cfg_file.rpartition("/")
         return f"{group}: found no option {option!r}; {expected_one_of(option, error.options)}"
@@ -150,8 +146,6 @@ def _run_in_sweep(job: Callable[[DictConfig], None], composed: DictConfig) -> No
 
 def _placed(composed: DictConfig) -> DictConfig:
     """A job of a sweep writes to ``<sweep directory>/<run>``; a run without a name is called by the job's number."""
-    from hydra.core.hydra_config import HydraConfig
-
     hydra_config = HydraConfig.get()
     is_named = any(key_of(word) == "run" for word in hydra_config.overrides.task)
     directory = Path(hydra_config.runtime.output_dir) / (str(composed.run) if is_named else str(hydra_config.job.num))
@@ -172,8 +166,6 @@ def _as_program(words: list[str]) -> Iterator[None]:
         os.environ.pop("HYDRA_FULL_ERROR") if full_error is None else os.environ.update(HYDRA_FULL_ERROR=full_error)
 
 
-def _is_sweep() -> bool:
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
-
+def is_sweep() -> bool:
+    """Whether this is a job of a sweep."""
     return bool(HydraConfig.get().mode == RunMode.MULTIRUN)

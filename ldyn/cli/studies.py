@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from hydra.core.hydra_config import HydraConfig
+
 from ldyn.cli.hydra_jobs import run_jobs
 from ldyn.cli.settings_command import Page, settings_listed
 
@@ -86,8 +88,6 @@ def _measure_images(study: Study, config: ImagesStudy) -> None:
 
 
 def _decompose(composed: DictConfig) -> Run:
-    from hydra.core.hydra_config import HydraConfig
-
     from ldyn.config.studies import decompose_config
 
     config = decompose_config(composed, list(HydraConfig.get().overrides.task))

@@ -9,9 +9,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from ldyn.cli.hydra_jobs import run_jobs
+from ldyn.cli.hydra_jobs import is_sweep, run_jobs
 from ldyn.cli.settings_command import first_comment
 from ldyn.config.groups import config_directory, experiments, groups
 from ldyn.errors import ConfigError, LdynError
@@ -57,13 +58,10 @@ def run_job(composed: DictConfig) -> None:
 
 def _run_or_resume(composed: DictConfig) -> Path | None:
     """The directory of the run, which has finished; None in a process beside the main one."""
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
-
     from ldyn.config.jobs import job_config
     from ldyn.jobs.sweep_plan import name_after_sweep
 
-    if HydraConfig.get().mode == RunMode.MULTIRUN and composed.get("resume") is None:
+    if is_sweep() and composed.get("resume") is None:
         name_after_sweep(composed, _overrides())
     sources = HydraConfig.get().runtime.config_sources
     directories = [Path(source.path) for source in sources if source.schema == "file"]
@@ -74,8 +72,6 @@ def _run_or_resume(composed: DictConfig) -> Path | None:
 
 def _overrides() -> list[str]:
     """What was typed for this job."""
-    from hydra.core.hydra_config import HydraConfig
-
     return list(HydraConfig.get().overrides.task)
 
 
