@@ -1,4 +1,4 @@
-"""D4, E1 to E3 and O1: claims that compare the arms of one experiment, told apart by what their stages train on.
+"""D4, E1 to E3 and O1: claims that compare the arms of one experiment, distinguished by what their stages train on.
 
 The *squeeze* of an arm is the change of the greedy mass along y⁺ minus the change of y⁺ over its preference rounds:
 how many nats the greedy continuation gains on the response that is trained. With several extended arms the claim is

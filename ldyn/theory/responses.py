@@ -181,7 +181,7 @@ def token_logps(model: PreTrainedModel, weights: Weights, batch: Batch) -> Tenso
 def weights_of(model: PreTrainedModel, *, requires_grad: bool = False) -> dict[str, Tensor]:
     """The trained weights by name, detached from the model's own gradients.
 
-    Where two modules share one tensor (tied embeddings) both names are listed, so that their parts can be told apart:
+    Where two modules share one tensor (tied embeddings) both names are listed, so that their parts stay separate:
     the derivative with respect to the tensor is the sum over its names.
     """
     named = model.named_parameters(remove_duplicate=False)

@@ -27,8 +27,7 @@ TABLES = {
     "stage_changes",
 }  # fmt: skip
 FIGURES = {
-    "prediction.png", "prediction_error.png", "kernel_shares.png", "who_moves_whom.png", "kernel_norms.png",
-    "token_influence.png",
+    "prediction.png", "kernel_shares.png", "who_moves_whom.png", "kernel_norms.png",
 }  # fmt: skip
 
 
