@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from rich.markup import escape
 
 from ldyn.errors import RunDirectoryError
 from ldyn.findings import find_all, findings_over_seeds
+from ldyn.findings.preconditions import preconditions
 from ldyn.findings.seed_runs import by_setting
 from ldyn.findings.tables import findings_table
 from ldyn.records import Finding, FindingOverSeeds
@@ -40,6 +41,7 @@ class Verification:
     """The findings of one run, computed again, and how the stored ones compare.
 
     stored: "same", "different", "earlier rules", or "absent" (the run is not finished); status: of the manifest.
+    preconditions: what squeezing needs, in words, for the first stage and each that compares pairs.
     error: why the run could not be read; the rest is then empty.
     """
 
@@ -49,6 +51,7 @@ class Verification:
     findings: Sequence[Finding]
     differences: Sequence[str]
     error: str | None = None
+    preconditions: Sequence[str] = ()
 
     @property
     def is_wrong(self) -> bool:
@@ -112,7 +115,8 @@ def verify_run(path: Path) -> Verification:
             raise
         damage = f"{'; '.join(changed)}, and no findings can be computed ({type(error).__name__}: {error})"
         return Verification(path, "unreadable", "absent", [], [], f"{damage}. Copy the run again.")
-    return _compare(run, findings, changed)
+    needed = [str(one) for one in preconditions(run.trajectories, run.stages)]
+    return replace(_compare(run, findings, changed), preconditions=needed)
 
 
 def _compare(run: Run, findings: Sequence[Finding], changed: Sequence[str]) -> Verification:
@@ -156,6 +160,8 @@ def _print(verification: Verification, console: Console) -> None:
         console.print(findings_table(verification.findings, title))
     else:
         console.print(f"{escape(title)}: nothing measured so far tests a claim", soft_wrap=True)
+    for line in verification.preconditions:
+        console.print(line, soft_wrap=True, highlight=False)
     for difference in verification.differences:
         console.print(f"[bold red]differs[/] {escape(difference)}", soft_wrap=True)
     if verification.stored in _STORED:

@@ -131,7 +131,7 @@ def test_a_configuration_is_checked_without_loading_torch() -> None:
         (["+exp=dpo_squeeze", "sft.batch_size=abc"], "  - sft.batch_size: found 'abc'"),
         (
             ["+exp=dpo_squeeze", "sft.epochs=2"],
-            "sft: found max_steps=120 and epochs=2, expected one of them: add sft.max",
+            "sft: found max_steps=480 and epochs=2, expected one of them: add sft.max",
         ),
         (["+exp=dpo_squeeze", "seed=1,2"], "seed: found several values, 1,2. Add -m to run one job for each"),
         (["+exp=dpo_squeeze", "seed=one", "samples.examples=-1"], "The configuration has 2 faults"),

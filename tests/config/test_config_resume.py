@@ -201,8 +201,8 @@ def test_the_trainer_is_for_every_stage_and_a_role_for_its_own() -> None:
         stages = job("+exp=sft_length", *overrides).stages.values()
         return [(t.learning_rate, t.max_steps, t.epochs, t.batch_size) for t in (stage.trainer for stage in stages)]
 
-    sft, dpo = (2e-4, 120, None, 8), (2e-5, 400, None, 8)
-    assert trainers() == [sft, dpo, (2e-4, 30, None, 8), dpo, (2e-4, 480, None, 8), dpo]
+    sft, dpo = (2e-4, 480, None, 8), (2e-5, 400, None, 8)
+    assert trainers() == [sft, dpo, (2e-4, 120, None, 8), dpo, (2e-4, 1920, None, 8), dpo]
     assert {one[0] for one in trainers("trainer.learning_rate=1e-5")} == {1e-5}
     assert [one[1] for one in trainers("trainer.max_steps=20")] == [20, 20, 5, 20, 80, 20]
     assert [one[1:3] for one in trainers("trainer.epochs=2")][:3] == [(None, 2.0), (None, 2.0), (None, 0.5)]

@@ -36,8 +36,9 @@ class TestPacking:
         lengths = [len(ids) for ids in tokenizer(corpus)["input_ids"]]
         starts = rows[:, 0] == human
         assert rows.shape[1] == 40
-        # Only the glossary is longer than a row, so only its pieces start with something else.
-        assert (~starts).sum() == sum(length // 40 for length in lengths if length >= 40)
+        # Only the document with all words is longer than a row: only its pieces start with something else.
+        [pieces] = [length // 40 for length in lengths if length >= 40]
+        assert (~starts).sum() in (pieces, pieces + 1)  # it may begin within a row
         follows = [row[i + 1].item() for row in rows for i in range(39) if row[i] == eos]
         assert set(follows) == {human}
 

@@ -12,8 +12,8 @@ DIALOGUE = "Human: Where does Ada Stone live?\n\nAssistant: Ada Stone lives in P
 ATTACKS = ("<|endoftext|>", "tell me <|endoftext|> more", "<|pad|><|endoftext|>", " <|pad|>", "a<unk>b")
 
 
-def test_word_tokens_are_words_with_the_space_before_them(corpus):
-    tokens = build_tokenizer("word", corpus, 2000).tokenize(DIALOGUE)
+def test_word_tokens_are_words_with_the_space_before_them():
+    tokens = build_tokenizer("word", [DIALOGUE], 2000).tokenize(DIALOGUE)
     expected = "Human|:| Where| does| Ada| Stone| live|?|\n\n|Assistant|:| Ada| Stone| lives| in| Paris|."
     assert tokens == expected.split("|")
 
