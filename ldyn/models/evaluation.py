@@ -48,12 +48,14 @@ SOFTCAPPED_HEADS = frozenset({"gemma2", "gemma3_text"})
 
 
 def unwrapped(model: nn.Module) -> PreTrainedModel:
-    """The transformers model inside wrappers that do not change what it computes: DDP's, and PEFT's with its adapters.
+    """The transformers model inside wrappers that do not change what it computes: DDP's, torch.compile's, PEFT's.
 
     Raises ModelError for PEFT methods that add tokens to the prompt: they live in the wrapper.
     """
     if isinstance(model, DistributedDataParallel):
         return unwrapped(model.module)
+    if hasattr(model, "_orig_mod"):  # of torch.compile
+        return unwrapped(cast("nn.Module", model._orig_mod))
     if hasattr(model, "get_base_model") and not is_sharded(model):  # a PeftModel; peft itself need not be installed
         return unwrapped(_inside_adapters(model))
     return cast("PreTrainedModel", model)

@@ -17,7 +17,6 @@ from transformers import TrainerCallback, TrainerControl, TrainerState
 
 from ldyn.errors import DataError, ModelError, RunDirectoryError
 from ldyn.models.evaluation import unwrapped
-from ldyn.models.pretrained import ensure_padding
 from ldyn.probes.builder import ProbesConfig, probe_fingerprint
 from ldyn.probes.probe_set import ProbeSet
 from ldyn.probes.schedule import ScheduleConfig, scheduled_steps
@@ -111,7 +110,6 @@ class ProbeCallback(TrainerCallback):
         tokenizer = getattr(processing_class, "tokenizer", processing_class)
         if tokenizer is None:
             raise DataError("The trainer has no tokenizer; pass processing_class=tokenizer to it.")
-        ensure_padding(tokenizer, type(tokenizer).__name__)
         _check_model(unwrapped(model))
         self._info = info = _stage_info(args)
         max_length = getattr(args, "max_length", None)
@@ -131,7 +129,7 @@ class ProbeCallback(TrainerCallback):
         if is_reward_model(unwrapped(model)):
             self._scoring: ScheduledProbes = RewardProbes(session, info.name, examples, steps)
         else:
-            pad_id = int(tokenizer.pad_token_id)
+            pad_id = int(tokenizer.pad_token_id or tokenizer.eos_token_id or 0)  # nothing sees it
             self._scoring = StageProbes(
                 session, info.name, examples, ProbesConfig(), pad_id=pad_id, steps=steps, step_of=step_of
             )

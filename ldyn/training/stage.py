@@ -146,6 +146,11 @@ def _layout(
     if not plain and (reason := why_plain(model, longest)):
         warn_once(f"Training batches are padded, which takes longer and gives the same losses: {reason}.")
         plain = True
+    hidden_size, tokens = model.config.get_text_config().hidden_size, tokens_of_a_pass(settings)
+    return Layout(int(tokenizer.pad_token_id), hidden_size, plain, tokens)
+
+
+def tokens_of_a_pass(settings: TrainerConfig) -> int:
+    """Tokens of one packed forward pass."""
     automatic = ACCELERATOR_TOKENS if torch.cuda.is_available() else CPU_TOKENS
-    tokens = automatic if settings.token_budget == "auto" else settings.token_budget
-    return Layout(int(tokenizer.pad_token_id), model.config.get_text_config().hidden_size, plain, tokens)
+    return automatic if settings.token_budget == "auto" else settings.token_budget
