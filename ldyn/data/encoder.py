@@ -89,7 +89,8 @@ class Encoder:
         self._end = (int(tokenizer.eos_token_id),)
         self._plain = PlainText(tokenizer)
         self._begin = self._default_begin()
-        self._frame = answer_frame(tokenizer) if self._uses_template() else None
+        uses_template = config.chat == "always" or (config.chat == "auto" and bool(tokenizer.chat_template))
+        self._frame = answer_frame(tokenizer) if uses_template else None
         self._puts_space = self._plain.is_doubled_alone(config.separator)
 
     # ---------------------------------------------------------------------------------------------- one text
@@ -151,10 +152,6 @@ class Encoder:
         }
 
     # ---------------------------------------------------------------------------------------------- how
-
-    def _uses_template(self) -> bool:
-        chat = self._config.chat
-        return chat == "always" or (chat == "auto" and bool(self._tokenizer.chat_template))
 
     def _chat_turns(self, text: str, turns: Sequence[Turn]) -> Sequence[Turn]:
         """What the template is filled with; empty where the prompt is written as plain text."""

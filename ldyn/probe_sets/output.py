@@ -89,11 +89,11 @@ def built_table(build: ProbeSetBuild) -> Table:
 
 def rows_lacking(build: ProbeSetBuild) -> int:
     """Rows without a probe that other rows of their split have."""
-    return sum(
-        len(one.responses) < len({probe for other in rows for probe in other.responses})
-        for rows in build.examples.values()
-        for one in rows
-    )
+    lacking = 0
+    for rows in build.examples.values():
+        probes = {probe for one in rows for probe in one.responses}
+        lacking += sum(len(one.responses) < len(probes) for one in rows)
+    return lacking
 
 
 def _missing(build: ProbeSetBuild, probe: str) -> str:

@@ -135,13 +135,6 @@ def test_without_network_the_next_step_is_said():
     assert "set dataset.path to a local copy" in message
 
 
-def test_other_columns_are_named(tmp_path, write_rows):
-    for split in ("train", "test"):
-        write_rows(f"copy/{split}.jsonl", [{"question": "q", "answer": "a"}])
-    message = error_of(replace(HH, path=str(tmp_path / "copy")))
-    assert "found the columns question, answer; expected prompt, chosen, rejected; map them by" in message
-
-
 def test_a_split_that_is_not_there(ultrafeedback_copy):
     message = error_of(replace(ULTRAFEEDBACK, path=str(ultrafeedback_copy), test_split="nope"))
     assert "expected nope; set dataset.test_split" in message
