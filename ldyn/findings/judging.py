@@ -34,6 +34,7 @@ from ldyn.records import (
     FindingPart,
 )
 
+SECONDARY = "Secondary: "
 Measured = Mapping[str, tuple[Part, Values]]
 
 
@@ -45,10 +46,10 @@ def find_in_run(claim: Claim, evidence: Evidence) -> Finding | None:
     seeds = claim.study_seeds(evidence)
     parts = [judged(part, part.over_examples(values), claim.alpha) for part, values in measured.values()]
     if seeds >= MIN_SEEDS:
-        return _finding(claim, parts, seeds, joint_verdict(parts), _sentences(parts))
+        return _finding(claim, parts, seeds, joint_verdict(parts))
     open_parts = [replace(part, verdict=THIS_RUN) for part in parts]
     reasons = [*_unmeasured(claim, measured), *_shortfalls(claim, evidence)]
-    return _finding(claim, open_parts, seeds or 1, THIS_RUN, [*_sentences(open_parts), *reasons])
+    return _finding(claim, open_parts, seeds or 1, THIS_RUN, reasons)
 
 
 def find_over_seeds(claim: Claim, seeds: Mapping[str, Evidence], source: str) -> FindingOverSeeds | None:
@@ -102,7 +103,7 @@ def judge(
         reasons.append(f"only {seeds} usable seeds, at least {MIN_SEEDS} are needed")
     verdict = INCONCLUSIVE if reasons else joint_verdict(parts)
     return FindingOverSeeds(
-        **vars(_finding(claim, parts, seeds, verdict, [*_sentences(parts), *reasons, *notes])),
+        **vars(_finding(claim, parts, seeds, verdict, [*reasons, *notes])),
         p_value=p_value,
         p_adjusted=min(1.0, size * p_value),
         agreeing=int(agree.all(axis=1).sum()),
@@ -150,7 +151,9 @@ def _unmeasured(claim: Claim, measured: Collection[str]) -> list[str]:
     return [f"not measured: {', '.join(missing)}"] if missing else []
 
 
-def _finding(claim: Claim, parts: Sequence[FindingPart], seeds: int, verdict: str, sentences: Sequence[str]) -> Finding:
+def _finding(
+    claim: Claim, parts: Sequence[FindingPart], seeds: int, verdict: str, notes: Sequence[str] = ()
+) -> Finding:
     shown = next(part for part in parts if part.primary)
     return Finding(
         id=claim.id,
@@ -162,24 +165,20 @@ def _finding(claim: Claim, parts: Sequence[FindingPart], seeds: int, verdict: st
         n=shown.n,
         seeds=seeds,
         verdict=verdict,
-        reason=_joined(sentences),
+        reason=_reason(parts, notes),
         paper=claim.paper,
         parts=tuple(parts),
     )
 
 
-def _sentences(parts: Sequence[FindingPart]) -> list[str]:
-    """The primary parts with their numbers and verdicts, then the secondary ones."""
+def _reason(parts: Sequence[FindingPart], notes: Sequence[str]) -> str:
+    """The primary parts with their numbers and verdicts, notes, then the secondary parts."""
     primary, others = ([_words(part) for part in parts if part.primary is kind] for kind in (True, False))
-    return ["; ".join(primary), *(["Secondary: " + "; ".join(others)] if others else [])]
+    sentences = ["; ".join(primary), *notes, *([SECONDARY + "; ".join(others)] if others else [])]
+    return ". ".join(sentence[:1].upper() + sentence[1:] for sentence in sentences) + "."
 
 
 def _words(part: FindingPart) -> str:
     known = f" [{part.ci_low:+.3g}, {part.ci_high:+.3g}]" if math.isfinite(part.ci_low) else " (no interval)"
     verdict = "" if part.verdict == THIS_RUN else f": {part.verdict}"
     return f"{part.name} {part.estimate:+.3g}{known}, claimed {part.claimed} {part.bound:g}{verdict}"
-
-
-def _joined(sentences: Sequence[str]) -> str:
-    """Sentences as one text, each with a capital and a full stop."""
-    return ". ".join(sentence[:1].upper() + sentence[1:] for sentence in sentences) + "."

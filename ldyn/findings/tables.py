@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from rich.markup import escape
 from rich.table import Table
 
+from ldyn.findings.judging import SECONDARY
 from ldyn.records import FAILS, HOLDS, INCONCLUSIVE, NO_EFFECT, THIS_RUN, Finding, FindingOverSeeds
 
 MARKS = {HOLDS: "✓", FAILS: "✗", NO_EFFECT: "○", INCONCLUSIVE: "?", THIS_RUN: "·"}
@@ -73,7 +74,8 @@ def findings_table(findings: Sequence[Finding] | Sequence[FindingOverSeeds], tit
         estimate = " ".join(filter(None, (row["estimate"], row["interval"], row["unit"], f"({row['n']})")))
         seeds = [row["alone"], row["p"], row["needed"]] if over_seeds else []
         verdict = f"[{STYLES.get(finding.verdict, 'dim')}]{row['verdict']}[/]"
-        table.add_row(row["id"], row["claim"], estimate, *seeds, verdict, row["reason"])
+        reason = row["reason"] if over_seeds else row["reason"].partition(SECONDARY)[0]  # the report has them
+        table.add_row(row["id"], row["claim"], estimate, *seeds, verdict, reason)
     return table
 
 
