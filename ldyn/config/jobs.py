@@ -19,7 +19,7 @@ from ldyn.data.rows import AUTOMATIC
 from ldyn.errors import ConfigError, RunDirectoryError
 from ldyn.processes.launcher import launched_count, number_faults, room_faults
 from ldyn.store.directory import final_path, partial_path
-from ldyn.tracking.settings import key_faults
+from ldyn.tracking import key_faults
 
 AUTO = "auto"
 """`resume=auto`: go on with the run of this name if it is there, and do nothing if it has finished."""

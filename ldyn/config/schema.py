@@ -16,7 +16,7 @@ from ldyn.data.sources import FilesConfig, HubConfig, MicroworldConfig
 from ldyn.models.settings import PretrainedConfig, TinyConfig
 from ldyn.probes.builder import ProbesConfig
 from ldyn.theory.settings import DecompositionConfig
-from ldyn.tracking.settings import LoggerConfig
+from ldyn.tracking import LoggerConfig
 from ldyn.training.settings import TrainerConfig
 
 

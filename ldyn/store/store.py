@@ -22,7 +22,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from ldyn.errors import RunDirectoryError
 from ldyn.records import ProbeScore, ProbeStep, TokenRecord
 from ldyn.store.directory import PARTS_DIR, TRAIN_LOG_FILE, TRAJECTORIES_FILE
 from ldyn.store.files import append_durably, explained, write_atomically
@@ -72,9 +71,6 @@ class TrajectoryStore:
         """Store rows of the training log, each with its ``step`` and any metrics."""
         if not rows:
             return
-        without = [dict(row) for row in rows if "step" not in row]
-        if without:
-            raise RunDirectoryError(f"A row of the training log of stage {stage} has no step: {without[0]}. Add it.")
         self._drop_merged()
         path = self._scores.stage_directory(stage) / LOG_FILE
         if path.exists() and not (content := path.read_bytes()).endswith(b"\n"):

@@ -24,9 +24,9 @@ import wandb
 import yaml
 
 from ldyn.records import FINDING_FIELDS, Finding, ProbeScore, ProbeStep, StageInfo
+from ldyn.tracking import LoggerConfig, quiet_wandb
 from ldyn.tracking.means import Charts
 from ldyn.tracking.observers import Observer, StagePast
-from ldyn.tracking.settings import LoggerConfig, quiet_wandb
 
 _logger = logging.getLogger(__name__)
 _SECONDS_TO_CONNECT, _SECONDS_TO_FINISH, _SECONDS_TO_END = 30, 120, 5

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 from wandb_files import KEY, RecordedRun, record, recorded_run
 
-from ldyn.tracking import wandb_tracker
-from ldyn.tracking.settings import LoggerConfig, key_faults
+from ldyn.tracking import LoggerConfig, key_faults, wandb_tracker
 
 
 def offline_runs(directory: Path) -> dict[str, RecordedRun]:
