@@ -51,7 +51,7 @@ def check_memory(model: PretrainedConfig, trainer: TrainerConfig, tokens: int) -
         raise ModelError(
             f"Training {model.name_or_path} needs about {total / 2**30:.1f} GiB ({parts}{each}), but "
             f"{'the GPU' if on_gpu else 'this machine'} has {room / 2**30:.1f} GiB. Use a smaller model, "
-            "trainer.optimizer=rmsprop, trainer.lora={} or a smaller trainer.token_budget."
+            "trainer.optimizer=rmsprop, trainer=lora or a smaller trainer.token_budget."
         )
 
 
