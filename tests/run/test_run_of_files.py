@@ -35,7 +35,7 @@ def test_a_run_of_a_csv_and_its_resumption(write, smoke, monkeypatch):
         f"dataset.path={path}",
         "dataset.columns={prompt: question, chosen: good, rejected: bad}",
     ]
-    model = ["model=tiny_hh", "model.max_positions=512", "model.vocab_size=400", "model.sequence_length=32"]
+    model = ["model=tiny_smoke", "model.tokenizer=bpe", "model.vocab_size=400", "model.max_positions=512"]
     config = smoke(
         "csv",
         *of_files,
