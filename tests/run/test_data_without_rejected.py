@@ -16,7 +16,7 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 @pytest.mark.parametrize(
     ("extra", "message", "words"),
     [
-        ({}, "without rejected: found the columns prompt, chosen; expected prompt, chosen and rejected", []),
+        ({}, "without rejected: found the columns prompt, chosen; expected prompt, chosen, rejected", []),
         ({"rejected": " "}, r"no training pair is left .*dropped_empty_rejected: 5", []),
         ({"rejected": "No."}, "'irr_hum' is in no training row", ["probes.families=[chosen,irr_hum]"]),
     ],

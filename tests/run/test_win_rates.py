@@ -129,5 +129,5 @@ def test_the_experiment_judges_at_the_paper_s_epochs_with_both_controls():
         assert config.stages[stage].trainer.snapshots.epochs == (2, 4, 6)
         assert config.stages[stage].trainer.max_steps == 400
     steps = {name: config.stages[name].trainer.max_steps for name in ("sft", "extend", "extend_exposure")}
-    assert steps == {"sft": 120, "extend": 120, "extend_exposure": 240}
+    assert steps == {"sft": 480, "extend": 480, "extend_exposure": 960}
     assert config.wins.judges == ("facts",)
