@@ -25,7 +25,7 @@ LOGS = {
 
 
 def main() -> None:
-    logs = Path(os.environ["LDYN_SHARED"], "reference_logs")
+    logs = Path(os.environ.get("LDYN_SHARED", "../shared"), "reference_logs")
     index = {}
     for name, directories in LOGS.items():
         stages = import_logs([LogSource(logs / directory) for directory in directories])
