@@ -30,6 +30,7 @@ SHORTEST_SECRET = 8
 """A shorter key, such as EMPTY or none for an own server, is a placeholder and stays where it occurs in an answer."""
 
 _ABOUT_THE_REQUEST = (400, 413, 422)
+LONGEST_ANSWER = 2_000_000  # bytes; no chat completion is longer
 _NO_ANSWER, _WEB_PAGE = 502, 406  # in place of a success that is no answer; the client retries the first
 
 
@@ -215,7 +216,9 @@ class _Connection(httpx2.Client):
         # latin-1 maps every byte to one character: the key is ASCII and is found whatever the text is encoded in.
         content = _without(self._key, response.content.decode("latin-1")).encode("latin-1")
         status = response.status_code
-        if response.is_success and not _is_completion(content):
+        if response.is_success and len(content) > LONGEST_ANSWER:
+            status, content = _NO_ANSWER, f"an answer of {len(content):,} bytes".encode()
+        elif response.is_success and not _is_completion(content):
             status = _WEB_PAGE if content.lstrip().startswith(b"<") else _NO_ANSWER
         return httpx2.Response(status, headers=headers, content=content, request=response.request)
 

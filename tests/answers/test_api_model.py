@@ -78,9 +78,9 @@ def test_a_damaged_answer_is_asked_again(damage: bytes, stand_in: StandIn, tmp_p
     [
         failed(500), failed(429, "slow down"), Reply(body=b"[" * 100_000), said("x", choices=[]),
         Reply(body=said("a long answer " * 40).body, cut_after=64), Reply(502, b"<html><title>Bad gateway</title>"),
-        Reply(**{**vars(said("late")), "wait": 2.0}),
+        Reply(**{**vars(said("late")), "wait": 2.0}), said("x" * 2_000_001),
     ],
-    ids=["500", "429", "deep JSON", "no choice", "cut connection", "502 page", "late"],
+    ids=["500", "429", "deep JSON", "no choice", "cut connection", "502 page", "late", "2 MB"],
 )  # fmt: skip
 def test_passing_faults_are_tried_again(trouble: Reply, stand_in: StandIn, tmp_path: Path) -> None:
     stand_in.replies = [trouble, trouble]
