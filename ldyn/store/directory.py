@@ -196,13 +196,17 @@ def _try_lock(partial: Path, flags: int) -> int | None:
 
 
 def _lock(partial: Path) -> int | None:
-    """The lock of the writer; raises RunDirectoryError where another process has it."""
+    """The lock of the writer, with its process id in it; raises RunDirectoryError where another process has it."""
     with explained(partial):
         try:
-            return _try_lock(partial, os.O_RDWR | os.O_CREAT)
+            descriptor = _try_lock(partial, os.O_RDWR | os.O_CREAT)
         except BlockingIOError:
             advice = "Wait for it, stop it, or choose another name"
             raise RunDirectoryError(f"{partial} is being written by another process. {advice}.") from None
+        if descriptor is not None:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        return descriptor
 
 
 def is_being_written(partial: Path) -> bool:

@@ -102,7 +102,7 @@ def test_nothing_is_submitted_where_nothing_is_missing(
     ("words", "said"),
     [
         (["hydra.launcher.partition=gold"], "partition specified: gold"),
-        (["hydra.launcher.gpus_per_node=9"], "gpus_per_node=9"),
+        (["hydra.launcher.gpus_per_node=9"], "Requested node configuration is not available"),
         ([f"samples.examples={','.join(map(str, range(11)))}"], "SLURM refuses the jobs"),  # its arrays hold 31
     ],
 )
