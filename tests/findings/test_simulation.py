@@ -68,6 +68,6 @@ def test_the_page_shows_few_false_holds_and_power_with_the_planned_seeds() -> No
 
 @pytest.mark.slow
 def test_the_page_is_what_the_simulator_finds() -> None:
-    """Slow: all simulations, some minutes."""
-    for line in power_lines(list(power_table())):
+    """Slow. All claims take many minutes: `ldyn verify --power`."""
+    for line in power_lines(list(power_table(claims=[CLAIMS["D2"], CLAIMS["K2"]]))):
         assert line in PAGE
