@@ -1,6 +1,6 @@
 """A run that is killed before any change of a file resumes to the same tables: a sample of the operations, or all.
 
-LDYN_KILLS=N kills at N operations, evenly spread (15 by default).
+LDYN_KILLS=N kills at N operations, evenly spread (8 by default).
 """
 
 import os
@@ -14,7 +14,7 @@ from ldyn.store import read_run
 
 SCRIPT = Path(__file__).with_name("kill_at_operation.py")
 SETTINGS = ("sft.max_steps=3", "preference.max_steps=3", "trainer.checkpoint_every=2", "probes.schedule.every=2")
-KILLS = int(os.environ.get("LDYN_KILLS", "15"))
+KILLS = int(os.environ.get("LDYN_KILLS", "8"))
 
 pytestmark = pytest.mark.slow  # two runs for each kill
 
