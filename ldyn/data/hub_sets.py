@@ -78,7 +78,7 @@ class HubConfig(RowsConfig):
 def pinned_revision(config: HubConfig) -> str | None:
     """The current commit of the set's revision; the revision itself if it is one or the hub cannot be reached.
 
-    Without network the libraries are told so: they then read their cache at once instead of trying for a minute.
+    Without network this sets their offline mode: they then read their cache at once instead of trying for a minute.
     """
     if config.path:
         return config.revision

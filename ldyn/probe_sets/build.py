@@ -17,7 +17,7 @@ from ldyn.data.text import visible
 from ldyn.errors import Interrupted
 from ldyn.probe_sets.examples import Drawn, Examples, check_disjoint, draw_examples
 from ldyn.probe_sets.output import write_dropped, write_examples, write_manifest
-from ldyn.probe_sets.own_answers import lacking, one_respondent, with_own_answers
+from ldyn.probe_sets.own_answers import lacking, one_model, with_own_answers
 from ldyn.probe_sets.rephrase_texts import Templates, Writing
 from ldyn.probe_sets.rephrases import Dropped, open_rephraser, plan_of, texts_to_write, with_rephrases
 from ldyn.probe_sets.settings import API, MODEL, OWN_ANSWER, BuildRequest
@@ -96,9 +96,9 @@ def plan_build(request: BuildRequest) -> BuildPlan:
     """Load the data, draw, and find what has to be requested. Raises an LdynError for what cannot be built."""
     quiet_libraries()
     if request.own_answer is not None:  # an unknown model is reported before anything is loaded
-        one_respondent(request.own_answer.who, "own_answer.who")
+        one_model(request.own_answer.who, "own_answer.who")
     if request.rephraser.who.startswith(MODEL):
-        one_respondent(request.rephraser.who.removeprefix(MODEL), "rephraser.who")
+        one_model(request.rephraser.who.removeprefix(MODEL), "rephraser.who")
     data = load_data(request.dataset, request.seed)
     drawn = draw_examples(data, request)
     writings = texts_to_write(drawn.examples, request)

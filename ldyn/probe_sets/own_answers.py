@@ -19,7 +19,7 @@ from ldyn.records import ProbeExample
 from ldyn.run.stored_models import StoredModel, find_models
 
 
-def one_respondent(word: str, option: str) -> StoredModel:
+def one_model(word: str, option: str) -> StoredModel:
     """The one model of this name. Raises an LdynError where there is none, or several."""
     found = find_models([word])
     if len(found) != 1:
@@ -41,7 +41,7 @@ def with_own_answers(
     Returns the examples with the answers and their token ids, the fingerprint of the model, and counts. Raises an
     LdynError where the model cannot be loaded.
     """
-    model, tokenizer = one_respondent(config.who, "own_answer.who").load()
+    model, tokenizer = one_model(config.who, "own_answer.who").load()
     nn.Module.to(model, find_device(request.device))
     weights, asked = fingerprint(model, tokenizer), lacking(examples)
     encoder = Encoder(tokenizer, request.dataset.encoding)

@@ -12,7 +12,7 @@ from ldyn.answers.chats import AnswerCache, ChatAnswer, ChatModel, Progress
 from ldyn.answers.local_models import LocalChatModel
 from ldyn.data.text import normal_response
 from ldyn.probe_sets.examples import Examples
-from ldyn.probe_sets.own_answers import one_respondent
+from ldyn.probe_sets.own_answers import one_model
 from ldyn.probe_sets.rephrase_texts import Templates, Writing, fault_of, letters_of, text_of
 from ldyn.probe_sets.settings import API, MODEL, NOBODY, BuildRequest
 
@@ -101,8 +101,8 @@ def open_rephraser(request: BuildRequest, cache: AnswerCache, progress: Progress
     if config.who == API:
         assert config.endpoint is not None
         return ApiModel(config.endpoint, cache, progress)
-    respondent = one_respondent(config.who.removeprefix(MODEL), "rephraser.who")
-    return LocalChatModel(respondent.name, respondent.load(), cache, request.device, progress)
+    answerer = one_model(config.who.removeprefix(MODEL), "rephraser.who")
+    return LocalChatModel(answerer.name, answerer.load(), cache, request.device, progress)
 
 
 def texts_to_write(examples: Examples, request: BuildRequest) -> list[Writing]:

@@ -25,7 +25,7 @@ TURNS = ("\nHuman:", "\nAssistant:")
 class OwnAnswerConfig:
     """How the model that is to be finetuned answers the questions itself.
 
-    who: as in ``find_respondents``, one model. mode: "sampled" (y_π ~ π(·|x)) or "greedy".
+    who: as in ``one_model``, one model. mode: "sampled" (y_π ~ π(·|x)) or "greedy".
     max_new_tokens: None: what the data's encoding leaves for a response. stop: texts that end an answer.
     """
 
@@ -42,7 +42,7 @@ class OwnAnswerConfig:
 class RephraserConfig:
     """Which model writes rephrases and human sentences.
 
-    who: "none", "api" (``endpoint`` says where) or "model:" and a name, as in ``find_respondents``.
+    who: "none", "api" (``endpoint`` says where) or "model:" and a name, as in ``one_model``.
     templates: a directory with prompts of the user's: semantic.txt, format.txt, sentence.txt.
     """
 
