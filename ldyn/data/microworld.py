@@ -47,6 +47,8 @@ class MicroworldConfig:
         documents, as a share of these: walks from a word that state no fact.
     words, successors, zipf_exponent, length: of the language, see above; an answer walks ``length`` words.
     chosen_ranks, rejected_ranks: the first and the last rank that y⁺ and y⁻ are drawn from.
+    world_seed: of language, people, facts and corpus, so of the base model too; None: the run's seed. With it, runs
+        under several seeds have the same world and base, and other pairs in another order.
     """
 
     source: Literal["microworld"] = "microworld"
@@ -64,6 +66,7 @@ class MicroworldConfig:
     chosen_ranks: Ranks = (1, 40)
     rejected_ranks: Ranks = (6, 40)
     encoding: EncodingConfig = field(default_factory=lambda: EncodingConfig(32, 80, "end"))
+    world_seed: Annotated[int, Ge(0)] | None = None
 
     def __post_init__(self) -> None:
         if self.successors >= self.words:
@@ -183,10 +186,12 @@ class World:
 def load_microworld(config: MicroworldConfig, seed: int) -> PreferenceData:
     """Generate the world of this seed with its corpus, pairs, probes and checker; the same seed, the same world.
 
+    With ``config.world_seed`` world and corpus are those of that seed; pairs and probes are those of ``seed``.
     Raises ConfigError when the sizes do not fit together, with all that do not.
     """
     _check_sizes(config)
-    world = World(config, seeded_random(seed, "world"))
+    world_seed = seed if config.world_seed is None else config.world_seed
+    world = World(config, seeded_random(world_seed, "world"))
     train, test = _draw_items(world, config, seeded_random(seed, "pairs"))
     random = seeded_random(seed, "probes")
     asked = {item.item_id: item.fact for item in (*train, *test)}
@@ -197,7 +202,7 @@ def load_microworld(config: MicroworldConfig, seed: int) -> PreferenceData:
             "train": [_probe_example(item, train, test, world, random) for item in train[: config.train_probes]],
             "test": [_probe_example(item, train, test, world, random) for item in test],
         },
-        corpus=make_corpus(world, config, seeded_random(seed, "corpus")),
+        corpus=make_corpus(world, config, seeded_random(world_seed, "corpus")),
         counts={"people": config.people, "facts": len(world.facts), "pairs": len(train)},
         checker=FactChecker(world, asked, {item.item_id: item.fact for item in train}),
     )

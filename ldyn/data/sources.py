@@ -18,6 +18,7 @@ __all__ = [
     "FilesConfig",
     "HubConfig",
     "MicroworldConfig",
+    "base_seed",
     "data_fingerprint",
     "load_data",
     "pinned_dataset",
@@ -37,6 +38,12 @@ def load_data(config: DatasetConfig, seed: int) -> PreferenceData:
         case FilesConfig():
             return load_files(config, seed)
     return load_microworld(config, seed)
+
+
+def base_seed(config: DatasetConfig, seed: int) -> int:
+    """The seed of a base model that is pretrained on the corpus of ``config``, in a run of ``seed``."""
+    of_world = config.world_seed if isinstance(config, MicroworldConfig) else None
+    return seed if of_world is None else of_world
 
 
 def pinned_dataset(config: DatasetConfig) -> DatasetConfig:

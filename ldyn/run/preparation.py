@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ldyn.config.schema import RunConfig
 from ldyn.data.encoder import Encoder
-from ldyn.data.sources import data_fingerprint, load_data
+from ldyn.data.sources import base_seed, data_fingerprint, load_data
 from ldyn.models.base import BaseModel
 from ldyn.models.gguf import model_file_hash
 from ldyn.models.loading import load_base
@@ -42,8 +42,8 @@ def prepare(config: RunConfig, timed: Callable[[str], AbstractContextManager[Non
         data = main_first(lambda: load_data(config.dataset, config.seed))
         drawn = from_main(lambda: build_probes(data, config.probes, config.seed))  # reports faults before any training
     with timed("base"):
-        cache = config.paths.cache
-        base = main_first(lambda: load_base(config.model, corpus=data.corpus, seed=config.seed, cache_dir=cache))
+        cache, seed = config.paths.cache, base_seed(config.dataset, config.seed)
+        base = main_first(lambda: load_base(config.model, corpus=data.corpus, seed=seed, cache_dir=cache))
     with timed("probes"):
         encoder = Encoder(base.tokenizer, config.dataset.encoding)
         answering = Answering(base.tokenizer, encoder, data.checker, config.samples, config.seed)

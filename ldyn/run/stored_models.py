@@ -11,7 +11,7 @@ import yaml
 
 from ldyn.config.loading import load_config
 from ldyn.config.schema import RunConfig
-from ldyn.data.sources import load_data
+from ldyn.data.sources import base_seed, load_data
 from ldyn.errors import RunDirectoryError, expected_one_of
 from ldyn.models.loading import load_base
 from ldyn.models.pretrained import Loaded, load_pretrained
@@ -99,7 +99,8 @@ def _base_of(run: StoredRun) -> Loaded:
     """From the cache; a tiny base that is no longer there is pretrained again."""
     config = run.config
     corpus = load_data(config.dataset, config.seed).corpus
-    base = load_base(config.model, corpus=corpus, seed=config.seed, cache_dir=config.paths.cache)
+    seed = base_seed(config.dataset, config.seed)
+    base = load_base(config.model, corpus=corpus, seed=seed, cache_dir=config.paths.cache)
     return base.model, base.tokenizer
 
 

@@ -18,7 +18,7 @@ from omegaconf import OmegaConf
 
 from ldyn.config.faults import dotted
 from ldyn.config.groups import config_directory
-from ldyn.config.loading import config_to_yaml, load_config
+from ldyn.config.loading import config_to_yaml, load_config, settings_hash
 from ldyn.config.schema import RunConfig
 from ldyn.config.stages import in_rounds
 from ldyn.errors import ConfigError, Interrupted
@@ -51,6 +51,14 @@ def test_the_experiment_is_what_the_paper_does(settings: dict[str, Any]) -> None
     assert (sft.view, sft.start, sft.algorithm["name"]) == (("chosen",), "base", "sft")
     assert (dpo.view, dpo.start, dpo.algorithm) == (("chosen", "rejected"), "sft", {"name": "dpo", "beta": 0.1})
     assert config.paths.run == Path("outputs/dpo_squeeze") / config.run
+
+
+def test_an_open_world_seed_leaves_the_hash_of_the_settings_as_it_was(settings: dict[str, Any]) -> None:
+    of_its_own = settings_hash(load_config(settings))
+    settings["dataset"]["world_seed"] = 0
+    fixed = settings_hash(load_config(settings))
+    del settings["dataset"]["world_seed"]  # as in the config.yaml of runs that had no such setting
+    assert of_its_own == settings_hash(load_config(settings)) != fixed
 
 
 def test_a_stage_takes_the_trainer_of_the_run_but_for_its_own_settings(settings: dict[str, Any]) -> None:

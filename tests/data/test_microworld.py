@@ -12,6 +12,7 @@ import yaml
 from ldyn.data.encoder import EncodingConfig
 from ldyn.data.microworld import MicroworldConfig, World, load_microworld
 from ldyn.data.seeding import seeded_random
+from ldyn.data.sources import base_seed
 from ldyn.errors import ConfigError, DataError
 from ldyn.records import PROBE_FAMILIES, PreferenceData, ProbeExample
 
@@ -60,6 +61,17 @@ def test_one_seed_one_world_and_another_seed_another(data):
     assert (again.pairs, again.probes, again.corpus) == (data.pairs, data.probes, data.corpus)
     assert other.pairs != data.pairs
     assert other.corpus != data.corpus
+
+
+def test_one_world_under_several_seeds(data):
+    """Nested seeds: the world and its corpus are the same, so the base is, too; pairs and probes are others."""
+    nested = load_microworld(replace(SMALL, world_seed=SEED), SEED + 1)
+    assert nested.corpus == data.corpus
+    assert not {pair.chosen for pair in nested.pairs} & {pair.chosen for pair in data.pairs}
+    assert nested.probes != data.probes
+    of_its_own = load_microworld(replace(SMALL, world_seed=SEED), SEED)
+    assert (of_its_own.pairs, of_its_own.probes) == (data.pairs, data.probes)
+    assert [base_seed(replace(SMALL, world_seed=seed), 7) for seed in (None, 0, SEED)] == [7, 0, SEED]
 
 
 def test_the_corpus_does_not_depend_on_what_is_trained_and_probed_nor_on_the_depth(data):
