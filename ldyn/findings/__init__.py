@@ -10,19 +10,21 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from ldyn.findings import claims_arms, claims_kernel, claims_preference, claims_sft, claims_studies
+from ldyn.findings import claims_arms, claims_depth, claims_kernel, claims_preference, claims_sft, claims_studies
 from ldyn.findings.claim import Claim
+from ldyn.findings.claims_depth import depth_series
 from ldyn.findings.evidence import Evidence
 from ldyn.findings.judging import find_in_run, find_over_seeds
 from ldyn.findings.seed_runs import check_seeds, seed_of
+from ldyn.findings.sources import DEPTH_SERIES, DEPTHS, deciding
 from ldyn.records import Finding, FindingOverSeeds, StageInfo
 from ldyn.store import Run
 
-__all__ = ["CLAIMS", "find_all", "findings_over_seeds"]
+__all__ = ["CLAIMS", "depth_findings", "find_all", "findings_over_seeds"]
 
 CLAIMS: dict[str, Claim] = {
     claim.id: claim
-    for module in (claims_sft, claims_preference, claims_arms, claims_studies, claims_kernel)
+    for module in (claims_sft, claims_preference, claims_arms, claims_studies, claims_kernel, claims_depth)
     for claim in module.CLAIMS
 }
 """Every claim by its id."""
@@ -47,16 +49,32 @@ def find_all(
 def findings_over_seeds(groups: Mapping[str, Sequence[Run]]) -> list[FindingOverSeeds]:
     """Judge every claim that some experiment measures, in the order of CLAIMS.
 
-    groups: experiment -> its runs, which differ in their seed alone; a study (toy, images) is one run. Where several
-    experiments measure a claim, the first in the order of ``groups`` decides.
+    groups: experiment -> its runs, which differ in their seed alone; a study (toy, images) is one run. Which of several
+    experiments decides a claim is declared in ``sources``; of the user's own the first in the order of ``groups``.
     Raises RunDirectoryError where runs of one experiment differ in more than their seed.
     """
-    evidence = {}
+    evidence: dict[str, Mapping[str, Evidence]] = {}
     for name, runs in groups.items():
         check_seeds(name, runs)
         evidence[name] = {
             seed_of(run): Evidence(run.trajectories, run.stages, run.planned_steps, run.tables) for run in runs
         }
-    every = [[find_over_seeds(claim, seeds, name) for name, seeds in evidence.items()] for claim in CLAIMS.values()]
-    first = (next((one for one in of_claim if one is not None), None) for of_claim in every)
-    return [one for one in first if one is not None]
+    found = [
+        _first_found(claim, {name: evidence[name] for name in deciding(claim.id, list(evidence))})
+        for claim in CLAIMS.values()
+    ]
+    if all(groups.get(name) for name in DEPTHS):
+        found += depth_findings([run for name in DEPTHS for run in groups[name]])
+    return [one for one in found if one is not None]
+
+
+def depth_findings(runs: Sequence[Run]) -> list[FindingOverSeeds]:
+    """D5 over the seeds of runs that differ in seed and depth alone; nothing where there is one depth."""
+    series, notes = depth_series(runs)
+    found = find_over_seeds(CLAIMS["D5"], series, DEPTH_SERIES, notes)
+    return [found] if found else []
+
+
+def _first_found(claim: Claim, sources: Mapping[str, Mapping[str, Evidence]]) -> FindingOverSeeds | None:
+    found = (find_over_seeds(claim, seeds, name) for name, seeds in sources.items())
+    return next((one for one in found if one is not None), None)

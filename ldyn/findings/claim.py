@@ -35,6 +35,7 @@ FAMILIES = {
     "extend": Family(("E1", "E2"), 3, "Fig. 5, from `+exp=extend_wins` or `+exp=extend`"),
     "answers": Family(("E3",), 3, "Table 1, from `+exp=extend_wins`"),
     "conditions": Family(("D4", "O1"), 3, "Appendix and Sec. 4, from `+exp=sft_length` and `+exp=on_policy`"),
+    "depth": Family(("D5",), 3, "the theory's prediction, from `+exp=dpo_squeeze` at several `dataset.rejected_ranks`"),
     "one step": Family(("T1", "T2", "T3", "T4", "T5", "M1"), 5, "Fig. 1, 2 and App. E, from `ldyn toy` and `images`"),
     "kernel": Family(("K1",), 3, "App. C, from `+exp=decompose`"),
     "linearity": Family(("K3", "K6"), 3, "what reviewers asked, from `+exp=decompose`"),

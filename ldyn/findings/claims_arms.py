@@ -24,7 +24,7 @@ Pair = tuple[PreferenceArm, PreferenceArm]
 Change = Callable[[Evidence, PreferenceArm], pd.Series | None]
 
 
-def _change_of(probe: str, column: str = "logp") -> Change:
+def change_of(probe: str, column: str = "logp") -> Change:
     """From before the first update of the arm's first round to after the last of its last."""
 
     def change(evidence: Evidence, arm: PreferenceArm) -> pd.Series | None:
@@ -34,10 +34,11 @@ def _change_of(probe: str, column: str = "logp") -> Change:
     return change
 
 
-_chosen, _greedy = _change_of("chosen"), _change_of("chosen", "logp_argmax")
+_chosen, _greedy = change_of("chosen"), change_of("chosen", "logp_argmax")
 
 
-def _squeeze(evidence: Evidence, arm: PreferenceArm) -> pd.Series | None:
+def squeeze(evidence: Evidence, arm: PreferenceArm) -> pd.Series | None:
+    """Change of the greedy mass along y⁺ minus the change of y⁺ over the arm, of each example; nats."""
     chosen, greedy = _chosen(evidence, arm), _greedy(evidence, arm)
     return None if chosen is None or greedy is None else greedy - chosen
 
@@ -56,7 +57,7 @@ def _more_squeezed(first: str, second: str, arms: Callable[[Evidence], Pair | No
     """The squeeze is larger in the first arm; secondary: its two summands."""
     between = f"{first} minus {second}"
     return (
-        Part(f"squeeze (change of log π(y*) minus that of y⁺) {between}", "above", _between(arms, _squeeze)),
+        Part(f"squeeze (change of log π(y*) minus that of y⁺) {between}", "above", _between(arms, squeeze)),
         secondary(f"change of y⁺ {between}", "below", _between(arms, _chosen)),
         secondary(f"change of log π(y*) {between}", "above", _between(arms, _greedy)),
     )
@@ -236,19 +237,19 @@ CLAIMS = (
             Part(
                 "squeeze (change of log π(y*) minus that of y⁺) of the baseline minus the extended arm's",
                 "above",
-                _main_arm(_less(_squeeze)),
+                _main_arm(_less(squeeze)),
             ),
-            secondary("squeeze of the baseline", "above", _main_arm(_in_baseline(_squeeze))),
+            secondary("squeeze of the baseline", "above", _main_arm(_in_baseline(squeeze))),
             secondary("change of log π(y*), baseline minus extended", "above", _main_arm(_less(_greedy))),
             *(
-                secondary(f"change of {name}, baseline minus extended", "below", _main_arm(_less(_change_of(probe))))
+                secondary(f"change of {name}, baseline minus extended", "below", _main_arm(_less(change_of(probe))))
                 for probe, name in (
                     ("chosen", "y⁺"),
                     ("chosen_gptsemantic", "its rephrase"),
                     ("chosen_gptformat", "its form"),
                 )
             ),
-            secondary("squeeze of the baseline minus that of", "above", _other_arms(_less(_squeeze)), each=_OTHERS),
+            secondary("squeeze of the baseline minus that of", "above", _other_arms(_less(squeeze)), each=_OTHERS),
         ),
         _extend_stages,
     ),
@@ -271,7 +272,7 @@ CLAIMS = (
         "Sec. 4: less",
         (
             *_more_squeezed("off-policy", "on-policy", _off_and_on_policy),
-            secondary("squeeze off-policy minus with own y⁻ (SPIN)", "above", _between(_off_policy_and_spin, _squeeze)),
+            secondary("squeeze off-policy minus with own y⁻ (SPIN)", "above", _between(_off_policy_and_spin, squeeze)),
         ),
         _stages_of(_off_and_on_policy),
     ),

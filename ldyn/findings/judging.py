@@ -52,8 +52,13 @@ def find_in_run(claim: Claim, evidence: Evidence) -> Finding | None:
     return _finding(claim, open_parts, seeds or 1, THIS_RUN, reasons)
 
 
-def find_over_seeds(claim: Claim, seeds: Mapping[str, Evidence], source: str) -> FindingOverSeeds | None:
-    """What the runs of several ``seeds`` (or one study) say together; None where none of them measures the claim."""
+def find_over_seeds(
+    claim: Claim, seeds: Mapping[str, Evidence], source: str, notes: Sequence[str] = ()
+) -> FindingOverSeeds | None:
+    """What the runs of several ``seeds`` (or one study) say together; None where none of them measures the claim.
+
+    notes: what else a reader should know, e.g. which seeds are not among them.
+    """
     measured = {seed: found for seed, evidence in seeds.items() if (found := claim.measure(evidence))}
     if not measured:
         return None
@@ -67,8 +72,8 @@ def find_over_seeds(claim: Claim, seeds: Mapping[str, Evidence], source: str) ->
         return judge(claim, units, source, count, [f"a study of {count} seeds"])
     skipped = {seed: "; ".join(_shortfalls(claim, seeds[seed])) for seed in measured}
     used = {seed: found for seed, found in measured.items() if not skipped[seed]}
-    notes = [f"{seed} is not used: {why}" for seed, why in skipped.items() if why]
-    return judge(claim, by_seed(used or measured), source, len(used), notes)
+    unused = [f"{seed} is not used: {why}" for seed, why in skipped.items() if why]
+    return judge(claim, by_seed(used or measured), source, len(used), [*unused, *notes])
 
 
 def _shortfalls(claim: Claim, evidence: Evidence) -> list[str]:

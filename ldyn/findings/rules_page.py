@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from ldyn.findings import CLAIMS
 from ldyn.findings.claim import FAMILIES, Claim, Part
 from ldyn.findings.simulation import SPREADS
+from ldyn.findings.sources import DEPTHS, SOURCES
 
 HEAD = """# Rules
 
@@ -24,6 +25,8 @@ The power table below is printed by `ldyn verify --power`.
 - A claim *fails* if a primary part fails, *holds* if all hold, has *no effect found* if one of them has none.
 - **Families are fixed**, one for each figure, table or question: the level is 5 % divided by the number of claims of
   the family (Bonferroni). A verdict does not depend on what else ran. The 95 % intervals shown are not corrected.
+- **Sources are fixed**: which experiment decides a claim is [declared](#which-experiment-decides), so runs that look
+  alike change no verdict. A sweep of one experiment is judged by itself.
 - `ldyn verify SWEEP` prints for each claim how many seeds 80 % power takes at the effect and spread measured.
 - **Bells** (S2, S3): each seed is read at the peak of the *other* seeds' mean curve, so the maximum is not biased by
   the seed's own noise; both the rise to it and the fall from it must hold.
@@ -37,7 +40,8 @@ Simulated experiments with the planned number of seeds, {trials} for each number
 quantity is drawn). *Power*: how often the claim holds at the effect. *False*: how often it holds although one primary
 part has no effect, at most, over its parts. Seeds differ by a quarter or by a half of the effect, independently in each
 curve. Examples differ as in the released arrays: effects by a half, values by 2 nats. S2 has log-spaced evaluations,
-since the logged bell peaks at the first of 40; the others have 7 evenly spaced ones.
+since the logged bell peaks at the first of 40; the others have 7 evenly spaced ones. A simulated rate near 5 % may be
+off by a point; a claim that is a family of its own has a true one of 5 %.
 
 """
 
@@ -50,7 +54,19 @@ def rules_text() -> str:
         lines += [f"## Family {name}", "", f"{family.about}; {level}.", ""]
         for claim in (CLAIMS[one] for one in family.claims):
             lines += [f"**{claim.id}** {claim.text}.{' ' + claim.note if claim.note else ''}", "", *_table(claim), ""]
-    return "\n".join(lines)
+    return "\n".join([*lines, *_sources(), "", ""])
+
+
+def _sources() -> list[str]:
+    """Which experiment decides which claim, claims with the same sources in one row."""
+    claims: dict[tuple[str, ...], list[str]] = {}
+    for claim in CLAIMS:
+        claims.setdefault(SOURCES[claim], []).append(claim)
+    rows = [f"| {', '.join(own)} | {', '.join(f'`{name}`' for name in names)} |" for names, own in claims.items()]
+    depths = ", ".join(f"`{name}`" for name in DEPTHS)
+    about = f"""On a page with several experiments the first of these that measures the claim decides it. A part of
+`ldyn reproduce` is an experiment of its own. The depth series is {depths} together."""
+    return ["## Which experiment decides", "", about, "", "| claims | decided by |", "|---|---|", *rows]
 
 
 def _table(claim: Claim) -> list[str]:

@@ -121,6 +121,7 @@ ASSUMED: Mapping[str, tuple[float, str]] = {
     "K4": (0.4, "ρ = .4"),
     "K5": (0.4, "ρ = .4"),
     "K6": (0.2, "share .7"),
+    "D5": (37.0, "half of the logged squeeze of 73.5 nats"),
 }
 """Of each claim without logs: its effect beyond the bound in its unit, and in words."""
 

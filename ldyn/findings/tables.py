@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ldyn.findings.judging import SECONDARY
+from ldyn.findings.variance import Components
 from ldyn.records import FAILS, HOLDS, INCONCLUSIVE, NO_EFFECT, THIS_RUN, Finding, FindingOverSeeds
 
 MARKS = {HOLDS: "✓", FAILS: "✗", NO_EFFECT: "○", INCONCLUSIVE: "?", THIS_RUN: "·"}
@@ -76,6 +77,37 @@ def findings_table(findings: Sequence[Finding] | Sequence[FindingOverSeeds], tit
         verdict = f"[{STYLES.get(finding.verdict, 'dim')}]{row['verdict']}[/]"
         reason = row["reason"] if over_seeds else row["reason"].partition(SECONDARY)[0]  # the report has them
         table.add_row(row["id"], row["claim"], estimate, *seeds, verdict, reason)
+    return table
+
+
+VARIANCE_HEAD = ("quantity (nats)", "claims", "mean", "between worlds", "within a world", "share between worlds")
+VARIANCE_NOTE = (
+    "Standard deviations: between worlds (facts, language, base model), and within a world (pairs, order). "
+    "In brackets the 95 % interval of the share of the variance that lies between worlds"
+)
+
+
+def variance_rows(found: Sequence[Components]) -> list[list[str]]:
+    """The cells of a table with VARIANCE_HEAD."""
+    return [
+        [
+            one.quantity,
+            ", ".join(one.claims),
+            number(one.mean, sign=True),
+            number(one.between),
+            number(one.within),
+            f"{one.share:.0%} [{one.share_low:.0%}, {one.share_high:.0%}]" if math.isfinite(one.share_low) else "–",
+        ]
+        for one in found
+    ]
+
+
+def variance_table(found: Sequence[Components], title: str) -> Table:
+    """One row for each quantity."""
+    about = f"{found[0].runs} runs in {found[0].worlds} worlds. {VARIANCE_NOTE}."
+    table = Table(*VARIANCE_HEAD, title=escape(title), caption=about)
+    for row in variance_rows(found):
+        table.add_row(*map(escape, row))
     return table
 
 

@@ -16,11 +16,12 @@ from rich.console import Console
 from rich.markup import escape
 
 from ldyn.errors import RunDirectoryError
-from ldyn.findings import find_all, findings_over_seeds
+from ldyn.findings import find_all
 from ldyn.findings.preconditions import preconditions
-from ldyn.findings.seed_runs import by_setting
-from ldyn.findings.tables import findings_table
-from ldyn.records import Finding, FindingOverSeeds
+from ldyn.findings.tables import findings_table, variance_table
+from ldyn.findings.together import OverSeeds, judge_together
+from ldyn.findings.variance import variance_components
+from ldyn.records import Finding
 from ldyn.store import Run, read_run
 from ldyn.store.directory import changed_tables, plain
 from ldyn.store.sweeps import run_directories
@@ -59,21 +60,6 @@ class Verification:
         return self.error is not None or self.stored == "different"
 
 
-@dataclass(frozen=True)
-class OverSeeds:
-    """Findings over the finished ``runs`` of one setting in the directory ``path``.
-
-    setting: in what they differ from the directory's other runs besides the seed, "" where there are no others.
-    error: why they cannot be judged together; there are then no findings.
-    """
-
-    path: Path
-    setting: str
-    runs: Sequence[str]
-    findings: Sequence[FindingOverSeeds]
-    error: str | None = None
-
-
 def verify(paths: Sequence[Path], as_json: bool) -> int:
     """Compute the findings of each run again and print them, as tables or as one JSON object on standard output.
 
@@ -83,12 +69,16 @@ def verify(paths: Sequence[Path], as_json: bool) -> int:
     inside = {path: runs_in(path) for path in paths}
     verifications = [verify_run(run) for path in paths for run in (inside[path] or [path])]
     readable = {one.path for one in verifications if one.error is None}
-    together = [
-        one for path, runs in inside.items() for one in judge_together(path, [run for run in runs if run in readable])
-    ]
+    finished = {
+        path: [run for run in map(read_run, filter(readable.__contains__, runs)) if not run.is_partial]
+        for path, runs in inside.items()
+    }
+    together = [one for path, runs in finished.items() for one in judge_together(path, runs)]
+    variances = {path: found for path, runs in finished.items() if (found := variance_components(runs))}
     if as_json:
         agrees = not any(one.is_wrong for one in verifications)
-        content = {"runs": verifications, "over_seeds": together, "agrees": agrees}
+        of_worlds = {str(path): found for path, found in variances.items()}
+        content = {"runs": verifications, "over_seeds": together, "variance": of_worlds, "agrees": agrees}
         print(json.dumps(plain(content), indent=2, ensure_ascii=False, allow_nan=False))
     else:
         console = Console()
@@ -98,6 +88,8 @@ def verify(paths: Sequence[Path], as_json: bool) -> int:
             _print(verification, console)
         for one in together:
             _print_over_seeds(one, console)
+        for path, components in variances.items():
+            console.print(variance_table(components, f"{path}: where the variance between runs comes from"))
     return int(any(verification.is_wrong for verification in verifications))
 
 
@@ -173,20 +165,6 @@ def runs_in(path: Path) -> list[Path]:
     if (path / "manifest.json").exists():
         return []
     return [directory.resolve() for directory in run_directories(path) if (directory / "manifest.json").exists()]
-
-
-def judge_together(path: Path, directories: Sequence[Path]) -> list[OverSeeds]:
-    """What the runs ``directories`` in ``path`` say, setting by setting; unfinished runs are ignored."""
-    runs = [run for run in map(read_run, directories) if not run.is_partial]
-    return [_over_seeds(path, setting, group) for setting, group in by_setting(runs).items()]
-
-
-def _over_seeds(path: Path, setting: str, runs: Sequence[Run]) -> OverSeeds:
-    names = [run.path.name for run in runs]
-    try:
-        return OverSeeds(path, setting, names, findings_over_seeds({str(runs[0].manifest.get("name")): runs}))
-    except RunDirectoryError as error:
-        return OverSeeds(path, setting, names, [], str(error))
 
 
 def _print_over_seeds(one: OverSeeds, console: Console) -> None:

@@ -58,10 +58,11 @@ def test_the_page_states_the_rules_as_they_are_declared() -> None:
 
 def test_the_page_shows_few_false_holds_and_power_with_the_planned_seeds() -> None:
     assert [row[0] for row in ROWS] == list(CLAIMS)
+    at_the_level = 5 + 2 * (0.05 * 0.95 / 2000) ** 0.5 * 100  # a family of one claim: 5 % but for simulation error
     for name, seeds, _, *shares in ROWS:
         quarter, false_quarter, half, false_half = (float(share.removesuffix(" %")) for share in shares)
         assert int(seeds) == FAMILIES[CLAIMS[name].family].seeds
-        assert max(false_quarter, false_half) <= 5
+        assert max(false_quarter, false_half) <= (at_the_level if CLAIMS[name].alpha == 0.05 else 5)
         assert quarter >= 80
         assert half >= 80 or int(seeds) < 8 or name == "S2"
 
