@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ldyn.errors import RunDirectoryError
+from ldyn.findings.claims_depth import SETTING as DEPTH
 from ldyn.findings.seed_runs import by_setting, settings_but_seed
 from ldyn.store import Run
 from ldyn.store.sweeps import read_sweep, settings_of, swept_keys
@@ -44,16 +45,19 @@ def facets_of(path: Path, runs: Sequence[Run]) -> list[Facet]:
 
 
 def _check_world(path: Path, runs: Sequence[Run]) -> None:
-    """Of one world: the same data set settings, and with the same seed the same pairs and probes."""
+    """Of one world: the same data set settings, and with the same seed the same pairs and probes.
+
+    Runs at several depths of y⁻ have the same world, questions and y⁺.
+    """
     advice = "log-probabilities of other responses cannot be compared: keep runs of one world in a directory"
     settings = [settings_but_seed(run) for run in runs]
-    for key in sorted({key for one in settings for key in one if key.startswith("dataset.")}):
+    for key in sorted({key for one in settings for key in one if key.startswith("dataset.")} - {DEPTH}):
         if len({repr(one.get(key)) for one in settings}) > 1:
             found = ", ".join(f"{one.get(key)!r} in {run.path.name}" for one, run in zip(settings, runs, strict=True))
             raise RunDirectoryError(f"{path} holds runs of different worlds: {key} is {found}; {advice}.")
     data: dict[Any, Run] = {}
-    for run in runs:
-        other = data.setdefault(run.manifest.get("seed"), run)
+    for run, own in zip(runs, settings, strict=True):
+        other = data.setdefault((run.manifest.get("seed"), repr(own.get(DEPTH))), run)
         if _data_hash(other) != _data_hash(run):
             found = f"{other.path.name} and {run.path.name} have one seed and dataset, but not the same data"
             raise RunDirectoryError(f"{path} holds runs of different worlds: {found}; {advice}.")
@@ -84,8 +88,8 @@ def _data_hash(run: Run) -> Any:
 
 
 def _sortable(value: str) -> tuple[int, float, str]:
-    """Numbers by size, before words."""
+    """Numbers by size, before words; a list by its first number."""
     try:
-        return 0, float(value), ""
+        return 0, float(value.strip("[]").partition(",")[0]), value
     except ValueError:
         return 1, 0.0, value

@@ -5,45 +5,39 @@ Writes ``RESULTS.md`` with its figures, and the same as ``results.html``.
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from ldyn.errors import RunDirectoryError
-from ldyn.findings import CLAIMS, findings_over_seeds
-from ldyn.findings.tables import finding_row
+from ldyn.findings import CLAIMS
+from ldyn.findings.claims_depth import means_by_depth
+from ldyn.findings.sources import DEPTHS
+from ldyn.findings.tables import VARIANCE_HEAD, VARIANCE_NOTE, finding_row, variance_rows
+from ldyn.findings.variance import variance_components
 from ldyn.records import HOLDS, FindingOverSeeds
+from ldyn.report.abstract import abstract
+from ldyn.report.collection import MICROWORLD, Results, read_results, seeds_of
 from ldyn.report.facets import facets_of
-from ldyn.report.figures import Material, figure_settings, png
+from ldyn.report.figures import Drawing, Material, figure_settings, png
+from ldyn.report.figures.depth import dose_response
 from ldyn.report.figures.reference import beside_published
 from ldyn.report.html import markdown_page
-from ldyn.report.published import PublishedRun, published_runs
+from ldyn.report.published import published_runs
 from ldyn.report.sweep import comparison_lines, facet_material, finding_cell, seconds_of
 from ldyn.report.text import markdown_table
-from ldyn.store import PARTIAL_SUFFIX, Run, read_run
+from ldyn.store import Run
 from ldyn.store.files import write_atomically
-from ldyn.store.sweeps import FINISHED, job_states
 
 MARKDOWN_FILE, HTML_FILE = "RESULTS.md", "results.html"
 FIGURES_DIR = Path("figures", "results")
-IMPORTED = "import-logs"
-ORDER = ("toy", "images", "decompose", "dpo_squeeze", "extend_wins", "extend", "sft_length", "on_policy", "mitigations")
-"""Where several experiments measure a claim, the first of them decides; those not listed come last, by name."""
-REAL = ("hh", "hh_extend")
-"""The experiments on a real pretrained model and real text; all others are of a generated world, or studies."""
-MICROWORLD, REAL_MODEL = "microworld", "real model"
-
-Experiments = Mapping[str, Sequence[Run]]
 
 
 def write_results(
@@ -63,6 +57,8 @@ def write_results(
         _head(results),
         _claims(results),
         _misses(results, explained),
+        _depths(results, pictures),
+        _variance(results),
         _paper_figures(results, pictures),
         _experiments(results, pictures),
         _logs(results),
@@ -76,68 +72,12 @@ def write_results(
     return markdown, page
 
 
-@dataclass(frozen=True)
-class Results:
-    """worlds: REAL_MODEL and MICROWORLD -> experiments, that is name -> finished runs by seed; those that have any.
-
-    logs: name -> published logs. unfinished: names of runs.
-    """
-
-    worlds: Mapping[str, Experiments]
-    logs: Mapping[str, PublishedRun]
-    unfinished: Sequence[str]
-
-    @property
-    def experiments(self) -> Experiments:
-        """Those of all worlds."""
-        return dict(chain.from_iterable(experiments.items() for experiments in self.worlds.values()))
-
-    @cached_property
-    def findings(self) -> Mapping[str, Mapping[str, FindingOverSeeds]]:
-        """World -> claim -> its finding over seeds; the claims of a world are in one correction."""
-        found = {world: findings_over_seeds(experiments) for world, experiments in self.worlds.items()}
-        return {world: {one.id: one for one in findings} for world, findings in found.items()}
-
-
-def read_results(directories: Sequence[Path], logs: Mapping[str, PublishedRun]) -> Results:
-    """The runs at most three levels below ``directories``. Raises RunDirectoryError where none has finished."""
-    patterns = [f"{depth}/manifest.json" for depth in ("*", "*/*", "*/*/*")]
-    found = {path.parent for directory in directories for pattern in patterns for path in directory.glob(pattern)}
-    paths = sorted(path for path in found if not any(part.is_symlink() for part in (path, path.parent)))
-    runs = [read_run(path) for path in paths if not path.name.endswith(PARTIAL_SUFFIX)]
-    ours = [run for run in runs if run.manifest.get("name") != IMPORTED]
-    if not ours:
-        where = ", ".join(map(str, directories))
-        raise RunDirectoryError(f"{where} holds no finished run. Make some with `ldyn reproduce`.")
-    worlds: dict[str, dict[str, list[Run]]] = {REAL_MODEL: {}, MICROWORLD: {}}
-    for run in sorted(ours, key=lambda run: (_place(str(run.manifest.get("name"))), _seed(run))):
-        name = str(run.manifest.get("name"))
-        worlds[REAL_MODEL if name in REAL else MICROWORLD].setdefault(name, []).append(run)
-    imported = {run.path.name: PublishedRun.of_run(run) for run in runs if run.manifest.get("name") == IMPORTED}
-    jobs = [job.run for directory in directories for job in job_states(directory) if job.state != FINISHED]
-    partial = [f"{path.parent.name}/{path.name}" for path in paths if path.name.endswith(PARTIAL_SUFFIX)]
-    unfinished = [*jobs, *(name.removesuffix(PARTIAL_SUFFIX) for name in partial if Path(name).stem not in jobs)]
-    return Results({world: of for world, of in worlds.items() if of}, {**logs, **imported}, unfinished)
-
-
-def _place(name: str) -> tuple[int, str]:
-    return (ORDER.index(name) if name in ORDER else len(ORDER)), name
-
-
-def _seed(run: Run) -> int:
-    return int(run.manifest.get("seed") or 0)
-
-
-def _seeds(runs: Sequence[Run]) -> str:
-    return ", ".join(str(_seed(run)) for run in runs)
-
-
 def _head(results: Results) -> list[str]:
     about = (
         "Written by `ldyn reproduce` or `ldyn report --results`, never by hand. `docs/RULES.md` defines every claim's "
         "parts and rule."
     )
-    lines = ["# Results", "", about]
+    lines = ["# Results", "", abstract(results.findings, results.logs), "", about]
     if results.unfinished:
         lines += ["", f"**Not finished, and not in what follows:** {', '.join(results.unfinished)}."]
     return lines
@@ -151,12 +91,13 @@ def _claims(results: Results) -> list[str]:
     ]
     about = (
         "Ours: the mean over the seeds (of a study: over its own) with its 95 % interval, in how many seeds it is as "
-        f"claimed, and the p-value, then corrected for the claim's family. {'; '.join(counted)}. Published logs: one "
-        "run each, so estimates without a verdict; logs of means alone have no interval."
+        "claimed, the p-value, then corrected for the claim's family, and the experiment that decides. "
+        f"{'; '.join(counted)}. Published logs: one run each, so estimates without a verdict; logs of means alone have "
+        "no interval."
     )
     rows = []
     for name, claim in CLAIMS.items():
-        own = [finding_cell(found.get(name)) for found in results.findings.values()]
+        own = [_judged_cell(found.get(name)) for found in results.findings.values()]
         logs = [
             f"{log} {row['mark']} {row['estimate']} {row['interval']}".rstrip()
             for log, run in results.logs.items()
@@ -166,6 +107,10 @@ def _claims(results: Results) -> list[str]:
         rows.append([f"**{name}**", title, *own, "; ".join(logs) or "–", claim.paper])
     head = ["", "claim", *results.findings, "published logs", "the paper"]
     return ["## All claims", "", about, "", *markdown_table(head, rows)]
+
+
+def _judged_cell(one: FindingOverSeeds | None) -> str:
+    return finding_cell(one) + (f" from {one.source}" if one else "")
 
 
 def _verdicts(found: Mapping[str, FindingOverSeeds]) -> Counter[str]:
@@ -179,10 +124,30 @@ def _misses(results: Results, explained: bool) -> list[str]:
     for world, found in results.findings.items():
         lines += ["", f"### In the {world}"]
         for one in (one for one in found.values() if one.verdict != HOLDS):
-            lines += ["", f"**{one.id}** ({one.verdict}). {one.reason}"]
+            needed = "" if math.isnan(one.seeds_needed) else f" At this effect it takes {one.seeds_needed:.0f} seeds."
+            lines += ["", f"**{one.id}** ({one.verdict}). {one.reason}{needed}"]
             if world == MICROWORLD and one.id in explanations:
                 lines += ["", f"> Likely: {explanations[one.id].strip()}"]
     return lines
+
+
+def _depths(results: Results, pictures: Path) -> list[str]:
+    """The dose-response figure of the depth series, drawn where all depths have finished runs."""
+    lines = ["## The squeeze by the depth of y⁻", "", "D5, the theory's own prediction; not in the paper.", ""]
+    missing = [name for name in DEPTHS if name not in results.experiments]
+    if missing:
+        return [*lines, f"*Not drawn, as no run of {', '.join(missing)} has finished.*"]
+    runs = [run for name in DEPTHS for run in results.experiments[name]]
+    return [*lines, _drawn(lambda: dose_response(means_by_depth(runs)), pictures / "squeeze_by_depth.png")]
+
+
+def _variance(results: Results) -> list[str]:
+    """Between worlds and within a world; nothing where no run shares its world with another."""
+    found = variance_components([run for runs in results.experiments.values() for run in runs])
+    if not found:
+        return []
+    about = f"{found[0].runs} runs in {found[0].worlds} worlds. {VARIANCE_NOTE}."
+    return ["## Where the variance comes from", "", about, "", *markdown_table(VARIANCE_HEAD, variance_rows(found))]
 
 
 def _yaml(name: str) -> Any:
@@ -198,17 +163,19 @@ def _paper_figures(results: Results, pictures: Path) -> list[str]:
         if kind := entry.get("beside_published"):
             lines += ["", _beside_published(results, kind, pictures)]
         for path in map(Path, entry["ours"]):
-            name = path.parent.name
-            runs = results.experiments.get(name, ())
-            figure = runs[0].path / "figures" / path.name if runs else None
-            if figure is None or not figure.exists():
-                lines += ["", f"*{path.stem}: not drawn, as no finished run of {name} measured it.*"]
-                continue
-            copy = pictures / f"{name}_{path.name}"
+            lines += ["", _copied(results, path.parent.name.split(" or "), path.name, pictures)]
+    return lines
+
+
+def _copied(results: Results, experiments: Sequence[str], file: str, pictures: Path) -> str:
+    """The figure of the first seed of the first of ``experiments`` that has it."""
+    for name in (name for name in experiments if name in results.experiments):
+        figure, copy = results.experiments[name][0].path / "figures" / file, pictures / f"{name}_{file}"
+        if figure.exists():
             if figure.resolve() != copy.resolve():
                 shutil.copyfile(figure, copy)
-            lines += ["", f"![{path.stem.replace('_', ' ')}]({(FIGURES_DIR / copy.name).as_posix()})"]
-    return lines
+            return f"![{Path(file).stem.replace('_', ' ')}]({(FIGURES_DIR / copy.name).as_posix()})"
+    return f"*{Path(file).stem}: not drawn, as no finished run of {' or '.join(experiments)} measured it.*"
 
 
 def _beside_published(results: Results, kind: str, pictures: Path) -> str:
@@ -217,13 +184,17 @@ def _beside_published(results: Results, kind: str, pictures: Path) -> str:
     for world, experiments in results.worlds.items():
         trained = [runs for runs in experiments.values() if any(stage.kind == kind for stage in runs[0].stages)]
         materials += [_material_over_seeds(trained[0], f"ours, {world}")] if trained else []
+    return _drawn(lambda: beside_published(kind, materials), pictures / f"published_{kind}.png")
+
+
+def _drawn(draw: Callable[[], Drawing | str], target: Path) -> str:
+    """The figure with its caption, written to ``target``; or why there is none."""
     with figure_settings():
-        drawing = beside_published(kind, materials)
+        drawing = draw()
         if isinstance(drawing, str):
             return f"*Not drawn: {drawing}.*"
-        name = f"published_{kind}.png"
-        write_atomically(pictures / name, png(drawing))
-    return f"![{drawing.title}]({(FIGURES_DIR / name).as_posix()})\n\n{drawing.caption}"
+        write_atomically(target, png(drawing))
+    return f"![{drawing.title}]({(FIGURES_DIR / target.name).as_posix()})\n\n{drawing.caption}"
 
 
 def _material_over_seeds(runs: Sequence[Run], name: str) -> Material:
@@ -238,7 +209,7 @@ def _experiments(results: Results, pictures: Path) -> list[str]:
         if runs[0].is_study:
             lines.append(f"A study of its own seeds: {', '.join(map(str, runs[0].manifest['seeds']))}.")
         elif len(runs) < 2:
-            lines.append(f"One run only, seed {_seeds(runs)}: nothing to compare.")
+            lines.append(f"One run only, seed {seeds_of(runs)}: nothing to compare.")
         else:
             sections = comparison_lines(facets_of(runs[0].path.parent, runs), pictures, f"{name}_over_seeds_")
             text = re.sub(r"^#", "###", "\n".join(sections), flags=re.MULTILINE)
@@ -252,7 +223,7 @@ def _command(runs: Sequence[Run]) -> str:
     where = ("paths.", "run=", "resume=", "hydra", "seed=")
     words = [word for word in words if not word.lstrip("+").startswith(where) and word not in ("-m", "--multirun")]
     command = shlex.join(["ldyn", *words[1:]])
-    return command if runs[0].is_study or len(runs) < 2 else f"{command} -m seed={_seeds(runs).replace(' ', '')}"
+    return command if runs[0].is_study or len(runs) < 2 else f"{command} -m seed={seeds_of(runs).replace(' ', '')}"
 
 
 def _logs(results: Results) -> list[str]:
@@ -275,7 +246,7 @@ def _provenance(results: Results) -> list[str]:
     machines = dict.fromkeys(str(one.get("machine", {}).get("platform", "unknown")) for one in manifests)
     seconds = {name: list(map(seconds_of, runs)) for name, runs in results.experiments.items()}
     rows = [
-        [name, _seeds(runs), ", ".join(f"{s / 60:.1f}" for s in seconds[name])]
+        [name, seeds_of(runs), ", ".join(f"{s / 60:.1f}" for s in seconds[name])]
         for name, runs in results.experiments.items()
     ]
     return [

@@ -12,7 +12,8 @@ from pathlib import Path
 import pandas as pd
 
 from ldyn.errors import RunDirectoryError
-from ldyn.findings import findings_over_seeds
+from ldyn.findings import depth_findings, findings_over_seeds
+from ldyn.findings.claims_depth import differs_in_depth_alone, means_by_depth
 from ldyn.findings.stages import arms_of
 from ldyn.findings.tables import MARKS, OVER_SEEDS_NOTE, finding_row, number
 from ldyn.records import Finding, FindingOverSeeds
@@ -23,6 +24,7 @@ from ldyn.report.figures import Drawing, Material, figure_settings, png
 from ldyn.report.figures.arms import draw_arms, draw_wins
 from ldyn.report.figures.comparison import facet_curves
 from ldyn.report.figures.curves import overview
+from ldyn.report.figures.depth import dose_response
 from ldyn.report.html import attempt, markdown_page
 from ldyn.report.text import markdown_table
 from ldyn.report.wins import rates_over_seeds, win_tables
@@ -80,6 +82,7 @@ def comparison_lines(facets: Sequence[Facet], directory: Path, prefix: str = "")
     sections: dict[str, Callable[[], list[str]]] = {
         "Curves": lambda: figure("curves", lambda: _curves(facets)),
         "Findings": lambda: _findings(facets),
+        "Depth": lambda: _depth(facets, figure),
         "Arms": lambda: _arms(facets, figure),
         "Win rates": lambda: _wins(facets, figure),
     }
@@ -159,6 +162,15 @@ def _findings(facets: Sequence[Facet]) -> list[str]:
     meaning = OVER_SEEDS_NOTE if several else "Intervals over the probe examples of each run"
     costs = [f"{facet.name}: {_cost(facet.runs)}".removeprefix(": ") for facet in facets]
     return [*lines, "", f"{marks}. {meaning}. The reasons: `ldyn verify`. {'; '.join(costs)}."]
+
+
+def _depth(facets: Sequence[Facet], figure: FigureLines) -> list[str]:
+    """D5 and its figure; empty where the runs differ in other settings than the depth of y⁻."""
+    if not differs_in_depth_alone([facet.runs[0] for facet in facets]):
+        return []
+    runs = [run for facet in facets for run in facet.runs]
+    found = [f"**{one.id}** {one.claim}: {finding_cell(one)}. {one.reason}" for one in depth_findings(runs)]
+    return [*found, "", *figure("squeeze_by_depth", lambda: dose_response(means_by_depth(runs)))]
 
 
 def _over_seeds(facet: Facet) -> list[FindingOverSeeds]:

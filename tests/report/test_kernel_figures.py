@@ -12,7 +12,14 @@ from matplotlib.text import Text
 from ldyn.records import TRAJECTORY_COLUMNS
 from ldyn.report.curves import summarise
 from ldyn.report.figures import Drawing, Figure, Material, draw_figures
-from ldyn.report.figures.decomposition import ACTUAL, TOTAL, accumulated, prediction_agreement, shares_of_parts
+from ldyn.report.figures.decomposition import (
+    ACTUAL,
+    TOTAL,
+    accumulated,
+    prediction_agreement,
+    shares_of_parts,
+    whole_stage,
+)
 
 PROBES = ("chosen", "rejected", "irr_hum", "my_own_probe")
 SIZES = (0.1, 1.0, 10.0)
@@ -40,7 +47,10 @@ def tables() -> dict[str, pd.DataFrame]:
     sources = rows(("source", ("chosen", "rejected", "earlier batches")))
     norms = rows(("updated", ("chosen", "rejected"))).assign(norm=2.0, per_pair=1.0, standard_error=0.1)
     norms["per_pair"] += norms["probe"].map(PROBES.index)
-    return {"changes": changes, "change_parts": parts, "change_sources": sources, "kernel_norms": norms}
+    stage = rows().query("step == 10").assign(segments=7)
+    stage = stage.assign(kernel_at_start=0.5 * stage["actual"], kernel_at_snapshots=stage["actual"])
+    named = {"change_parts": parts, "change_sources": sources, "kernel_norms": norms, "stage_changes": stage}
+    return {"changes": changes, **named}
 
 
 def material(tables: dict[str, pd.DataFrame]) -> Material:
@@ -62,7 +72,7 @@ def texts(drawing: Drawing | str) -> str:
 def test_every_figure_is_drawn_and_has_a_caption(drawn) -> None:
     figures, notes = drawn
     assert notes == []
-    names = {"prediction.png", "kernel_shares.png", "who_moves_whom.png", "kernel_norms.png"}
+    names = {"prediction.png", "whole_stage.png", "kernel_shares.png", "who_moves_whom.png", "kernel_norms.png"}
     assert {figure.name for figure in figures} == names
     for figure in figures:
         assert figure.title
@@ -71,6 +81,8 @@ def test_every_figure_is_drawn_and_has_a_caption(drawn) -> None:
 
 def test_figures_show_the_numbers(tables) -> None:
     assert "r = 1.000\nslope 1.00\nrelative error 0.01" in texts(prediction_agreement(material(tables)))
+    for fit in ("slope 2.00\nrelative error 0.50", "slope 1.00\nrelative error 0.00"):  # at the start, by snapshots
+        assert fit in texts(whole_stage(material(tables)))
 
 
 def test_shares_of_all_parts_add_up(tables) -> None:

@@ -13,7 +13,13 @@ import matplotlib
 from ldyn.report.figures.arms import arms_side_by_side, wins_by_epoch
 from ldyn.report.figures.comparison import extend_comparison
 from ldyn.report.figures.curves import overview, stage_panel
-from ldyn.report.figures.decomposition import kernel_norms, kernel_shares, prediction_agreement, who_moves_whom
+from ldyn.report.figures.decomposition import (
+    kernel_norms,
+    kernel_shares,
+    prediction_agreement,
+    who_moves_whom,
+    whole_stage,
+)
 from ldyn.report.figures.material import Drawing, Figure, Material
 from ldyn.report.figures.reference import beside_reference
 from ldyn.report.figures.rewards import reward_curves
@@ -32,6 +38,7 @@ OF_TABLES: dict[str, tuple[str, Draw]] = {
     "wins": ("wins", wins_by_epoch),
     "rewards": ("rewards", reward_curves),
     "prediction": ("changes", prediction_agreement),
+    "whole_stage": ("stage_changes", whole_stage),
     "kernel_shares": ("change_parts", kernel_shares),
     "who_moves_whom": ("change_sources", who_moves_whom),
     "kernel_norms": ("kernel_norms", kernel_norms),

@@ -27,7 +27,7 @@ TABLES = {
     "stage_changes",
 }  # fmt: skip
 FIGURES = {
-    "prediction.png", "kernel_shares.png", "who_moves_whom.png", "kernel_norms.png",
+    "prediction.png", "whole_stage.png", "kernel_shares.png", "who_moves_whom.png", "kernel_norms.png",
 }  # fmt: skip
 
 
