@@ -21,7 +21,8 @@ Count = Annotated[int, Gt(0)]
 class TurnsConfig:
     """probes: in one turn a method scores ``examples``, drawn by the seed, but for the probes of ``without``.
 
-    ``token_budget``: of one forward pass ("auto": the rule of a run). train: ``steps`` steps after ``warm_up`` ones.
+    ``token_budget``: of one forward pass ("auto": the rule of a run). train: ``steps`` steps after ``warm_up`` ones, by
+    trl, ours and the other ``methods``.
     """
 
     repetitions: Count = 3
@@ -31,6 +32,7 @@ class TurnsConfig:
     token_budget: Count | Literal["auto"] = "auto"
     steps: Count = 20
     warm_up: Count = 3
+    methods: tuple[Literal["trl_precomputed", "padded"], ...] = ("trl_precomputed", "padded")
 
 
 @dataclass(frozen=True)

@@ -19,13 +19,14 @@ from transformers import PrinterCallback, Trainer, TrainerCallback
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
 from ldyn.algorithms import ALGORITHMS, algorithm_parameters
+from ldyn.bench.probes import MatrixTask, needed_operations
 from ldyn.bench.processes import in_turns, machine, synchronise
 from ldyn.bench.settings import BenchConfig
 from ldyn.data.encoder import Encoder
 from ldyn.data.sources import load_data
 from ldyn.models.base import BaseModel
 from ldyn.models.loading import load_base
-from ldyn.records import EncodedPair, StageInfo
+from ldyn.records import EncodedPair, EncodedProbeExample, StageInfo
 from ldyn.training.arguments import common_arguments
 from ldyn.training.batches import pairwise_rows, pointwise_rows
 from ldyn.training.plan import StagePlan
@@ -94,11 +95,21 @@ class TrainingTask(TrainerCallback):
         rows = [(pair.prompt_ids, pair.chosen_ids, pair.rejected_ids)[: 1 + len(view)] for pair in pairs]
         started = time.perf_counter()
         self._trainer = TRAINING_METHODS[algorithm.name][name](plan, base, pairs, arguments)
+        setup_seconds = time.perf_counter() - started
+        examples = [
+            EncodedProbeExample("", str(n), prompt, dict(zip(view, responses, strict=True)))
+            for n, (prompt, *responses) in enumerate(rows)
+        ]
+        products, attention = needed_operations(examples, base.model)
+        tokens = sum(len(ids) for row in rows for ids in row)
         self.ready = {
-            "setup_seconds": time.perf_counter() - started,
+            "setup_seconds": setup_seconds,
+            "operations_per_token": 3
+            * (products.total() + attention)
+            / tokens,  # a backward pass takes twice a forward
             "parameters": base.model.num_parameters(),
             "pairs": len(pairs),
-            "tokens_needed": settings.batch_size * sum(len(ids) for row in rows for ids in row) / len(pairs),
+            "tokens_needed": settings.batch_size * tokens / len(pairs),
             "machine": machine(self._trainer.args.device),
         }
         self._trainer.remove_callback(PrinterCallback)
@@ -124,16 +135,28 @@ class TrainingTask(TrainerCallback):
 
 def measure_training(config: BenchConfig) -> dict[str, Any]:
     """Make every method's trainer, then let the methods take turns; the figures of all."""
-    methods = TRAINING_METHODS[str(config.algorithm["name"])]
-    ready, turns = in_turns({name: (TrainingTask, config, name) for name in methods}, config.bench)
+    wanted = ("trl", "ours", *config.bench.methods)
+    methods = [name for name in TRAINING_METHODS[str(config.algorithm["name"])] if name in wanted]
+    tasks: dict[str, tuple[Any, ...]] = {name: (TrainingTask, config, name) for name in methods}
+    ready, turns = in_turns(tasks | {"products": (MatrixTask, config)}, config.bench)
+    rate, _ = median(turns.pop("products")), ready.pop("products")
     setup_seconds = {name: of.pop("setup_seconds") for name, of in ready.items()}
     about = {"algorithm": dict(config.algorithm), "model": getattr(config.model, "name_or_path", "tiny")}
-    return summarise(setup_seconds, turns) | about | dict(ready["ours"])
+    return (
+        summarise(setup_seconds, turns, ready["ours"].pop("operations_per_token") / rate) | about | dict(ready["ours"])
+    )
 
 
-def summarise(setup_seconds: Mapping[str, float], turns: Mapping[str, list[Any]]) -> dict[str, Any]:
-    """Medians over all steps of all turns, by method; ``time_vs_trl`` below 1 means that ours is faster."""
+def summarise(
+    setup_seconds: Mapping[str, float], turns: Mapping[str, list[Any]], seconds_per_token: float
+) -> dict[str, Any]:
+    """Medians over all steps of all turns, by method; ``time_vs_trl`` below 1 means that ours is faster.
+
+    seconds_per_token: of a token's operations at the rate of bare matrix products. matmul_share: what they would take
+    of a step for the tokens that ours computes, which are hardly more than those needed.
+    """
     step = {name: median(second for seconds, *_ in of for second in seconds) for name, of in turns.items()}
+    at_full_rate = seconds_per_token * median(tokens for *_, tokens in turns["ours"])
     losses = {name: of[-1][1] for name, of in turns.items()}
     return {
         "time_vs_trl": step["ours"] / step["trl"],
@@ -142,6 +165,7 @@ def summarise(setup_seconds: Mapping[str, float], turns: Mapping[str, list[Any]]
             name: {
                 "seconds_per_step": step[name],
                 "time_vs_trl": step[name] / step["trl"],
+                "matmul_share": at_full_rate / step[name],
                 "setup_seconds": setup_seconds[name],
                 "seconds": [seconds for seconds, *_ in of],
                 "tokens_computed": median(tokens for *_, tokens in of),

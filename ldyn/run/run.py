@@ -11,7 +11,7 @@ from ldyn.algorithms.coefficients import check_loss
 from ldyn.config.schema import RunConfig
 from ldyn.data.sources import pinned_dataset
 from ldyn.models.pretrained import pinned_model
-from ldyn.models.settings import PretrainedConfig
+from ldyn.models.settings import PretrainedConfig, TinyConfig
 from ldyn.processes.group import (
     from_main,
     in_main,
@@ -22,6 +22,7 @@ from ldyn.processes.group import (
 )
 from ldyn.processes.signals import StopRequest
 from ldyn.run.answering import training_pairs, write_samples
+from ldyn.run.base_check import note_weak_base
 from ldyn.run.decomposition import decompose_run
 from ldyn.run.preparation import Prepared, prepare
 from ldyn.run.session import Session, describe_stage, open_session
@@ -58,6 +59,8 @@ def run(config: RunConfig) -> Path:
             hashes=prepared.hashes,
             counts=prepared.counts,
         )
+        if isinstance(config.model, TinyConfig):
+            note_weak_base(config.model, prepared, session)
         session.observe(lambda: make_observer(config.logger, session.path, config.name))
         for plan in plans:
             pairs = training_pairs(plan, config, prepared, session)

@@ -48,11 +48,12 @@ def test_figures_by_hand() -> None:
         "trl": [([4.0, 10.0], 0.75, 90.0), ([4.0], 0.5, 90.0)],
         "ours": [([3.0, 1.0], 0.75, 40.0), ([3.0], 0.4, 40.0)],
     }
-    figures = json.loads(json.dumps(summarise({"trl": 1.0, "ours": 0.5}, turns)))
+    figures = json.loads(json.dumps(summarise({"trl": 1.0, "ours": 0.5}, turns, seconds_per_token=0.03)))
     assert figures["time_vs_trl"] == 3 / 4
     assert figures["max_relative_loss_difference"] == pytest.approx(0.2)
     assert figures["methods"]["trl"]["seconds_per_step"] == 4.0
     assert figures["methods"]["ours"]["tokens_computed"] == 40.0
+    assert figures["methods"]["ours"]["matmul_share"] == pytest.approx(0.03 * 40 / 3)
 
 
 @pytest.mark.parametrize(
