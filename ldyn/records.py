@@ -9,11 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, Protocol
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from typing import NamedTuple, Protocol
 
 
 class Turn(NamedTuple):
@@ -181,44 +177,6 @@ class ProbeScore:
     residual_norm: float
     p_label: float
     argmax_is_label: float
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TokenRecord:
-    """One response token by token, for questions that sums and means cannot answer. Arrays of ``n_tokens`` values.
-
-    token_ids, logp: the response and log π of its tokens. argmax_ids, logp_argmax: the most likely token at each
-    position and its log π. entropy: H(π). Logarithms in nats; NaN at a position where a logit was not finite.
-
-    Against the *start* of the stage, the model before its first update (its own record has step 0):
-    logp_start_argmax: log π, now, of the token that was the most likely at the start.
-    argmax_gained: the share of positions where that token is more likely now than at the start (0 at the start itself).
-    kept_mass: π, now, of the START_TOKENS tokens that were the most likely at the start, mean over positions.
-    Both are NaN where a logit was not finite at any position, now or at the start.
-    start_ids: those tokens, the most likely first, [n_tokens, START_TOKENS]; only in the start's own record.
-    """
-
-    split: str
-    example_id: str
-    probe: str
-    token_ids: NDArray[np.int32]
-    logp: NDArray[np.float32]
-    argmax_ids: NDArray[np.int32]
-    logp_argmax: NDArray[np.float32]
-    entropy: NDArray[np.float32]
-    logp_start_argmax: NDArray[np.float32]
-    argmax_gained: float
-    kept_mass: float
-    start_ids: NDArray[np.int32] | None = None
-
-    @property
-    def n_tokens(self) -> int:
-        """Number of response tokens."""
-        return len(self.token_ids)
-
-
-START_TOKENS = 8
-"""How many of the start's most likely tokens are watched at each position; fewer where the vocabulary has fewer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,6 @@ class TokenStats:
     is taken, is up to the device). argmax_is_label: y* = y (bool).
     is_finite: False where a logit of the position is NaN or infinite (or they span more than the dtype's range). There
     the entropy is NaN, and the other values are what the arithmetic gives.
-    watched_ids, watched_logps: [N, W], further tokens and their log π; W = 0 where none were asked for.
     """
 
     logp: Tensor
@@ -58,8 +57,6 @@ class TokenStats:
     argmax_id: Tensor
     argmax_is_label: Tensor
     is_finite: Tensor
-    watched_ids: Tensor
-    watched_logps: Tensor
 
 
 def joined(parts: Sequence[TokenStats]) -> TokenStats:
@@ -77,7 +74,6 @@ def token_stats(
     labels: Tensor,
     *,
     rows: Tensor | None = None,
-    watched: Tensor | int = 0,
     chunk_elements: int | None = None,
 ) -> TokenStats:
     """Return the statistics of N positions, given ``logits`` [M, V] and ``labels`` [N] (int64, in [0, V)).
@@ -86,8 +82,6 @@ def token_stats(
     ``logits`` may have any float dtype and are not changed; whatever the dtype, the arithmetic is in float32 (float64
     for float64), also under autocast. Needs two buffers of ``chunk_elements`` elements (by default what suits the
     device) beside the logits.
-    ``watched`` asks for log π of further tokens: ids [N, W] (int64), or W for the W most likely ones of each position
-    (at most V), the most likely first.
     Raises ValueError when V < 2 (there is no mass outside the argmax) or when the shapes do not fit.
     """
     if rows is None:
@@ -100,19 +94,13 @@ def token_stats(
         chunk_elements = CPU_CHUNK_ELEMENTS if logits.device.type == "cpu" else ACCELERATOR_CHUNK_ELEMENTS
     chunks = torch.arange(len(rows), device=rows.device).split(max(1, chunk_elements // logits.shape[1]))
     with torch.no_grad(), torch.autocast(logits.device.type, enabled=False):
-        parts = [
-            _chunk_stats(logits[rows[chunk]], labels[chunk], watched if isinstance(watched, int) else watched[chunk])
-            for chunk in chunks
-        ]
-    return joined(parts)
+        return joined([_chunk_stats(logits[rows[chunk]], labels[chunk]) for chunk in chunks])
 
 
-def _chunk_stats(logits: Tensor, labels: Tensor, watched: Tensor | int) -> TokenStats:
+def _chunk_stats(logits: Tensor, labels: Tensor) -> TokenStats:
     """Statistics of one chunk. ``logits`` [n, V] is this function's own copy: it is overwritten."""
     z = logits if logits.dtype == torch.float64 else logits.float()
     vocabulary_size = z.shape[1]
-    watched_ids = z.topk(min(watched, vocabulary_size), dim=1).indices if isinstance(watched, int) else watched
-    watched_logits = z.gather(1, watched_ids)
     label_logit = z.gather(1, labels[:, None]).squeeze(1)
     top, argmax_id = z.max(dim=1)  # [n], NaN where the row has one
     argmax_is_label = argmax_id == labels
@@ -132,8 +120,6 @@ def _chunk_stats(logits: Tensor, labels: Tensor, watched: Tensor | int) -> Token
     p_argmax, mass_rest = logp_argmax.exp(), log_mass_rest.exp()
     logp = torch.where(argmax_is_label, logp_argmax, label_logit - top + logp_argmax)
     p_label = logp.exp()
-    # As log π(y): where a watched token is the argmax, the difference is exactly 0.
-    watched_logps = watched_logits - top[:, None] + logp_argmax[:, None]
     entropy = mass_rest * rest_entropy - p_argmax * logp_argmax - mass_rest * log_mass_rest
     prob_norm_sq = p_argmax.square() + mass_rest.square() * rest_norm_sq
     residual_norm = torch.where(
@@ -154,8 +140,6 @@ def _chunk_stats(logits: Tensor, labels: Tensor, watched: Tensor | int) -> Token
         argmax_id=argmax_id,
         argmax_is_label=argmax_is_label,
         is_finite=is_finite,
-        watched_ids=watched_ids,
-        watched_logps=watched_logps,
     )
 
 

@@ -39,7 +39,6 @@ class ProbesConfig:
         a true one ("rebuild") or leave it ("keep"). Counted either way.
     token_budget: tokens in one forward pass of the scorer, or "auto": the rule is in ``ldyn.probes.engine``. It decides
         speed and memory, not the scores; when memory runs out it is halved.
-    per_token: whether to keep log π of each token as well, in ``per_token/`` of the run directory (some hundred MB).
     schedule: when they are scored.
     """
 
@@ -50,7 +49,6 @@ class ProbesConfig:
     on_missing: Literal["error", "drop"] = "error"
     on_mislabelled: Literal["rebuild", "keep"] = "rebuild"
     token_budget: Annotated[int, Gt(0)] | Literal["auto"] = AUTOMATIC
-    per_token: bool = False
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
 
     def __post_init__(self) -> None:

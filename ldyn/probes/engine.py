@@ -19,10 +19,10 @@ from transformers import PreTrainedModel
 from ldyn.errors import ModelError
 from ldyn.models.evaluation import is_sharded
 from ldyn.models.packing import Document, pack
-from ldyn.probes.forward import FEWEST_TOKENS, batch_stats
-from ldyn.probes.reduction import Reduction, Scored
+from ldyn.probes.forward import FEWEST_TOKENS, batch_stats, scores_of
 from ldyn.probes.rows import ResponseKey, narrowed, plan_batches
 from ldyn.processes.group import any_process
+from ldyn.records import EncodedProbeExample, ProbeScore
 
 CPU_TOKENS = 2048
 ACCELERATOR_TOKENS = 16_384
@@ -68,10 +68,10 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 @dataclass(frozen=True)
 class Engine:
-    """Scores rows.
+    """Scores rows of ``examples``.
 
     budget: of one forward pass. pad_id: fills gaps that nothing sees.
-    plain: one response a row, for a model that follows no mask of ours. reduction: what is kept of a response.
+    plain: one response a row, for a model that follows no mask of ours.
     idle_row: what this process scores, without effect, while other processes need its part of the weights.
     """
 
@@ -79,20 +79,20 @@ class Engine:
     budget: TokenBudget
     pad_id: int
     plain: bool
-    reduction: Reduction
+    examples: Sequence[EncodedProbeExample]
     idle_row: Document
 
-    def score(self, rows: Sequence[Document]) -> dict[ResponseKey, Scored]:
+    def score(self, rows: Sequence[Document]) -> dict[ResponseKey, ProbeScore]:
         """Score each response of ``rows`` once. Raises ModelError where a single response is too much for memory."""
         tokens, lockstep = self.budget.tokens(self.model), is_sharded(self.model)
-        scored: dict[ResponseKey, Scored] = {}
+        scored: dict[ResponseKey, ProbeScore] = {}
         queue = _queued(rows, tokens)
         while any_process(bool(queue), self.model.device) if lockstep else queue:
             batch = pack(
                 [[row] for row in (queue[0] if queue else [self.idle_row])], pad_id=self.pad_id, plain=self.plain
             )
             try:
-                stats = batch_stats(self.model, batch, token_budget=tokens, watched=self.reduction.watched(batch))
+                stats = batch_stats(self.model, batch, token_budget=tokens)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
@@ -104,7 +104,7 @@ class Engine:
             else:
                 if queue:
                     queue.popleft()
-                    scored.update(self.reduction.reduce(batch, stats))
+                    scored.update(scores_of(batch, stats, self.examples))
         return scored
 
     def _less(self, tokens: int, row: Document, error: Exception) -> int:
@@ -113,7 +113,7 @@ class Engine:
         if tokens > FEWEST_TOKENS:
             return self.budget.halve(tokens, reason)
         index, probe = row.keys[0]
-        example = self.reduction.examples[index]
+        example = self.examples[index]
         raise ModelError(
             f"Memory does not suffice to score probe {probe!r} of {example.split} example {example.example_id!r} alone "
             f"({row.n_tokens} tokens with its prompt, {FEWEST_TOKENS} logits at a time): {reason}. Lower max_tokens of "

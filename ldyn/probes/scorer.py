@@ -22,10 +22,9 @@ from ldyn.models.evaluation import evaluation_mode, unwrapped
 from ldyn.models.packed_forward import warn_once, why_plain
 from ldyn.models.packing import split
 from ldyn.probes.engine import Engine, TokenBudget, Tokens
-from ldyn.probes.reduction import Reduction, Scored
 from ldyn.probes.rows import ResponseKey, plan_rows, single_rows
 from ldyn.processes.group import gathered, own_share
-from ldyn.records import EncodedProbeExample, ProbeScore, TokenRecord
+from ldyn.records import EncodedProbeExample, ProbeScore
 
 Examples = Sequence[EncodedProbeExample]
 
@@ -44,35 +43,6 @@ def score_probes(
     Raises DataError for examples that the model cannot take, before any forward pass; ModelError for a response that
     does not fit into memory alone. Warns, once, where a model must be scored one response at a time.
     """
-    return [scored.score for scored in _score(model, Reduction(examples), token_budget, pad_id)]
-
-
-def score_tokens(
-    model: nn.Module,
-    examples: Examples,
-    *,
-    token_budget: Tokens | TokenBudget,
-    pad_id: int,
-    start: Sequence[TokenRecord] | None = None,
-) -> tuple[list[ProbeScore], list[TokenRecord]]:
-    """``score_probes``, and one TokenRecord for each response besides, in the same order.
-
-    ``start``: the records of the stage's step 0; without it, this call is that step 0. Raises DataError where a
-    response has no record there.
-    """
-    known = None if start is None else {(one.split, one.example_id, one.probe): one for one in start}
-    reduction = Reduction(examples, per_token=True, start=known)
-    scored = _score(model, reduction, token_budget, pad_id)
-    return [one.score for one in scored], [one.tokens for one in scored if one.tokens is not None]
-
-
-def nonfinite_scores(scores: Sequence[ProbeScore]) -> list[ProbeScore]:
-    """The scores to flag: those of responses on which some logit was NaN or infinite."""
-    return [score for score in scores if not math.isfinite(score.entropy)]
-
-
-def _score(model: nn.Module, reduction: Reduction, token_budget: Tokens | TokenBudget, pad_id: int) -> list[Scored]:
-    examples = reduction.examples
     inner = unwrapped(model)
     check_examples(inner, examples)
     alone = single_rows(examples, range(len(examples)))
@@ -85,7 +55,7 @@ def _score(model: nn.Module, reduction: Reduction, token_budget: Tokens | TokenB
         budget=token_budget if isinstance(token_budget, TokenBudget) else TokenBudget(token_budget),
         pad_id=pad_id,
         plain=bool(reason),
-        reduction=reduction,
+        examples=examples,
         idle_row=min(alone, key=lambda row: row.n_tokens),
     )
     with evaluation_mode(model):
@@ -93,9 +63,14 @@ def _score(model: nn.Module, reduction: Reduction, token_budget: Tokens | TokenB
     return [scored[index, probe] for index, example in enumerate(examples) for probe in example.responses]
 
 
-def _score_share(engine: Engine) -> dict[ResponseKey, Scored]:
+def nonfinite_scores(scores: Sequence[ProbeScore]) -> list[ProbeScore]:
+    """The scores to flag: those of responses on which some logit was NaN or infinite."""
+    return [score for score in scores if not math.isfinite(score.entropy)]
+
+
+def _score_share(engine: Engine) -> dict[ResponseKey, ProbeScore]:
     """What this process has to score."""
-    examples = engine.reduction.examples
+    examples = engine.examples
     share = own_share(len(examples))
     if engine.plain:
         return engine.score(single_rows(examples, share))
@@ -103,7 +78,7 @@ def _score_share(engine: Engine) -> dict[ResponseKey, Scored]:
     rows = plan_rows(examples, hidden_size=hidden_size, token_budget=tokens, indices=share)
     scored = engine.score(rows)
     # A NaN value reaches a masked-out neighbour all the same (0 · NaN): score again, alone, what shared its row.
-    flagged = {key for key, one in scored.items() if math.isnan(one.score.entropy)}
+    flagged = {key for key, one in scored.items() if math.isnan(one.entropy)}
     scored.update(engine.score([part for part in split(rows) if part.keys[0] in flagged]))
     return scored
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
@@ -11,8 +10,8 @@ from transformers import PreTrainedModel, TrainerCallback, TrainerControl, Train
 
 from ldyn.probes.builder import ProbesConfig
 from ldyn.probes.engine import TokenBudget
-from ldyn.probes.scorer import score_probes, score_tokens
-from ldyn.records import EncodedProbeExample, ProbeScore, ProbeStep, TokenRecord
+from ldyn.probes.scorer import score_probes
+from ldyn.records import EncodedProbeExample, ProbeStep
 from ldyn.run.session import Session
 
 
@@ -77,19 +76,9 @@ class StageProbes(ScheduledProbes):
         step_of: Callable[[int], ProbeStep],
     ):
         super().__init__(session, stage, steps)
-        self._examples, self._pad_id, self._per_token, self._step_of = examples, pad_id, config.per_token, step_of
+        self._examples, self._pad_id, self._step_of = examples, pad_id, step_of
         self._budget = TokenBudget(config.token_budget)
-        self._start = functools.cache(lambda: session.store.start_tokens(stage))  # read once, also after a resume
 
     def measure(self, model: PreTrainedModel, step: int) -> None:
-        """Scores and, if configured, token records; those of step 0 must be stored first."""
-        scores: list[ProbeScore]
-        tokens: list[TokenRecord] = []
-        if self._per_token:
-            start = self._start() if step > 0 else None
-            scores, tokens = score_tokens(
-                model, self._examples, token_budget=self._budget, pad_id=self._pad_id, start=start
-            )
-        else:
-            scores = score_probes(model, self._examples, token_budget=self._budget, pad_id=self._pad_id)
-        self._session.record_scores(self._step_of(step), scores, tokens)
+        scores = score_probes(model, self._examples, token_budget=self._budget, pad_id=self._pad_id)
+        self._session.record_scores(self._step_of(step), scores)

@@ -16,7 +16,7 @@ from ldyn.config.loading import config_to_yaml, settings_hash
 from ldyn.config.schema import RunConfig
 from ldyn.errors import RunDirectoryError
 from ldyn.processes.group import in_main, process_count
-from ldyn.records import ProbeScore, ProbeStep, StageInfo, TokenRecord
+from ldyn.records import ProbeScore, ProbeStep, StageInfo
 from ldyn.run.conclusion import conclude
 from ldyn.run.manifest import Manifest, recorded
 from ldyn.store import RunDirectory, TrajectoryStore
@@ -97,11 +97,9 @@ class Session:
         if self._observer:
             self._observer.stage_finished(stage)
 
-    def record_scores(
-        self, probe_step: ProbeStep, scores: Sequence[ProbeScore], tokens: Sequence[TokenRecord] = ()
-    ) -> None:
+    def record_scores(self, probe_step: ProbeStep, scores: Sequence[ProbeScore]) -> None:
         if self._observer:
-            self.store.append(probe_step, scores, tokens)
+            self.store.append(probe_step, scores)
             self._observer.probes_scored(probe_step, scores)
 
     def append_to_table(self, name: str, rows: pd.DataFrame) -> None:

@@ -88,8 +88,8 @@ def _final_of(run: Run, stage: str) -> Path:
 
 
 def stage_cache(config: RunConfig) -> StageCache | None:
-    """None where no directory is set, and for a run with token records, which are not cached."""
-    return None if config.paths.stages is None or config.probes.per_token else StageCache(config.paths.stages)
+    """None where no directory is set."""
+    return None if config.paths.stages is None else StageCache(config.paths.stages)
 
 
 def stage_key(

@@ -9,12 +9,12 @@ from ldyn.store.directory import RunDirectory
 from ldyn.store.files import PARTIAL_SUFFIX
 
 if TYPE_CHECKING:
-    from ldyn.store.reader import Run, read_run, read_tokens
+    from ldyn.store.reader import Run, read_run
     from ldyn.store.store import TrajectoryStore
 
-__all__ = ["PARTIAL_SUFFIX", "Run", "RunDirectory", "TrajectoryStore", "read_run", "read_tokens"]
+__all__ = ["PARTIAL_SUFFIX", "Run", "RunDirectory", "TrajectoryStore", "read_run"]
 
-_WITH_TABLES = {"Run": "reader", "read_run": "reader", "read_tokens": "reader", "TrajectoryStore": "store"}
+_WITH_TABLES = {"Run": "reader", "read_run": "reader", "TrajectoryStore": "store"}
 
 
 def __getattr__(name: str) -> Any:

@@ -138,7 +138,7 @@ class RunDirectory:
 
 def table_hashes(directory: Path) -> dict[str, str]:
     """Path within the run directory -> sha256, of every table: Parquet files (but parts) and samples.jsonl."""
-    tables = [*directory.glob("*.parquet"), *directory.glob("per_token/*/*.parquet"), *directory.glob("samples.jsonl")]
+    tables = [*directory.glob("*.parquet"), *directory.glob("samples.jsonl")]
     return {
         path.relative_to(directory).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(tables)
     }

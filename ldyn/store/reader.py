@@ -18,10 +18,8 @@ from ldyn.errors import RunDirectoryError
 from ldyn.records import Finding, StageInfo
 from ldyn.store.directory import PARTS_DIR, TRAIN_LOG_FILE, TRAJECTORIES_FILE, final_path, partial_path
 from ldyn.store.files import PARTIAL_SUFFIX
-from ldyn.store.parts import Parts
 from ldyn.store.schema import damage_named, read_table, read_trajectory_file
 from ldyn.store.store import merged_log, merged_trajectories
-from ldyn.store.tokens import RECORDS_DIR
 
 MANIFEST_VERSION = 1
 _ATTEMPTS = 5
@@ -195,20 +193,3 @@ def _read_text(path: Path) -> str:
 def _read_json(path: Path) -> Any:
     with damage_named(path):
         return json.loads(path.read_text(encoding="utf-8"))
-
-
-def read_tokens(run: Path, stage: str, step: int) -> pd.DataFrame:
-    """The token records of one probe step of the run at ``run``: one row for each response, lists as arrays.
-
-    The columns are those of ``ldyn.store.tokens.TOKEN_SCHEMA``; ``frame.explode([...])`` gives one row for each token.
-    Raises RunDirectoryError with the steps that have records where this one has none.
-    """
-    parts = Parts(find_run(run) / RECORDS_DIR)
-    path = parts.path(stage, step)
-    if not path.exists():
-        steps = ", ".join(map(str, parts.steps(stage))) or "none"
-        raise RunDirectoryError(
-            f"{parts.root.parent} has no token records of step {step} of {stage}; steps with records: {steps}. "
-            "A run keeps them with probes.per_token=true."
-        )
-    return frame_of(read_table(path))

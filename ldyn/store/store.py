@@ -4,12 +4,10 @@ Layout, inside the run directory (see ``ldyn.store.parts``)::
 
     parts/00-sft/00000040.parquet        the scores of one probe step
     parts/00-sft/log.jsonl               one JSON object for each row logged
-    per_token/00-sft/00000040.parquet    its token records, if they were asked for
 
 The order of the table is: stages as they began, then steps, then rows as they were appended, whatever was resumed.
 Parts are written atomically, so the directory can be read at any time. ``trajectories.parquet`` and
 ``train_log.parquet`` are merged from the parts; a change to the parts removes them, so they are never out of date.
-Token records stay in parts.
 """
 
 from __future__ import annotations
@@ -22,7 +20,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from ldyn.records import ProbeScore, ProbeStep, TokenRecord
+from ldyn.records import ProbeScore, ProbeStep
 from ldyn.store.directory import PARTS_DIR, TRAIN_LOG_FILE, TRAJECTORIES_FILE
 from ldyn.store.files import append_durably, explained, write_atomically
 from ldyn.store.parts import Parts, part_files, stage_of
@@ -35,7 +33,6 @@ from ldyn.store.schema import (
     table_of_scores,
     to_bytes,
 )
-from ldyn.store.tokens import RECORDS_DIR, records_in, table_of_tokens
 
 LOG_FILE = "log.jsonl"
 LOG_METRICS = ("loss", "grad_norm", "learning_rate", "margin", "reward_chosen", "reward_rejected", "accuracy")
@@ -48,9 +45,9 @@ class TrajectoryStore:
 
     def __init__(self, directory: Path):
         self.directory = directory
-        self._scores, self._tokens = Parts(directory / PARTS_DIR), Parts(directory / RECORDS_DIR)
+        self._scores = Parts(directory / PARTS_DIR)
 
-    def append(self, probe_step: ProbeStep, scores: Sequence[ProbeScore], tokens: Sequence[TokenRecord] = ()) -> None:
+    def append(self, probe_step: ProbeStep, scores: Sequence[ProbeScore]) -> None:
         """Store what was measured at one probe step, atomically; the same probe step scored again replaces the first.
 
         A score that is not finite becomes a row with empty numbers, and a warning names it. Raises RunDirectoryError
@@ -61,10 +58,6 @@ class TrajectoryStore:
         if note:
             warnings.warn(note, stacklevel=2)
         self._drop_merged()
-        if tokens:  # first, so that a probe step that has scores has its tokens, too
-            write_atomically(
-                self._tokens.path(probe_step.stage, probe_step.step), to_bytes(table_of_tokens(probe_step, tokens))
-            )
         write_atomically(self._scores.path(probe_step.stage, probe_step.step), content)
 
     def append_log(self, stage: str, rows: Sequence[Mapping[str, float]]) -> None:
@@ -89,18 +82,12 @@ class TrajectoryStore:
         """The rows of the training log of ``stage``, in the order logged."""
         return read_log(self._scores.stage_directory(stage) / LOG_FILE)
 
-    def start_tokens(self, stage: str) -> list[TokenRecord]:
-        """The token records of ``stage`` before its first update; empty where there are none."""
-        path = self._tokens.path(stage, 0)
-        return records_in(path) if path.exists() else []
-
     def discard_after(self, stage: str, step: int) -> None:
         """Go back to ``step`` of ``stage``: drop its later parts and log rows, and all of the stages begun after it.
 
         ``step`` -1 drops the whole stage. A stage that has nothing stored is left as it is. Safe to repeat when killed.
         """
         self._drop_merged()
-        self._tokens.discard_after(stage, step)
         self._scores.discard_after(stage, step)
         log = self._scores.stage_directory(stage) / LOG_FILE
         if log.exists():

@@ -31,7 +31,7 @@ def test_norms_are_those_of_the_residuals_written_out(batch, chunk_elements):
 
 def test_norms_agree_with_the_statistics_of_each_position(batch):
     logits, labels, rows = batch
-    expected = token_stats(logits, labels, rows=rows, watched=0).residual_norm
+    expected = token_stats(logits, labels, rows=rows).residual_norm
     torch.testing.assert_close(residual_norms(*batch), expected, rtol=1e-5, atol=1e-6)
 
 

@@ -136,22 +136,6 @@ def test_chunks_rows_autocast_and_input_do_not_matter() -> None:
     assert torch.equal(logits, before)
 
 
-def test_watched_tokens() -> None:
-    generator = torch.Generator().manual_seed(0)
-    logits, labels = 5 * torch.randn(9, 12, generator=generator), torch.zeros(9, dtype=torch.int64)
-    ids = torch.randint(12, (9, 3), generator=generator)
-    logps = logits.double().log_softmax(-1)
-    given = token_stats(logits, labels, watched=ids, chunk_elements=24)
-    assert torch.equal(given.watched_ids, ids)
-    assert torch.allclose(given.watched_logps.double(), logps.gather(1, ids), rtol=1e-5, atol=1e-6)
-    likeliest = token_stats(logits, labels, watched=4, chunk_elements=24)
-    assert torch.equal(likeliest.watched_ids, logps.argsort(dim=1, descending=True)[:, :4])
-    assert torch.equal(likeliest.watched_ids[:, 0], likeliest.argmax_id)
-    assert torch.equal(likeliest.watched_logps[:, 0], likeliest.logp_argmax)  # exactly: "gained" is a comparison
-    assert token_stats(logits, labels, watched=100).watched_ids.shape == (9, 12)  # there are no more
-    assert token_stats(logits, labels).watched_logps.shape == (9, 0)
-
-
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("place", [0, 1, 3])
 def test_nonfinite_logits_are_flagged_and_stay_in_their_row(bad: float, place: int) -> None:

@@ -20,7 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ldyn.errors import LdynError
 from ldyn.probes import engine
-from ldyn.probes.scorer import score_probes, score_tokens
+from ldyn.probes.scorer import score_probes
 
 
 def run_tasks(model, examples):
@@ -28,7 +28,6 @@ def run_tasks(model, examples):
     results = {
         "all": attempt(lambda: score_probes(model, examples, token_budget=120, pad_id=0)),
         "fewer than processes": attempt(lambda: score_probes(model, examples[:1], token_budget=120, pad_id=0)),
-        "tokens": attempt(lambda: score_tokens(model, examples, token_budget=120, pad_id=0)),
         "ddp": attempt(lambda: score_probes(DistributedDataParallel(model), examples, token_budget=120, pad_id=0)),
         "one runs out of memory": attempt(lambda: score_with_little_memory(model, examples)),
     }

@@ -2,12 +2,10 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
-from ldyn.probes.scorer import score_probes, score_tokens
-from ldyn.records import TokenRecord
+from ldyn.probes.scorer import score_probes
 
 SCRIPT = Path(__file__).with_name("score_as_rank.py")
 RANKS = [(2, 0), (2, 1), (3, 0), (3, 1), (3, 2)]
@@ -32,11 +30,6 @@ def alone(tiny_model, examples):
     return score_probes(tiny_model("gpt_neox"), examples, token_budget=120, pad_id=0)
 
 
-@pytest.fixture(scope="module")
-def tokens_alone(tiny_model, examples):
-    return score_tokens(tiny_model("gpt_neox"), examples, token_budget=120, pad_id=0)[1]
-
-
 @pytest.mark.parametrize("task", ["all", "ddp", "fsdp", "fsdp, another budget"])
 @pytest.mark.parametrize("process", RANKS)
 def test_each_process_gets_what_one_alone_gets(results, alone, examples, assert_close, process, task):
@@ -55,15 +48,6 @@ def test_a_process_without_a_share(results, tiny_model, examples, assert_close, 
 def test_all_processes_get_the_same_bits(results, process):
     for task in ("all", "ddp", "fsdp", "fewer than processes"):
         assert results[process][task] == results[process[0], 0][task]
-
-
-@pytest.mark.parametrize("process", RANKS)
-def test_token_records_are_gathered(results, tokens_alone, process):
-    found: list[TokenRecord] = results[process]["tokens"][1]
-    for one, other in zip(found, tokens_alone, strict=True):
-        assert (one.example_id, one.probe) == (other.example_id, other.probe)
-        assert np.array_equal(one.token_ids, other.token_ids)
-        np.testing.assert_allclose(one.logp, other.logp, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("process", RANKS)

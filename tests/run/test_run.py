@@ -15,7 +15,7 @@ from ldyn.records import FINDING_FIELDS, TRAJECTORY_COLUMNS
 from ldyn.run.manifest import Manifest
 from ldyn.run.run import run
 from ldyn.run.session import Session
-from ldyn.store import read_run, read_tokens
+from ldyn.store import read_run
 
 CONTRACT = ("config.yaml", "manifest.json", "trajectories.parquet", "train_log.parquet", "findings.json")
 CONTRACT += ("report.html", "samples.jsonl", "figures", "checkpoints")
@@ -94,39 +94,12 @@ LONGER = (
     "preference.max_steps=6",
     "trainer.checkpoint_every=2",
     "probes.schedule.every=1",
-    "probes.per_token=true",
 )
 
 
 @pytest.fixture(scope="module")
 def uninterrupted(smoke):
     return read_run(run(smoke("whole", *LONGER)))
-
-
-def token_summaries(run_path):
-    keys = ["stage", "step", "split", "example_id", "probe", "n_tokens"]
-    files = sorted((run_path / "per_token").glob("*/*.parquet"))
-    return pd.concat([pd.read_parquet(path, columns=[*keys, "argmax_gained", "kept_mass"]) for path in files]).astype(
-        dict.fromkeys(("stage", "split", "example_id", "probe"), str)
-    )
-
-
-def test_token_records_fit_the_trajectories_and_the_scores_do_not_depend_on_them(uninterrupted, smoke):
-    summaries = token_summaries(uninterrupted.path).reset_index(drop=True)
-    keys = ["stage", "step", "split", "example_id", "probe", "n_tokens"]
-    pd.testing.assert_frame_equal(summaries[keys], uninterrupted.trajectories[keys])
-    assert (summaries.loc[summaries["step"] == 0, "argmax_gained"] == 0).all()
-    later = summaries[summaries["step"] > 0]
-    assert later["argmax_gained"].between(0, 1).all()
-    assert later["argmax_gained"].nunique() > 1
-    assert later["kept_mass"].between(0, 1).all()
-    tokens = read_tokens(uninterrupted.path, "dpo", 6)
-    rows = uninterrupted.trajectories.query("stage == 'dpo' and step == 6")
-    sums = [logp.sum(dtype="float64") for logp in tokens["logp"]]
-    assert sums == pytest.approx(rows["logp"].tolist(), rel=1e-6)
-    without = run(smoke("without_tokens", *LONGER, "probes.per_token=false"))
-    assert not (without / "per_token").exists()
-    pd.testing.assert_frame_equal(read_run(without).trajectories, uninterrupted.trajectories, check_exact=True)
 
 
 KILLS = [("scored", "sft", 3), ("scored", "dpo", 1), ("scoring", "dpo", 5), ("saving", "sft", 4)]
@@ -146,8 +119,6 @@ def test_a_killed_run_resumes_to_the_uninterrupted_trajectory(when, stage, step,
     after = read_run(outputs / "smoke" / name)
     pd.testing.assert_frame_equal(uninterrupted.trajectories, after.trajectories, check_exact=True)
     pd.testing.assert_frame_equal(uninterrupted.train_log, after.train_log, check_exact=True)
-    summaries = (token_summaries(one.path) for one in (uninterrupted, after))
-    pd.testing.assert_frame_equal(*summaries, check_exact=True)
     for each in ("sft", "dpo"):
         assert same_weights(final_weights(uninterrupted.path, each), final_weights(after.path, each))
 
