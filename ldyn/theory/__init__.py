@@ -13,11 +13,8 @@ Symbols (Ren and Sutherland, arXiv 2407.10490; docs/THEORY.md maps them to the c
     [Δ log π(y | χ_o)]_m = −η Σ_l A_m K_{m,l} G_l + O(η²)
 
 The row of A_m at the label y_m, pulled back to the weights, is ∇_θ log π(y_m); K_{m,l} G_l is −c times ∇_θ z_m applied
-to ∇_θ log π(y_l). So each summand at the label is an inner product of two gradients, and no V × V matrix is needed:
-
-    influence[m, l] = η c ⟨∇_θ log π(y_m | χ_o), ∇_θ log π(y_l | χ_u)⟩                         `influence`
-
-and for an update Δθ of any optimizer
+to ∇_θ log π(y_l). So each summand at the label is an inner product of two gradients,
+η c ⟨∇_θ log π(y_m | χ_o), ∇_θ log π(y_l | χ_u)⟩, and no V × V matrix is needed. For an update Δθ of any optimizer
 
     predicted change of log π(y_m) = ⟨∇_θ log π(y_m | χ_o), Δθ⟩                                `prediction`
 """

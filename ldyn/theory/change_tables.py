@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from ldyn.theory.kernel import proxies_table
 from ldyn.theory.prediction import logps_at, model_parts, predicted_changes, split_changes
 from ldyn.theory.responses import Observed
 from ldyn.theory.settings import DecompositionConfig
@@ -26,31 +25,28 @@ REST = "earlier batches"
 def change_tables(
     update: TakenUpdate, observed: Observed, settings: DecompositionConfig, max_grad_norm: float
 ) -> dict[str, pd.DataFrame]:
-    """The tables ``changes`` (each response and step size), ``change_tokens`` (each token, at the own step),
-    ``change_parts`` (by part of the model), ``change_sources`` (by what was trained on) and ``kernel_proxies``.
+    """The tables ``changes`` (each response and step size), ``change_parts`` (by part of the model) and
+    ``change_sources`` (by what was trained on).
 
     ``gradient_descent`` in ``change_parts``: the change by plain gradient descent, the theory's own optimizer.
     """
     model, responses, budget = update.model, observed.responses, settings.token_budget
     in_batch = [update.trained_on(example_id) for example_id, _ in observed.keys]
     before = logps_at(model, responses, budget)
-    predicted = predicted_changes(model, responses, update.delta, budget)
+    whole = _sums(predicted_changes(model, responses, update.delta, budget))
     actual = {}
     for size in sorted(settings.step_sizes):
         moved = logps_at(model, responses, budget, update.delta, size)
-        actual[size] = [after - start for after, start in zip(moved, before, strict=True)]
-    whole = _sums(predicted)
+        actual[size] = _sums([after - start for after, start in zip(moved, before, strict=True)])
     by_step_size: list[Mapping[str, Any]] = [
-        {"step_size": size, "logp": _sums(before), "predicted": [size * one for one in whole], "actual": _sums(changes)}
+        {"step_size": size, "logp": _sums(before), "predicted": [size * one for one in whole], "actual": changes}
         for size, changes in actual.items()
     ]
     by_source = _by_source(update, observed, settings, max_grad_norm, whole)
     return {
         "changes": _concatenated(observed, by_step_size, in_batch=in_batch),
-        "change_parts": _concatenated(observed, _by_part(update, observed, _sums(actual[OWN]), budget)),
+        "change_parts": _concatenated(observed, _by_part(update, observed, actual[OWN], budget)),
         "change_sources": _concatenated(observed, by_source, in_batch=in_batch),
-        "kernel_proxies": proxies_table(update, observed, actual[OWN], budget),
-        "change_tokens": observed.token_frame(predicted=predicted, actual=actual[OWN]),
     }
 
 

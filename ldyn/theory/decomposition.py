@@ -12,7 +12,6 @@ from ldyn.errors import TrainingError
 from ldyn.records import EncodedPair
 from ldyn.theory.change_tables import change_tables
 from ldyn.theory.displacement import displacement_table
-from ldyn.theory.influence import check_memory, influence_table
 from ldyn.theory.kernel import kernel_table
 from ldyn.theory.responses import SPLIT, Observed, observe
 from ldyn.theory.settings import DecompositionConfig
@@ -36,12 +35,10 @@ def decompose(
     """Take every update and measure it; the tables of all updates, by name.
 
     ``pair_ids``: the pairs to update on, None for the batch that the run used. ``trajectories``: of the run, for the
-    later change of y⁺; may be empty. ``report`` prints progress. Raises LdynError before the first step if nothing can
-    be observed or memory is short.
+    later change of y⁺; may be empty. ``report`` prints progress. Raises DataError before the first step if nothing can
+    be observed.
     """
     observed = observe(experiment.probes, settings.examples)
-    for plan in {update.plan.info.name: update.plan for update in updates}.values():
-        check_memory(experiment.base.model, observed, _by_id(experiment, plan), settings)
     parts: dict[str, list[pd.DataFrame]] = {}
     for number, update in enumerate(updates, start=1):
         name = f"step {update.step + 1} of {update.plan.info.name}"
@@ -87,7 +84,6 @@ def _tables_of(
     tables = change_tables(taken, observed, settings, update.plan.trainer.max_grad_norm)
     noise = seeded_random(experiment.seed, "projections", info.name, str(update.step)).randrange(2**32)
     tables["kernel_norms"] = kernel_table(taken.model, observed, pairs, info.view, settings, noise)
-    tables["influence"] = influence_table(taken.model, experiment.base.tokenizer, observed, pairs, info, settings)
     labels: dict[str, str | float] = {
         "stage": info.name,
         "step": update.step,

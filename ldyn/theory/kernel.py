@@ -4,16 +4,6 @@ Norm ‖K‖_F. K has (L_o V) × (L_u V) entries and is not built. For v of leng
 E‖K v‖² = ‖K‖_F² (M. Hutchinson, Communications in Statistics 19 (1990) 433). One backward pass gives w = J_uᵀ v, a
 direction in weight space; one forward-mode pass gives J_o w, for every observed response at once.
 
-Proxies from log-probabilities alone (arXiv 2407.10490, Appendix C). For a step of plain gradient descent with residual
-G over all updated tokens, and a_m the row of A_m at the label, ‖a_m‖ = ‖π_m − e_{y_m}‖:
-
-    Δ_m = −a_mᵀ Σ_l K_{m,l} (η G_l)   so that, by Cauchy and Schwarz,   ‖K‖_F ≥ ‖(Δ_m / ‖a_m‖)_m‖ / ‖η G‖    (LBK)
-
-The paper divides by ‖A_m‖_F, which bounds the change of all V log-probabilities; as ‖a_m‖ ≤ ‖A_m‖_F, both are true
-bounds and ours is sharper. SignDelta is Σ_m Δ_m / ‖A_m‖_F / ‖η G‖. The published code differs: it uses the norm of the
-summed change over *examples*, a mean of ‖A‖_F², ‖π − e‖ of the observed response instead of the updated one, and no η.
-Under another optimizer with step sizes P, LBK bounds the kernel J_o P J_uᵀ.
-
 Shapes: O observed tokens, U updated tokens, V tokens in the vocabulary, S projections, R observed responses.
 """
 
@@ -29,21 +19,11 @@ from torch.func import jvp, vmap
 from transformers import PreTrainedModel
 
 from ldyn.models.evaluation import evaluation_mode
-from ldyn.numerics.token_stats import TokenStats, selected, token_stats
 from ldyn.records import EncodedPair
 from ldyn.theory.prediction import forward_mode
-from ldyn.theory.responses import (
-    Batch,
-    Observed,
-    Response,
-    by_batches,
-    joined,
-    make_batch,
-    response_logits,
-    weights_of,
-)
+from ldyn.theory.responses import Observed, Response, joined, make_batch, response_logits, weights_of
 from ldyn.theory.settings import DecompositionConfig
-from ldyn.theory.updates import SIDES, TakenUpdate, responses_of
+from ldyn.theory.updates import SIDES, responses_of
 
 DIRECTIONS_BYTES = 2**25
 """Memory for directions in weight space that are processed together; a large model's are processed one by one."""
@@ -118,56 +98,3 @@ def kernel_table(
             labels.insert(0, "example_id", example.example_id)
             frames.append(pd.concat([labels, pd.DataFrame(norms)], axis=1))
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
-
-
-def token_statistics(model: PreTrainedModel, responses: Sequence[Response], token_budget: int) -> list[TokenStats]:
-    """The statistics of ``ldyn.numerics.token_stats`` for the tokens of each response: ‖A_m‖_F, ‖π_m − e_{y_m}‖, …"""
-
-    def of_batch(batch: Batch) -> list[TokenStats]:
-        stats = token_stats(response_logits(model, {}, batch), batch.labels)
-        places = torch.arange(len(batch.labels), device=batch.labels.device)
-        return [selected(stats, place) for place in batch.split(places)]
-
-    with evaluation_mode(model):
-        return by_batches(model, responses, token_budget, of_batch)
-
-
-class Proxies(NamedTuple):
-    """lower_bound: LBK. paper_lower_bound: the same with ‖A_m‖_F. sign_delta: SignDelta."""
-
-    lower_bound: float
-    paper_lower_bound: float
-    sign_delta: float
-
-
-def proxies(changes_O: Tensor, label_norms_O: Tensor, a_norms_O: Tensor, residual_norm: float) -> Proxies:
-    """The proxies of one observed response: changes Δ_m in nats, norms ‖π_m − e‖ and ‖A_m‖_F, and ‖η G‖."""
-    smallest = torch.finfo(label_norms_O.dtype).tiny
-    sharp = changes_O / label_norms_O.clamp_min(smallest)  # where π_m = e the change is 0 as well
-    scaled = changes_O / a_norms_O
-    return Proxies(
-        lower_bound=float(sharp.norm()) / residual_norm,
-        paper_lower_bound=float(scaled.norm()) / residual_norm,
-        sign_delta=float(scaled.sum()) / residual_norm,
-    )
-
-
-def residual_norm(update: TakenUpdate, token_budget: int) -> float:
-    """‖η G‖ over all tokens that the update trained on, with ‖G_l‖ = |c| ‖π_l − e_{y_l}‖."""
-    trained = token_statistics(update.model, [one.response for one in update.updated], token_budget)
-    coefficients = [torch.full_like(s.logp, u.coefficient) for s, u in zip(trained, update.updated, strict=True)]
-    residuals = torch.cat([stats.residual_norm for stats in trained])
-    return update.taken.learning_rate * float((torch.cat(coefficients) * residuals).norm())
-
-
-def proxies_table(
-    update: TakenUpdate, observed: Observed, changes: Sequence[Tensor], token_budget: int
-) -> pd.DataFrame:
-    """The table ``kernel_proxies``: ``changes`` are the actual changes of the tokens of each response, nats."""
-    pushed = residual_norm(update, token_budget)
-    seen = token_statistics(update.model, observed.responses, token_budget)
-    found = [
-        proxies(change, stats.residual_norm.cpu(), stats.a_norm.cpu(), pushed)
-        for change, stats in zip(changes, seen, strict=True)
-    ]
-    return observed.frame(**{name: [getattr(one, name) for one in found] for name in Proxies._fields})

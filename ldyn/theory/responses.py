@@ -53,16 +53,6 @@ class Observed:
         frame["n_tokens"] = [len(one.response_ids) for one in self.responses]
         return frame.assign(**columns)
 
-    def token_frame(self, **columns: Sequence[Tensor]) -> pd.DataFrame:
-        """One row a token: example_id, probe, token (index), token_id, then ``columns``, values for each response."""
-        rows = [
-            (*key, token, token_id)
-            for key, one in zip(self.keys, self.responses, strict=True)
-            for token, token_id in enumerate(one.response_ids)
-        ]
-        flat = {name: [value for one in values for value in one.tolist()] for name, values in columns.items()}
-        return pd.DataFrame(rows, columns=["example_id", "probe", "token", "token_id"]).assign(**flat)
-
 
 def observe(probes: Sequence[EncodedProbeExample], n_examples: int) -> Observed:
     """The first ``n_examples`` train probes, which are a seeded draw. Raises DataError if there is none."""

@@ -20,8 +20,6 @@ class DecompositionConfig:
     step_sizes: Annotated[tuple[PositiveFloat, ...], MinLen(1)] = (0.1, 0.3, 1.0, 3.0, 10.0)
     kernel_examples: Annotated[int, Ge(0)] = 8
     projections: Annotated[int, Ge(2)] = 12
-    influence_examples: Annotated[int, Ge(0)] = 1
-    limit_gib: PositiveFloat = 4.0
     precision: Literal["float32", "float64"] = "float32"
     token_budget: Annotated[int, Gt(0)] = 2048
 

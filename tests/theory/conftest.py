@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, PreTrainedModel
 
-from ldyn.theory.responses import Response, flattened, make_batch, response_logits, weights_of
+from ldyn.theory.responses import Response, flattened, make_batch, response_logits, token_logps, weights_of
 from ldyn.theory.updates import UpdatedResponse
 
 VOCABULARY = 23
@@ -108,6 +108,19 @@ def write_out() -> Callable[..., WrittenOut]:
         )
 
     return written
+
+
+@pytest.fixture(scope="session")
+def descent() -> Callable[..., dict[str, Tensor]]:
+    """``descent(model, updated, rate)``: −rate ∇_θ L, with L = −Σ c s the loss of these coefficients, by autograd."""
+
+    def step(model: PreTrainedModel, updated: list[UpdatedResponse], rate: float) -> dict[str, Tensor]:
+        weights = weights_of(model, requires_grad=True)
+        terms = [u.coefficient * token_logps(model, weights, make_batch([u.response])).sum() for u in updated]
+        gradients = torch.autograd.grad(sum(terms), list(weights.values()))
+        return {name: rate * gradient for name, gradient in zip(weights, gradients, strict=True)}
+
+    return step
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The scalable level: forward mode against gradients against the change itself, in parts and as a whole."""
+"""Predictions: forward mode against gradients against the change itself, in parts and as a whole."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from transformers import (
 )
 
 from ldyn.errors import ModelError, TrainingError
-from ldyn.theory.influence import token_gradients
 from ldyn.theory.prediction import logps_at, model_parts, predicted_changes, split_changes
 from ldyn.theory.responses import Response, make_batch, token_logps, weights_of
 
@@ -112,15 +111,6 @@ def test_unembedding_part_of_a_tied_model_is_its_use_as_unembedding(tied_model, 
         label = torch.arange(len(batch.labels)), batch.labels
         by_hand = (moved[label] - (prediction * moved).sum(-1)).sum()
         assert part["unembedding"] == pytest.approx(by_hand.item(), rel=1e-9)
-
-
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-def test_gradients_in_a_batch_are_those_of_each_response_alone(model, observed, dtype):
-    model.to(dtype)
-    together = token_gradients(model, make_batch(observed))
-    alone = torch.cat([token_gradients(model, make_batch([response])) for response in observed])
-    tolerance = 1e-10 if dtype is torch.float64 else 1e-4
-    assert (together - alone).norm(dim=1).max() < tolerance * alone.norm(dim=1).min()
 
 
 def test_the_model_is_left_as_it_was(model, observed):

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import torch
 
-from ldyn.errors import DataError, ModelError, RunDirectoryError
+from ldyn.errors import DataError, RunDirectoryError
 from ldyn.records import TRAJECTORY_COLUMNS
 from ldyn.theory.decomposition import decompose
 from ldyn.theory.responses import observe
@@ -14,7 +14,7 @@ from ldyn.theory.settings import DecompositionConfig
 from ldyn.theory.updates import kept_updates
 from ldyn.training.checkpoints import start_weights
 
-SMALL = DecompositionConfig(examples=3, step_sizes=(0.1, 1.0), kernel_examples=2, projections=3, influence_examples=1)
+SMALL = DecompositionConfig(examples=3, step_sizes=(0.1, 1.0), kernel_examples=2, projections=3)
 NOTHING = pd.DataFrame(columns=list(TRAJECTORY_COLUMNS))
 
 
@@ -58,15 +58,7 @@ def tables(experiment) -> dict[str, pd.DataFrame]:
 
 
 def test_all_tables_are_there_with_stage_and_step(tables):
-    named = {
-        "changes",
-        "change_tokens",
-        "change_parts",
-        "change_sources",
-        "kernel_proxies",
-        "kernel_norms",
-        "influence",
-    }
+    named = {"changes", "change_parts", "change_sources", "kernel_norms"}
     assert set(tables) == {*named, "displacement", "stage_changes"}
     for name in named:
         assert list(tables[name].columns[:3]) == ["stage", "step", "learning_rate"]
@@ -113,17 +105,6 @@ def test_norms_are_of_what_the_stage_trains_on(tables):
     assert (same > other).all()
 
 
-def test_influence_pulls_up_chosen_and_pushes_down_rejected(tables):
-    """On the diagonal of the own block each token is moved by itself: ±‖∇ log π(y_m)‖²."""
-    table = tables["influence"]
-    own = table[(table["side"] == table["probe"]) & (table["observed_token"] == table["updated_token"])]
-    assert (own[own["side"] == "chosen"]["influence"] > 0).all()
-    assert (own[own["side"] == "rejected"]["influence"] < 0).all()
-    assert table["observed_text"].str.startswith(("w", "<eos>")).all()
-    assert (table["a_norm"] > 0).all()
-    assert set(table[table["stage"] == "sft"]["side"]) == {"chosen"}
-
-
 def test_scores_of_pairs_stand_beside_what_became_of_them(tables):
     table = tables["displacement"].set_index("example_id")
     assert len(table) == 13
@@ -149,14 +130,6 @@ def test_a_pair_that_was_truncated_away_is_named(experiment):
 def test_nothing_to_observe_is_an_error(probes):
     with pytest.raises(DataError, match="no train probe to observe among 1 probe examples"):
         observe(probes[-1:], 5)
-
-
-def test_the_exact_level_is_refused_before_the_first_step(experiment):
-    said: list[str] = []
-    tight = DecompositionConfig(limit_gib=1e-6)
-    with pytest.raises(ModelError, match=r"influence would keep \d+ gradients"):
-        decompose(experiment, kept_updates(experiment, None, [0]), None, tight, NOTHING, said.append)
-    assert said == []
 
 
 def test_the_own_step_must_be_among_the_step_sizes():
