@@ -80,7 +80,7 @@ def _measure_images(study: Study, config: ImagesStudy) -> None:
         with study.timed("learning"):
             split = split_images(data, config.images, seed)
             course = learn(split, config.images, seed)
-        print(f"seed {seed}: {course.accuracy[-1]:.0%} of the held-out images correct at the end", file=sys.stderr)
+        print(f"seed {seed}: {course.accuracy:.0%} of the held-out images correct at the end", file=sys.stderr)
         for name, table in image_tables(course, split, seed).items():
             parts.setdefault(name, []).append(table)
     for name, frames in parts.items():

@@ -60,16 +60,14 @@ class Split:
 @dataclass(frozen=True)
 class Course:
     """One training. actual: [S, O, V]. measured: [M], the steps. predicted: [M, O, V]. actual_small: [M, O, V], of a
-    step of SMALL_STEP times the learning rate. kernel_norms: [M, O], ‖K(x_o, x_u)‖_F. accuracy: [M + 1], on the
-    observed images before each measured step and at the end.
+    step of SMALL_STEP times the learning rate. accuracy: on the observed images at the end.
     """
 
     actual: Array
     measured: Labels
     predicted: Array
     actual_small: Array
-    kernel_norms: Array
-    accuracy: Array
+    accuracy: float
 
 
 def split_images(data: DigitImages, config: ImagesConfig, seed: int) -> Split:
@@ -125,41 +123,35 @@ def learn(split: Split, config: ImagesConfig, seed: int) -> Course:
     for step, (image, label) in enumerate(zip(split.train, split.train_labels.tolist(), strict=True)):
         gradient = loss_gradient(model, parameters, image, label)
         if step % config.measure_every == 0:
-            predicted, norms = _prediction(model, parameters, before, image, label, split.observed)
+            predicted = _prediction(model, parameters, before, image, label, split.observed)
             small = stepped(parameters, gradient, SMALL_STEP * config.learning_rate)
             small_change = logps(model, small, split.observed) - before
-            measured.append([config.learning_rate * predicted, small_change, norms, _accuracy(before, split)])
+            measured.append([config.learning_rate * predicted, small_change])
         parameters = stepped(parameters, gradient, config.learning_rate)
         after = logps(model, parameters, split.observed)
         actual.append((after - before).numpy())
         before = after
-    changes, small_changes, kernel_norms, accuracy = (np.stack(values) for values in zip(*measured, strict=True))
+    changes, small_changes = (np.stack(values) for values in zip(*measured, strict=True))
     steps = np.arange(0, config.steps, config.measure_every)
-    accuracy = np.append(accuracy, _accuracy(before, split))
-    return Course(np.stack(actual), steps, changes, small_changes, kernel_norms, accuracy)
+    accuracy = float((before.argmax(dim=-1).numpy() == split.observed_labels).mean())
+    return Course(np.stack(actual), steps, changes, small_changes, accuracy)
 
 
 def _prediction(
     model: nn.Module, parameters: dict[str, Tensor], before: Tensor, image: Tensor, label: int, observed: Tensor
-) -> tuple[Tensor, Tensor]:
-    """−A K G, [O, V], and ‖K‖_F, [O]."""
+) -> Tensor:
+    """−A K G, [O, V]."""
     [updated] = logit_jacobians(model, parameters, image[None])
     kernels = kernel_blocks(logit_jacobians(model, parameters, observed), updated)
     [updated_logps] = logps(model, parameters, image[None])
-    return predicted_change(before, kernels, updated_logps, label), torch.linalg.matrix_norm(kernels)
-
-
-def _accuracy(observed_logps: Tensor, split: Split) -> float:
-    return float((observed_logps.argmax(dim=-1).numpy() == split.observed_labels).mean())
+    return predicted_change(before, kernels, updated_logps, label)
 
 
 def image_tables(course: Course, split: Split, seed: int) -> dict[str, pd.DataFrame]:
     """The tables of one seed, by name."""
-    steps = [*course.measured, len(split.train)]
     return {
         "images_influence": influence_table(course, split, seed),
         "images_changes": changes_table(course, split, seed),
-        "images_accuracy": pd.DataFrame({"seed": seed, "step": steps, "accuracy": course.accuracy}),
     }
 
 
@@ -167,8 +159,8 @@ def influence_table(course: Course, split: Split, seed: int) -> pd.DataFrame:
     """One row for each class learned × class observed × label: log π(label | x) of the observed images, in nats.
 
     ``actual``: its change summed over all steps on the learned class. ``actual_measured``, ``predicted``: summed over
-    the measured steps only, actual and predicted. ``kernel_norm``: mean ‖K‖_F over these steps (NaN if there is none).
-    ``similarity``: of the two classes, by pixels. All are means over the observed images of a class.
+    the measured steps only, actual and predicted. ``similarity``: of the two classes, by pixels. All are means over
+    the observed images of a class.
     """
     learned = split.train_labels[course.measured]
     sums = {
@@ -176,16 +168,9 @@ def influence_table(course: Course, split: Split, seed: int) -> pd.DataFrame:
         "actual_measured": _summed(course.actual[course.measured], learned, split),
         "predicted": _summed(course.predicted, learned, split),
     }
-    counts = np.bincount(learned, minlength=CLASSES)[:, None]
-    with np.errstate(invalid="ignore"):
-        norms = _summed(course.kernel_norms[..., None], learned, split)[..., 0] / counts
     index = pd.MultiIndex.from_product([range(CLASSES)] * 3, names=["learned", "observed", "label"])
     table = pd.DataFrame({name: values.ravel() for name, values in sums.items()}, index=index).reset_index()
-    return table.assign(
-        seed=seed,
-        kernel_norm=np.repeat(norms.ravel(), CLASSES),
-        similarity=np.repeat(split.similarity.ravel(), CLASSES),
-    )
+    return table.assign(seed=seed, similarity=np.repeat(split.similarity.ravel(), CLASSES))
 
 
 def _summed(values: Array, learned: Labels, split: Split) -> Array:

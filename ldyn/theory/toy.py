@@ -28,7 +28,7 @@ Shapes: N starts, V labels.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -77,17 +77,6 @@ def random_logits(seed: int, labels: int, starts: int) -> Array:
     return -np.sort(-drawn, axis=1)
 
 
-def closed_form(logps_NV: Array, rejected: int, step_size: float) -> Array:
-    """log p after one step, by the formulas above, (N, V)."""
-    moved = step_size * np.exp(logps_NV)
-    moved[:, rejected] -= step_size
-    unnormalised = logps_NV + moved
-    highest = unnormalised.max(axis=1, keepdims=True)
-    normaliser = highest + np.log(np.exp(unnormalised - highest).sum(axis=1, keepdims=True))
-    after: Array = unnormalised - normaliser
-    return after
-
-
 def gradient_step(logits_NV: Tensor, rejected: int, step_size: float) -> Tensor:
     """The logits after one step of gradient descent on log p(y⁻), by automatic differentiation."""
     free = logits_NV.detach().requires_grad_()
@@ -95,23 +84,12 @@ def gradient_step(logits_NV: Tensor, rejected: int, step_size: float) -> Tensor:
     return logits_NV - step_size * gradient
 
 
-def squeeze(logits_NV: Array, rejected: int, step_size: float, steps: int) -> tuple[Array, Array]:
-    """Take several gradient steps and compare each with its closed form.
-
-    Returns log p before the first and after each step, (steps + 1, N, V), and the largest difference of log p between
-    the two calculations for each step and start, (steps, N); both in nats.
-    """
-    current, logps, differences = torch.from_numpy(logits_NV), [_logps(logits_NV)], []
+def squeeze(logits_NV: Array, rejected: int, step_size: float, steps: int) -> Array:
+    """log p before the first and after each of several gradient steps, (steps + 1, N, V), in nats."""
+    logits = [torch.from_numpy(logits_NV)]
     for _ in range(steps):
-        current = gradient_step(current, rejected, step_size)
-        expected = closed_form(logps[-1], rejected, step_size)
-        logps.append(_logps(current.numpy()))
-        differences.append(np.abs(logps[-1] - expected).max(axis=1))
-    return np.stack(logps), np.stack(differences)
-
-
-def _logps(logits: Array) -> Array:
-    logps: Array = torch.from_numpy(logits).log_softmax(dim=-1).numpy()
+        logits.append(gradient_step(logits[-1], rejected, step_size))
+    logps: Array = torch.stack(logits).log_softmax(dim=-1).numpy()
     return logps
 
 
@@ -121,23 +99,21 @@ def toy_table(config: ToyConfig, seeds: Sequence[int]) -> pd.DataFrame:
     ``unit``: names a random start, the unit over which claims are sampled. ``logp_rejected``, ``logp_greedy``: log p of
     y⁻ and y*. ``others``: mean log p of the labels that are y⁻ or y* at no position; ``poorer_half``: of the less
     likely half of them. ``rank_correlation``: of log p before the first step with its change since, over all labels
-    except y⁻ (NaN at step 0 and where all are alike). ``closed_form_difference``: see ``squeeze``.
+    except y⁻ (NaN at step 0 and where all are alike).
     """
-    return pd.concat(_blocks(config, seeds), ignore_index=True)
-
-
-def _blocks(config: ToyConfig, seeds: Sequence[int]) -> Iterator[pd.DataFrame]:
+    blocks = []
     for seed, labels in product(seeds, config.labels):
         drawn = random_logits(seed, labels, config.starts)
         others = np.setdiff1d(np.arange(labels), [0, 1, valley_label(config, labels)])
         for condition, step_size in product(conditions(config, labels), config.step_sizes):
-            logps, differences = squeeze(condition.spread * drawn, condition.rejected, step_size, config.steps)
-            block = _block(condition, logps, differences, others)
-            yield block.assign(seed=seed, step_size=step_size, unit=f"{seed}-" + block["unit"])
+            logps = squeeze(condition.spread * drawn, condition.rejected, step_size, config.steps)
+            block = _block(condition, logps, others)
+            blocks.append(block.assign(seed=seed, step_size=step_size, unit=f"{seed}-" + block["unit"]))
+    return pd.concat(blocks, ignore_index=True)
 
 
-def _block(condition: Condition, logps: Array, differences: Array, others: NDArray[np.int64]) -> pd.DataFrame:
-    """The rows of one condition. logps: (steps + 1, N, V); differences: (steps, N)."""
+def _block(condition: Condition, logps: Array, others: NDArray[np.int64]) -> pd.DataFrame:
+    """The rows of one condition. logps: (steps + 1, N, V)."""
     times, starts, labels = logps.shape
     ranked = np.delete(logps, condition.rejected, axis=2)
     correlations = [rank_correlation(ranked[0], now - ranked[0]) for now in ranked]
@@ -152,7 +128,6 @@ def _block(condition: Condition, logps: Array, differences: Array, others: NDArr
         "others": logps[:, :, others].mean(axis=2).ravel(),
         "poorer_half": logps[:, :, others[len(others) // 2 :]].mean(axis=2).ravel(),
         "rank_correlation": np.concatenate(correlations),
-        "closed_form_difference": np.concatenate([np.zeros(starts), differences.ravel()]),
     }
     return pd.DataFrame(columns)
 
@@ -166,7 +141,7 @@ def distributions_table(config: ToyConfig, seed: int) -> pd.DataFrame:
     drawn = random_logits(seed, labels, config.starts)[:1]
     frames = []
     for condition in conditions(config, labels):
-        logps, _ = squeeze(condition.spread * drawn, condition.rejected, step_size, config.steps)
+        logps = squeeze(condition.spread * drawn, condition.rejected, step_size, config.steps)
         columns = {
             "start": condition.start,
             "position": condition.position,

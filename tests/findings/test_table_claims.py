@@ -40,7 +40,7 @@ def by_hand(others: Mapping[tuple[str, str], float]) -> pd.DataFrame:
                 "seed": unit // 5, "unit": f"{unit // 5}-{unit % 5}", "labels": 20, "start": start,
                 "position": position, "step_size": step_size, "step": step, "logp_rejected": -3.0 - step,
                 "logp_greedy": -1.0 + 0.5 * step, "others": -4 + change, "poorer_half": -5 + change,
-                "rank_correlation": 0.9 if step else float("nan"), "closed_form_difference": 0.0,
+                "rank_correlation": 0.9 if step else float("nan"),
             }
         )  # fmt: skip
     return pd.DataFrame(rows)
@@ -107,7 +107,7 @@ def influence(sign: float = 1.0, predicted: float = 1.0, alike: float = 5.0) -> 
         change = (alike if pair else sign * likeness) + 0.01 * random.normal()
         rows.append(
             {
-                "seed": seed, "learned": a, "observed": b, "label": label, "similarity": likeness, "kernel_norm": 1.0,
+                "seed": seed, "learned": a, "observed": b, "label": label, "similarity": likeness,
                 "actual": change if label == a else -0.5, "actual_measured": change, "predicted": predicted * change,
             }
         )  # fmt: skip

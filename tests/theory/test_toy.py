@@ -10,20 +10,22 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import log_softmax
 from scipy.stats import spearmanr
 
 from ldyn.theory.settings import ToyConfig
-from ldyn.theory.toy import (
-    closed_form,
-    distributions_table,
-    gradient_step,
-    random_logits,
-    toy_table,
-)  # fmt: skip
+from ldyn.theory.toy import distributions_table, gradient_step, random_logits, toy_table
 
 SMALL = ToyConfig(labels=(12, 20), starts=3, step_sizes=(0.2, 1.0), steps=2)
 SEEDS = (4, 5)
 Case = tuple[np.ndarray, int, float]
+
+
+def closed_form(logps_NV: np.ndarray, rejected: int, step_size: float) -> np.ndarray:
+    """log p after one step, by the formulas of `ldyn.theory.toy`, (N, V)."""
+    moved = step_size * np.exp(logps_NV)
+    moved[:, rejected] -= step_size
+    return log_softmax(logps_NV + moved, axis=1)
 
 
 @st.composite

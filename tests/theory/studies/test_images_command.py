@@ -31,7 +31,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_it_leaves_tables_a_finding_figures_and_a_page(finished: Path) -> None:
     run = read_run(finished)
-    assert set(run.tables) == {"images_influence", "images_changes", "images_accuracy"}
+    assert set(run.tables) == {"images_influence", "images_changes"}
     [finding] = run.findings
     assert (finding.id, finding.n, finding.seeds) == ("M1", 3, 3)
     assert finding.ci_low <= finding.estimate <= finding.ci_high
