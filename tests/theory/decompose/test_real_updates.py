@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 import torch
 
-from ldyn.algorithms import ALGORITHMS
 from ldyn.theory.change_tables import REST, change_tables
 from ldyn.theory.responses import observe
 from ldyn.theory.settings import DecompositionConfig
@@ -29,17 +28,16 @@ def joined(weights) -> torch.Tensor:
     return torch.cat([weights[name].flatten() for name in sorted(weights)])
 
 
-@pytest.mark.parametrize(("algorithm", "sides"), [("sft", ["chosen"]), ("dpo", ["chosen", "rejected"])])
-@pytest.mark.parametrize("settings", [
-    {"optimizer": "sgd", "max_grad_norm": 1e6}, {"optimizer": "sgd", "max_grad_norm": 0.1},
-    {"optimizer": "rmsprop"}, {"optimizer": "adamw", "gradient_accumulation": 2}, {"optimizer": "adamw"},
+@pytest.mark.parametrize(("algorithm", "settings"), [
+    ("sft", {}), ("dpo", {"gradient_accumulation": 2}), ("dpo", {"optimizer": "rmsprop"}),
+    ("dpo", {"optimizer": "sgd", "max_grad_norm": 0.1}), ("simpo", {"optimizer": "sgd", "max_grad_norm": 1e6}),
 ])  # fmt: skip
-def test_sources_add_up_to_the_first_update(algorithm, sides, settings, untrained, plan_of):
+def test_sources_add_up_to_the_first_update(algorithm, settings, untrained, plan_of):
     """Before it there was no gradient, so nothing is left over: with clipping, accumulation, and every optimizer."""
     plan = plan_of("s", algorithm, "base", learning_rate=1e-2, **settings)
     update = first_step(untrained(plan))
     deltas = delta_by_source(update, plan.trainer.max_grad_norm, 200)
-    assert list(deltas) == sides
+    assert list(deltas) == (["chosen"] if algorithm == "sft" else ["chosen", "rejected"])
     whole, parts = joined(update.delta), sum(joined(delta) for delta in deltas.values())
     assert (whole - parts).norm() < 2e-3 * whole.norm()
 
@@ -53,15 +51,6 @@ def test_coefficients_are_those_of_the_papers_table(experiment):
     assert [one.coefficient for one in first_step(experiment).updated] == [0.25] * 4
 
 
-@pytest.mark.parametrize("name", [name for name, one in ALGORITHMS.items() if one.kind == "pairwise"])
-def test_any_loss_is_split_into_the_pull_of_both_sides(name, untrained, plan_of):
-    """−P Σ c ∇s is the first update of SGD, whatever the loss makes of the log-probs of a pair."""
-    update = first_step(untrained(plan_of("s", name, "base", optimizer="sgd", learning_rate=0.1, max_grad_norm=1e6)))
-    deltas = delta_by_source(update, 1e6, 200)
-    whole, parts = joined(update.delta), sum(joined(delta) for delta in deltas.values())
-    assert (whole - parts).norm() < 2e-3 * whole.norm()
-
-
 def test_adapters_are_decomposed_as_what_is_trained(untrained, plan_of, probes):
     """LoRA: the update is of A and B alone, and moves log π as predicted."""
     plan = plan_of("s", "dpo", "base", optimizer="sgd", learning_rate=0.5, lora=LoraConfig(rank=2))
@@ -73,18 +62,14 @@ def test_adapters_are_decomposed_as_what_is_trained(untrained, plan_of, probes):
     assert np.corrcoef(small["predicted"], small["actual"])[0, 1] > 0.99
 
 
-def test_an_update_is_proportional_to_the_learning_rate(untrained, plan_of):
+@pytest.mark.parametrize("settings", [{"weight_decay": 0.1}, {"optimizer": "rmsprop"}])
+def test_an_update_is_proportional_to_the_learning_rate(settings, untrained, plan_of):
     """So a multiple of the update is the step at that multiple of the learning rate."""
-    for rate, settings in (
-        (1e-4, {"weight_decay": 0.1}),
-        (1e-4, {"optimizer": "rmsprop"}),
-        (0.1, {"optimizer": "sgd"}),
-    ):
-        small, large = (
-            joined(first_step(untrained(plan_of("s", "dpo", "base", learning_rate=one, **settings))).delta)
-            for one in (rate, 10 * rate)
-        )
-        assert (large - 10 * small).norm() < 1e-3 * large.norm()
+    small, large = (
+        joined(first_step(untrained(plan_of("s", "dpo", "base", learning_rate=rate, **settings))).delta)
+        for rate in (1e-4, 1e-3)
+    )
+    assert (large - 10 * small).norm() < 1e-3 * large.norm()
 
 
 @pytest.fixture(scope="module")

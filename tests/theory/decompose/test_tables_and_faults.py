@@ -23,20 +23,16 @@ def quiet(words: str) -> None:
 
 
 def test_every_stage_has_its_start_and_its_snapshots(experiment):
-    found = [
-        (update.plan.info.name, update.step, update.snapshot is None) for update in kept_updates(experiment, None, None)
-    ]
-    steps = range(5)
-    assert found == [(stage, step, step == 0) for stage in ("sft", "dpo") for step in steps]
+    found = [(one.plan.info.name, one.step, one.snapshot is None) for one in kept_updates(experiment, None, None)]
+    assert found == [(stage, step, step == 0) for stage in ("sft", "dpo") for step in range(5)]
     assert [update.step for update in kept_updates(experiment, ["dpo"], [0, 3])] == [0, 3]
 
 
 def test_a_missing_step_is_answered_with_those_that_are_kept(experiment):
-    with pytest.raises(
-        RunDirectoryError, match=r"has no weights of step 7; it has sft: step 0, 1, 2, 3, 4; dpo: step 0"
-    ):
+    there = r"it has sft: step 0, 1, 2, 3, 4; dpo: step 0"
+    with pytest.raises(RunDirectoryError, match=f"has no weights of step 7; {there}"):
         kept_updates(experiment, None, [3, 7])
-    with pytest.raises(RunDirectoryError, match=r"no weights of ppo; it has sft: step 0"):
+    with pytest.raises(RunDirectoryError, match=f"no weights of ppo; {there}"):
         kept_updates(experiment, ["ppo"], None)
 
 
