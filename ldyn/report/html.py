@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -74,6 +74,12 @@ def _symbol(text: str) -> Markup:
     """A probe's symbol with what follows the underscore as a subscript: y⁺_gpts."""
     head, _, index = text.partition("_")
     return Markup("{}<sub>{}</sub>").format(head, index) if index else Markup("{}").format(head)
+
+
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """The lines of a Markdown table; cells may hold Markdown, but no line break and no bar of their own."""
+    cells = ([re.sub(r"\s*\n\s*", " ", text).replace("|", "\\|") for text in row] for row in rows)
+    return [f"| {' | '.join(head)} |", "|---" * len(head) + "|", *(f"| {' | '.join(row)} |" for row in cells)]
 
 
 def markdown_page(markdown: str, directory: Path, title: str, command: str) -> str:

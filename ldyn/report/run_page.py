@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from ldyn.report.curves import summarise
 from ldyn.report.figures import Figure, Material, draw_figures
 from ldyn.report.html import attempt, data_url, render
 from ldyn.report.sections import change_tables, finding_rows, sample_section, verdict_counts
-from ldyn.report.settings import reproduce, settings_tables, what_ran
+from ldyn.report.what_ran import WARNINGS, commands, facts, stage_lines
 from ldyn.report.wins import win_rates, win_tables
 from ldyn.store import Run, read_run
 from ldyn.store.directory import changed_tables
@@ -53,19 +54,17 @@ def _sections(run: Run, reference: Material | None) -> tuple[list[Figure], dict[
     nothing = Material(summarise(run.trajectories.iloc[:0]), (), is_study=run.is_study)
     material = part("curves", lambda: material_of(run, reference), nothing)
     figures, notes = draw_figures(material)
-    no_ran = {
-        "name": run.path.name,
-        "run": "",
-        "status": "unknown",
-        "warning": "",
-        "notes": [],
-        "facts": [],
-        "stages": [],
-    }
-    no_samples = {"cards": [], "summary": [], "n_prompts": 0, "open_cards": 0, "knows_facts": False}
+    measured = {stage.name for stage in material.stages}
+    status = str(run.manifest.get("status", "unknown"))
     return figures, {
         "is_study": run.is_study,
-        "run": part("account of what ran", lambda: what_ran(run, material.stages), no_ran),
+        "name": str(run.manifest.get("name", run.path.name)),
+        "run": str(run.manifest.get("run", run.path.name)),
+        "status": status,
+        "warning": WARNINGS.get(status, ""),
+        "remarks": [str(note) for note in run.manifest.get("notes") or []],
+        "facts": part("account of what ran", lambda: facts(run), {}),
+        "stages": part("list of stages", lambda: stage_lines(run, measured), []),
         "notes": notes,
         "findings": part("findings", lambda: finding_rows(run.findings), []),
         "verdicts": verdict_counts(run.findings),
@@ -73,10 +72,9 @@ def _sections(run: Run, reference: Material | None) -> tuple[list[Figure], dict[
         "numbers": part("table of changes", lambda: change_tables(material.curves, material.stages), []),
         "figures": [{"figure": figure, "source": data_url(figure.picture)} for figure in figures],
         "wins": part("win rates", lambda: _win_tables(run), []),
-        "samples": part("samples", lambda: sample_section(run), no_samples),
-        "settings": part("settings", lambda: settings_tables(run.manifest), []),
-        "config": run.config_text,
-        "reproduce": part("commands", lambda: reproduce(run), []),
+        "samples": part("samples", lambda: sample_section(run), {"cards": []}),
+        "files": {"config.yaml": run.config_text, "manifest.json": json.dumps(run.manifest, indent=2)},
+        "commands": part("commands", lambda: commands(run), []),
         "problems": problems,
     }
 

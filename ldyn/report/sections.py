@@ -14,7 +14,6 @@ from ldyn.records import Finding, StageInfo
 from ldyn.report.curves import main_split, select
 from ldyn.report.stages import stage_title
 from ldyn.report.style import family_of, order_probes
-from ldyn.report.text import percent
 from ldyn.store import Run
 
 SHOWN_PROMPTS, OPEN_CARDS = 60, 6
@@ -67,6 +66,11 @@ def _change_row(probe: str, curve: pd.DataFrame) -> Row:
         "interval": f"[{low}, {high}]",
         "n": int(last["change_n"]) or "mean only",
     }
+
+
+def percent(share: float | None) -> str:
+    """A share in whole percent; "–" for what is not known."""
+    return "–" if share is None else f"{100 * share:.0f} %"
 
 
 def sample_section(run: Run) -> Row:

@@ -25,8 +25,7 @@ from ldyn.report.figures.arms import draw_arms, draw_wins
 from ldyn.report.figures.comparison import facet_curves
 from ldyn.report.figures.curves import overview
 from ldyn.report.figures.depth import dose_response
-from ldyn.report.html import attempt, markdown_page
-from ldyn.report.text import markdown_table
+from ldyn.report.html import attempt, markdown_page, markdown_table
 from ldyn.report.wins import rates_over_seeds, win_tables
 from ldyn.store import PARTIAL_SUFFIX, Run, read_run
 from ldyn.store.files import write_atomically
