@@ -8,6 +8,7 @@ the same at all of them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any, cast
 
 import numpy as np
@@ -26,20 +27,20 @@ _NUMBERS = {"level": 5, "level_half": 3, "change": 4, "change_half": 3}
 
 def chart_data(curves: pd.DataFrame, stages: Sequence[StageInfo]) -> dict[str, Any]:
     """All that the chart's script needs, ready for JSON."""
+    first = main_chain(stages)
     split_names = sorted(curves["split"].unique(), key=lambda split: split != main_split(curves))
     measured = set(curves["quantity"])
     return {
-        "quantities": [{"key": key, **_fields(quantity)} for key, quantity in QUANTITIES.items() if key in measured],
+        "quantities": [{"key": key, **asdict(quantity)} for key, quantity in QUANTITIES.items() if key in measured],
         "probes": [_probe(probe) for probe in order_probes(set(curves["probe"]))],
         "splits": split_names,
         "stages": [_stage(curves, stage) for stage in stages],
-        "chains": _chains(stages),
+        "chains": [
+            {"title": chain_title(chain), "stages": [stage.name for stage in chain]}
+            for chain in sorted(find_chains(stages), key=lambda chain: chain != first)
+        ],
         "values": {stage.name: _values(curves[curves["stage"] == stage.name]) for stage in stages},
     }
-
-
-def _fields(quantity: Any) -> dict[str, str]:
-    return {name: getattr(quantity, name) for name in ("label", "unit", "about")}
 
 
 def _probe(probe: str) -> dict[str, Any]:
@@ -49,12 +50,6 @@ def _probe(probe: str) -> dict[str, Any]:
         "colour": style.colour, "text": style.text_colour, "dash": [part * style.width for part in style.dash],
         "width": style.width, "shown": probe in KEY_PROBES,
     }  # fmt: skip
-
-
-def _chains(stages: Sequence[StageInfo]) -> list[dict[str, Any]]:
-    first = main_chain(stages)
-    chains = sorted(find_chains(stages), key=lambda chain: chain != first)
-    return [{"title": chain_title(chain), "stages": [stage.name for stage in chain]} for chain in chains]
 
 
 def _evaluations(rows: pd.DataFrame) -> pd.DataFrame:

@@ -73,7 +73,6 @@ def with_greedy(trajectories: pd.DataFrame) -> pd.DataFrame:
 
 
 CURVE_KEYS = ["stage", "split", "probe", "step", "examples_seen"]
-SERIES_KEYS = ["stage", "split", "probe"]
 
 
 def summarise(trajectories: pd.DataFrame, quantities: Sequence[str] = tuple(QUANTITIES)) -> pd.DataFrame:
@@ -87,19 +86,14 @@ def summarise(trajectories: pd.DataFrame, quantities: Sequence[str] = tuple(QUAN
     table["logp_per_token"] = table["logp"] / table["n_tokens"]
     columns = list(quantities)
     table[columns] = table[columns].astype(float).where(np.isfinite(table[columns].astype(float)))
-    changes = _since_first(table, columns)
-    rows = _statistics(table, columns, "level").join(_statistics(changes, columns, "change")).reset_index()
-    measured = rows.groupby([*SERIES_KEYS, "quantity"])["level"].transform("count") > 0
-    return rows[measured].reset_index(drop=True)
-
-
-def _since_first(table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
-    """Each example's values minus its own at the first evaluation of the stage."""
-    pair = [*SERIES_KEYS, "example_id"]
-    first_step = table.groupby("stage")["step"].transform("min")
-    first = table[table["step"] == first_step].set_index(pair)[columns]
+    series = ["stage", "split", "probe"]
+    pair = [*series, "example_id"]
+    first = table[table["step"] == table.groupby("stage")["step"].transform("min")].set_index(pair)[columns]
     before = first.reindex(pd.MultiIndex.from_frame(table[pair]))
-    return table.assign(**{column: table[column].to_numpy() - before[column].to_numpy() for column in columns})
+    changes = table.assign(**{name: table[name].to_numpy() - before[name].to_numpy() for name in columns})
+    rows = _statistics(table, columns, "level").join(_statistics(changes, columns, "change")).reset_index()
+    measured = rows.groupby([*series, "quantity"])["level"].transform("count") > 0
+    return rows[measured].reset_index(drop=True)
 
 
 def _statistics(table: pd.DataFrame, columns: list[str], name: str) -> pd.DataFrame:
@@ -127,13 +121,8 @@ def over_seeds(curves: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 def select(curves: pd.DataFrame, stage: str, probe: str, quantity: str = "logp", split: str = "train") -> pd.DataFrame:
     """The evaluations of one curve in the order of its steps; empty where there are none."""
-    wanted = (
-        (curves["stage"] == stage)
-        & (curves["probe"] == probe)
-        & (curves["quantity"] == quantity)
-        & (curves["split"] == split)
-    )
-    return curves[wanted].sort_values("step")
+    keys = {"stage": stage, "probe": probe, "quantity": quantity, "split": split}
+    return curves[(curves[list(keys)] == list(keys.values())).all(axis=1)].sort_values("step")
 
 
 def main_split(curves: pd.DataFrame) -> str:

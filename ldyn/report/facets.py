@@ -40,7 +40,12 @@ def facets_of(path: Path, runs: Sequence[Run]) -> list[Facet]:
     names = _names(path, [group[0] for group in groups])
     facets = [Facet(name, tuple(group)) for name, group in zip(names, groups, strict=True)]
     for facet in facets:
-        _check_seeds(path, facet)
+        seeds = Counter(f"seed {run.manifest.get('seed')}" for run in facet.runs)
+        if twice := [seed for seed, count in seeds.items() if count > 1]:
+            which = f" with {facet.name}" if facet.name else ""
+            raise RunDirectoryError(
+                f"{path} holds more than one run of {', '.join(twice)}{which}; keep one run of each seed in it."
+            )
     return sorted(facets, key=lambda facet: [_sortable(value) for value in facet.settings.values()])
 
 
@@ -61,15 +66,6 @@ def _check_world(path: Path, runs: Sequence[Run]) -> None:
         if _data_hash(other) != _data_hash(run):
             found = f"{other.path.name} and {run.path.name} have one seed and dataset, but not the same data"
             raise RunDirectoryError(f"{path} holds runs of different worlds: {found}; {advice}.")
-
-
-def _check_seeds(path: Path, facet: Facet) -> None:
-    seeds = Counter(f"seed {run.manifest.get('seed')}" for run in facet.runs)
-    if twice := [seed for seed, count in seeds.items() if count > 1]:
-        of_facet = f" with {facet.name}" if facet.name else ""
-        raise RunDirectoryError(
-            f"{path} holds more than one run of {', '.join(twice)}{of_facet}; keep one run of each seed in it."
-        )
 
 
 def _names(path: Path, runs: Sequence[Run]) -> list[dict[str, str]]:

@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markdown_it import MarkdownIt
-from markdown_it.token import Token
 from markupsafe import Markup
 
 from ldyn.data.text import visible
@@ -86,56 +85,16 @@ def markdown_page(markdown: str, directory: Path, title: str, command: str) -> s
     """``markdown`` as a page; its pictures are read from ``directory``. HTML in the text is shown as text."""
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
     tokens = parser.parse(markdown)
-    _dress_tables(tokens)
-    for token in _all(tokens):
+    for token in (inner for outer in tokens for inner in outer.children or []):
         if token.type == "image":
             picture = directory / str(token.attrs["src"])
             token.attrs["src"] = data_url(picture.read_bytes()) if picture.is_file() else ""  # not a figure of ours
     body = parser.renderer.render(tokens, parser.options, {})
+    for verdict, mark in MARKS.items():
+        label = f'<span class="verdict verdict-{verdict.replace(" ", "-")}">{mark} {verdict}</span>'
+        body = body.replace(f"<td>{mark} {verdict}", f"<td>{label}")
     for tag in ("table", "img"):  # what may be wider than the window scrolls in a box of its own
-        body = re.sub(rf"<{tag} .*?{'</table>' if tag == 'table' else '/>'}", _scrolling, body, flags=re.DOTALL)
+        end = "</table>" if tag == "table" else "/>"
+        box = r'<span class="scroll" tabindex="0" role="region" aria-label="Wide content">\g<0></span>'
+        body = re.sub(rf"<{tag} .*?{end}", box, body, flags=re.DOTALL)
     return render("markdown.html", title=title, command=command, body=Markup(body))  # noqa: S704 - HTML is switched off
-
-
-def _scrolling(match: re.Match[str]) -> str:
-    return f'<span class="scroll" tabindex="0" role="region" aria-label="Wide content">{match[0]}</span>'
-
-
-_ROLES = {"table": "table", "thead": "rowgroup", "tbody": "rowgroup", "tr": "row", "th": "columnheader", "td": "cell"}
-_WIDTHS = ((60, "wide"), (34, "middle"), (0, "narrow"))
-"""Longest text of a column (characters, from this up) and the class of its cells."""
-_VERDICT = re.compile(r"(✓ holds|✗ fails|○ no effect found|\? inconclusive|· this run|[✓✗○?](?= |$))(.*)", re.DOTALL)
-
-
-def _dress_tables(tokens: list[Token]) -> None:
-    """Classes by the width of each column, labels for the cards on narrow screens, and the colours of verdicts."""
-    table: list[list[tuple[Token, Token]]] = []  # rows of (opening token, content)
-    for token, content in zip(tokens, [*tokens[1:], Token("", "", 0)], strict=True):
-        if token.nesting == 1 and token.tag in _ROLES:
-            token.attrs["role"] = _ROLES[token.tag]
-        if token.type == "table_open":
-            table, token.attrs["class"] = [], "cards"
-        elif token.type == "tr_open":
-            table.append([])
-        elif token.type in ("th_open", "td_open"):
-            table[-1].append((token, content))
-        elif token.type == "table_close":
-            for column in zip(*table, strict=True):
-                _dress_column([cell for cell, _ in column], [inside for _, inside in column])
-
-
-def _dress_column(cells: list[Token], contents: list[Token]) -> None:
-    longest = max(len(content.content) for content in contents)
-    width = next(name for size, name in _WIDTHS if longest >= size)
-    for cell, content in zip(cells, contents, strict=True):
-        cell.attrs |= {"class": width, "data-label": contents[0].content}
-        if content.children and (found := _VERDICT.fullmatch(content.content)):
-            verdict = next(name for name, mark in MARKS.items() if found[1].startswith(mark))
-            inner = (Token("text", "", 0, content=text) for text in (found[1], found[2]))
-            span = Token("html_inline", "", 0, content=f'<span class="verdict verdict-{verdict.replace(" ", "-")}">')
-            first, rest = inner
-            content.children = [span, first, Token("html_inline", "", 0, content="</span>"), rest]
-
-
-def _all(tokens: list[Token]) -> list[Token]:
-    return [one for token in tokens for one in (token, *_all(token.children or []))]

@@ -27,8 +27,8 @@ from ldyn.report.abstract import abstract
 from ldyn.report.collection import MICROWORLD, Results, read_results, seeds_of
 from ldyn.report.facets import facets_of
 from ldyn.report.figures import Drawing, Material, figure_settings, png
+from ldyn.report.figures.comparison import beside_published
 from ldyn.report.figures.depth import dose_response
-from ldyn.report.figures.reference import beside_published
 from ldyn.report.html import markdown_page, markdown_table
 from ldyn.report.published import published_runs
 from ldyn.report.sweep import comparison_lines, facet_material, finding_cell, seconds_of

@@ -70,17 +70,15 @@ def write_score_page(
             "after": after,
             "rows": summary(of),
             "picture": data_url(_histograms(of)),
-            "fates": [(fate, len(some), list(_cards(some, examples))) for fate, some in _by_fate(of)],
+            "fates": [
+                (fate, len(some), list(_cards(some.sort_values("chosen_change"), examples)))
+                for fate in FATES
+                if len(some := of[of["fate"] == fate])
+            ],
         }
         for (before, after), of in pairs
     ]
     write_atomically(path, render("score.html", source=source, sections=sections, shown=SHOWN).encode())
-
-
-def _by_fate(changes: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    for fate in FATES:
-        if len(some := changes[changes["fate"] == fate]):
-            yield fate, some.sort_values("chosen_change")
 
 
 def _cards(changes: pd.DataFrame, examples: Mapping[tuple[str, str], ProbeExample]) -> Iterator[dict[str, Any]]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ldyn.records import StageInfo
-
-_VIEW_WORDS = {"chosen": "y⁺", "rejected": "y⁻"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,30 +19,26 @@ class Arm:
     pairwise: StageInfo
 
 
-def view_words(stage: StageInfo) -> str:
-    """The responses a stage trains on, as symbols: "y⁺", or "y⁺ and y⁻"."""
-    return " and ".join(_VIEW_WORDS.get(view, view) for view in stage.view)
-
-
 def stage_title(stage: StageInfo) -> str:
     """What a stage does, for a title: "SFT on y⁺" or "DPO of y⁺ against y⁻"."""
     name = stage.algorithm.upper() if len(stage.algorithm) <= 5 else stage.algorithm
-    return f"{name} of y⁺ against y⁻" if stage.kind == "pairwise" else f"{name} on {view_words(stage)}"
+    if stage.kind == "pairwise":
+        return f"{name} of y⁺ against y⁻"
+    symbols = {"chosen": "y⁺", "rejected": "y⁻"}
+    return f"{name} on {' and '.join(symbols.get(view, view) for view in stage.view)}"
 
 
 def find_chains(stages: Sequence[StageInfo]) -> list[tuple[StageInfo, ...]]:
     """Every path from a stage that starts at the base to one that no other starts from, in the order they ran."""
     by_name = {stage.name: stage for stage in stages}
     starts = {stage.start for stage in stages}
-    chains = [_path_to(stage, by_name) for stage in stages if stage.name not in starts]
+    chains = []
+    for last in (stage for stage in stages if stage.name not in starts):
+        path = [last]
+        while (before := by_name.get(path[-1].start)) is not None and before not in path:
+            path.append(before)
+        chains.append(tuple(reversed(path)))
     return sorted(chains, key=lambda chain: stages.index(chain[0]))
-
-
-def _path_to(stage: StageInfo, by_name: dict[str, StageInfo]) -> tuple[StageInfo, ...]:
-    path = [stage]
-    while (before := by_name.get(path[-1].start)) is not None and before not in path:
-        path.append(before)
-    return tuple(reversed(path))
 
 
 def chain_title(chain: Sequence[StageInfo]) -> str:
@@ -70,16 +65,9 @@ def find_arms(stages: Sequence[StageInfo]) -> list[Arm]:
     """
     by_name = {stage.name: stage for stage in stages}
     pairs = [(by_name[stage.start], stage) for stage in stages if stage.kind == "pairwise" and stage.start in by_name]
-    found = [(_role(before), before, stage) for before, stage in pairs if before.kind == "pointwise"]
-    roles = [role for role, _, _ in found]
-    arms = [
-        Arm(role, role if roles.count(role) == 1 else stage.start, before, stage)
-        for role, before, stage in found
-        if role
-    ]
+    roles = {("chosen",): "baseline", ("chosen", "rejected"): "extend"}
+    named = [(roles.get(tuple(sorted(before.view)), ""), before, stage) for before, stage in pairs]
+    found = [(role, before, stage) for role, before, stage in named if role and before.kind == "pointwise"]
+    count = Counter(role for role, _, _ in found)
+    arms = [Arm(role, role if count[role] == 1 else stage.start, before, stage) for role, before, stage in found]
     return sorted(arms, key=lambda arm: arm.role)
-
-
-def _role(pointwise: StageInfo) -> str:
-    views = set(pointwise.view)
-    return "baseline" if views == {"chosen"} else "extend" if views == {"chosen", "rejected"} else ""

@@ -12,8 +12,8 @@ from ldyn.errors import RunDirectoryError
 from ldyn.records import StageInfo
 from ldyn.report import build_report
 from ldyn.report.curves import summarise
+from ldyn.report.figures.comparison import beside_reference
 from ldyn.report.figures.material import Material
-from ldyn.report.figures.reference import beside_reference
 from ldyn.report.published import published_runs
 from ldyn.report.style import curve_style
 

@@ -11,8 +11,8 @@ from io import BytesIO
 import matplotlib
 
 from ldyn.report.figures.arms import arms_side_by_side, wins_by_epoch
-from ldyn.report.figures.comparison import extend_comparison
-from ldyn.report.figures.curves import overview, stage_panel
+from ldyn.report.figures.comparison import beside_reference, extend_comparison
+from ldyn.report.figures.curves import overview, reward_curves, stage_panel
 from ldyn.report.figures.decomposition import (
     kernel_norms,
     kernel_shares,
@@ -21,8 +21,6 @@ from ldyn.report.figures.decomposition import (
     whole_stage,
 )
 from ldyn.report.figures.material import Drawing, Figure, Material
-from ldyn.report.figures.reference import beside_reference
-from ldyn.report.figures.rewards import reward_curves
 from ldyn.report.figures.studies import images_influence, toy_distributions
 from ldyn.report.html import attempt
 from ldyn.report.stages import main_stage
@@ -51,19 +49,13 @@ def draw_figures(material: Material) -> tuple[list[Figure], list[str]]:
     figures, notes = [], []
     with figure_settings():
         for name, draw in _plan(material):
-            picture = attempt(partial(_picture, name, draw, material))
-            if isinstance(picture, str):
+            drawing = attempt(partial(draw, material))
+            picture = drawing if isinstance(drawing, str) else attempt(partial(png, drawing))
+            if isinstance(drawing, str) or isinstance(picture, str):
                 notes.append(f"{name}.png is not drawn: {picture}.")
             else:
-                figures.append(picture)
+                figures.append(Figure(f"{name}.png", picture, drawing.title, drawing.caption))
     return figures, notes
-
-
-def _picture(name: str, draw: Draw, material: Material) -> Figure | str:
-    drawing = draw(material)
-    if isinstance(drawing, str):
-        return drawing
-    return Figure(f"{name}.png", png(drawing), drawing.title, drawing.caption)
 
 
 @contextmanager

@@ -1,14 +1,23 @@
-"""Curves of one run or of several seeds: the overview, and the paper's Figures 3 and 4, what a stage does to probes."""
+"""Curves of one run or of several seeds: the overview, the paper's Figures 3 and 4, and rewards."""
 
 from __future__ import annotations
 
 from matplotlib.axes import Axes
 
 from ldyn.records import StageInfo
-from ldyn.report.figures.canvas import draw_probes, dress, head_and_foot, lay_out, write_ends, zero_line
+from ldyn.report.figures.canvas import (
+    EndLabel,
+    draw_probes,
+    dress,
+    head_and_foot,
+    lay_out,
+    room_for,
+    write_ends,
+    zero_line,
+)
 from ldyn.report.figures.material import Drawing, Material
 from ldyn.report.stages import main_chain, stage_title
-from ldyn.report.style import GREEDY, GROUPS, KEY_PROBES, family_of, order_probes
+from ldyn.report.style import GREEDY, GROUPS, KEY_PROBES, curve_style, end_label, family_of, order_probes
 
 LABEL_ROOM = 1.75  # inches, for the longest name of a probe
 _GROUP_TITLES = {
@@ -54,7 +63,11 @@ def _mark_directions(axes: Axes) -> None:
 
 def stage_panel(material: Material, stage: StageInfo) -> Drawing:
     """Change of log π(y|x) over one stage, one panel for each group; pairwise stages get the greedy mass as well."""
-    groups = _groups(material, stage)
+    seen = order_probes(material.probes(stage) - {GREEDY})
+    groups = {group: [probe for probe in seen if family_of(probe).group == group] for group in (*GROUPS, "other")}
+    if stage.kind == "pairwise" and GREEDY in material.probes(stage):
+        groups["greedy"] = [GREEDY, "chosen"]
+    groups = {group: probes for group, probes in groups.items() if probes}
     columns = min(2, len(groups))
     canvas, panels = lay_out(-(-len(groups) // 2), columns, 3.15, 2.2, LABEL_ROOM, count=len(groups))
     labels = {}
@@ -74,9 +87,24 @@ def stage_panel(material: Material, stage: StageInfo) -> Drawing:
     return Drawing(canvas, title, f"{about} {foot}{lacks}")
 
 
-def _groups(material: Material, stage: StageInfo) -> dict[str, list[str]]:
-    seen = order_probes(material.probes(stage) - {GREEDY})
-    groups = {group: [probe for probe in seen if family_of(probe).group == group] for group in (*GROUPS, "other")}
-    if stage.kind == "pairwise" and GREEDY in material.probes(stage):
-        groups["greedy"] = [GREEDY, "chosen"]
-    return {group: probes for group, probes in groups.items() if probes}
+def reward_curves(material: Material) -> Drawing:
+    """Mean reward of each probe over the updates; one panel for each split."""
+    table = material.tables["rewards"]
+    means = table.pivot_table("reward", "step", ["split", "probe"])
+    splits, probes = sorted(set(table["split"]), reverse=True), order_probes(set(table["probe"]))
+    canvas, panels = lay_out(1, len(splits), 3.4, 2.6, room_for(map(end_label, probes)))
+    ends: dict[Axes, list[EndLabel]] = {}
+    for axes, split in zip(panels, splits, strict=True):
+        ends[axes] = []
+        for probe in probes:
+            if (split, probe) in means:
+                curve, style = means[split, probe], curve_style(probe)
+                axes.plot(curve.index, curve, color=style.colour, linewidth=style.width)
+                ends[axes].append(
+                    EndLabel(end_label(probe), float(curve.index[-1]), float(curve.iloc[-1]), style.text_colour)
+                )
+        dress(axes, f"{split} questions", "reward", "updates")
+    title, foot = "Reward of each kind of response", "Mean over the questions of a split."
+    head_and_foot(canvas, title, foot)
+    write_ends(canvas, ends)
+    return Drawing(canvas, title, f"The reward model's output while it is trained. {foot}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,11 +23,6 @@ GROUP_COLOURS = {group: curve_style(probe).colour for group, probe in (*_LEADING
 _DASHED = (0, (4, 3))
 
 
-def stages_of(table: pd.DataFrame) -> list[str]:
-    """The stages of a table in the order in which they ran."""
-    return [str(stage) for stage in table["stage"].unique()]
-
-
 def examples_in(table: pd.DataFrame) -> str:
     """How many probe examples stand behind a table."""
     return f"{table['example_id'].nunique()} train probe examples"
@@ -38,7 +32,7 @@ def prediction_agreement(material: Material) -> Drawing:
     """One row of panels a stage: a small step, the optimizer's own, and a large one; the diagonal is the theory."""
     table = material.tables["changes"]
     sizes = sorted({float(table["step_size"].min()), 1.0, float(table["step_size"].max())})
-    stages = stages_of(table)
+    stages = list(table["stage"].unique())
     canvas, panels = lay_out(len(stages), len(sizes), 2.6, 2.3, 0.2)
     for axes, (stage, size) in zip(panels, [(s, z) for s in stages for z in sizes], strict=True):
         _scatter(axes, table[(table["stage"] == stage) & (table["step_size"] == size)])
@@ -124,6 +118,7 @@ def _draw(axes: Axes, values: pd.DataFrame, label: EndLabel, *, logarithmic: boo
     return EndLabel(label.text, float(steps[-1]), float(line.iloc[-1]), label.colour, label.bold)
 
 
+PART_COLOURS = {"embeddings": "#2C9C5A", "final norm": "#8C8C8C", "unembedding": "#B83200", "all parts": "#000000"}
 _UPDATES = {"actual": "the optimizer's update", "gradient_descent": "plain gradient descent"}
 
 
@@ -133,12 +128,14 @@ def kernel_shares(material: Material) -> Drawing:
     Above of what the optimizer's update did, below of what plain gradient descent on the same batch would do.
     """
     table = material.tables["change_parts"]
-    stages = stages_of(table)
+    stages = list(table["stage"].unique())
     canvas, panels = lay_out(2, len(stages), 3.4, 2.6, 1.2)
     labels: dict[Axes, list[EndLabel]] = {}
     for axes, (update, stage) in zip(panels, [(u, s) for u in _UPDATES for s in stages], strict=True):
         shares = shares_of_parts(table[table["stage"] == stage], update)
-        colours = part_colours(list(shares))
+        layers = [part for part in shares if part.startswith("layer")]  # from light to dark towards the output
+        shades = map(to_hex, colormaps["cividis_r"](np.linspace(0.25, 1.0, max(len(layers), 1))))
+        colours = PART_COLOURS | dict(zip(layers, shades, strict=False))
         looks = {part: EndLabel(part, 0, 0, colours[part], part in ("unembedding", "all parts")) for part in shares}
         labels[axes] = [_draw(axes, values, looks[part]) for part, values in shares.items()]
         for height, colour in ((0.5, "#B83200"), (1, "#999999")):
@@ -160,15 +157,6 @@ def kernel_shares(material: Material) -> Drawing:
     return Drawing(canvas, title, f"{about} {foot}")
 
 
-def part_colours(parts: Sequence[str]) -> dict[str, str]:
-    """Layers from light to dark towards the output; the unembedding, which the theory singles out, in vermilion."""
-    inner = [part for part in parts if part.startswith("layer")]
-    shades = colormaps["cividis_r"](np.linspace(0.25, 1.0, max(len(inner), 1)))
-    colours = {part: to_hex(shade) for part, shade in zip(inner, shades, strict=False)}
-    named = {"embeddings": "#2C9C5A", "final norm": "#8C8C8C", "unembedding": "#B83200", "all parts": "#000000"}
-    return colours | named
-
-
 def shares_of_parts(table: pd.DataFrame, update: str) -> dict[str, pd.DataFrame]:
     """Part -> examples × steps, Σ p · a / Σ a² over an example's responses; "all parts" is their sum.
 
@@ -188,7 +176,7 @@ def kernel_norms(material: Material) -> Drawing:
     table = material.tables["kernel_norms"]
     norms = table[table["updated"] == "chosen"]
     norms = norms.assign(log=norms["per_pair"].where(norms["per_pair"] > 0).map(np.log10))
-    stages = stages_of(norms)
+    stages = list(norms["stage"].unique())
     canvas, panels = lay_out(1, len(stages), 3.0, 2.6, 1.5)
     ends: dict[Axes, list[EndLabel]] = {}
     for axes, stage in zip(panels, stages, strict=True):
@@ -223,7 +211,7 @@ TOTAL, ACTUAL = "all of it", "what happened"
 def who_moves_whom(material: Material) -> Drawing:
     """One heat map a stage: rows are what was trained, columns the responses observed, values nats over the stage."""
     sources, changes = material.tables["change_sources"], material.tables["changes"]
-    own = {stage: changes[changes["stage"] == stage] for stage in stages_of(sources)}
+    own = {stage: changes[changes["stage"] == stage] for stage in sources["stage"].unique()}
     tables = {stage: accumulated(sources[sources["stage"] == stage], rows) for stage, rows in own.items()}
     columns, rows = (max(table.shape[axis] for table in tables.values()) for axis in (1, 0))
     canvas, panels = lay_out(len(tables), 1, 0.58 * columns, 0.34 * rows, 1.15)

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import NDArray
 
 from ldyn.report.figures.canvas import head_and_foot, lay_out, zero_line
 from ldyn.report.figures.material import Drawing, Material
@@ -84,7 +83,15 @@ def images_influence(material: Material) -> Drawing:
     }
     for axes, (name, rows) in zip(panels, shown.items(), strict=True):
         matrix = rows.groupby(["learned", "observed"])["actual"].mean().unstack().to_numpy(dtype=np.float64)
-        _draw_matrix(axes, matrix)
+        widest = float(np.abs(matrix).max()) or 1.0
+        axes.imshow(matrix, cmap="PuOr_r", vmin=-widest, vmax=widest)
+        for (row, column), value in np.ndenumerate(matrix):
+            colour = "white" if abs(value) > 0.62 * widest else "#222222"
+            text = str(round(value)).replace("-", "−")
+            axes.text(column, row, text, ha="center", va="center", fontsize=8.5, color=colour)
+        classes = range(len(matrix))
+        axes.set(xticks=classes, yticks=classes, xlabel="class of the observed image", ylabel="class learned")
+        axes.grid(visible=False)
         axes.set_title(name, fontsize=9.5)
     seeds = table["seed"].nunique()
     title = "Accumulated influence: change of log π on held-out images (nats)"
@@ -98,15 +105,3 @@ def images_influence(material: Material) -> Drawing:
         "Right: of the image's own class, which off the diagonal is interference."
     )
     return Drawing(canvas, title, f"{about} {foot}")
-
-
-def _draw_matrix(axes: Axes, matrix: NDArray[np.float64]) -> None:
-    widest = float(np.abs(matrix).max()) or 1.0
-    axes.imshow(matrix, cmap="PuOr_r", vmin=-widest, vmax=widest)
-    for (row, column), value in np.ndenumerate(matrix):
-        colour = "white" if abs(value) > 0.62 * widest else "#222222"
-        text = str(round(value)).replace("-", "−")
-        axes.text(column, row, text, ha="center", va="center", fontsize=8.5, color=colour)
-    classes = range(len(matrix))
-    axes.set(xticks=classes, yticks=classes, xlabel="class of the observed image", ylabel="class learned")
-    axes.grid(visible=False)
