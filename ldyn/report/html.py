@@ -96,5 +96,5 @@ def markdown_page(markdown: str, directory: Path, title: str, command: str) -> s
     for tag in ("table", "img"):  # what may be wider than the window scrolls in a box of its own
         end = "</table>" if tag == "table" else "/>"
         box = r'<span class="scroll" tabindex="0" role="region" aria-label="Wide content">\g<0></span>'
-        body = re.sub(rf"<{tag} .*?{end}", box, body, flags=re.DOTALL)
+        body = re.sub(rf"<{tag}\b.*?{end}", box, body, flags=re.DOTALL)
     return render("markdown.html", title=title, command=command, body=Markup(body))  # noqa: S704 - HTML is switched off

@@ -1,4 +1,4 @@
-"""Curves compared: arms (the paper's Figure 5), settings of a sweep, a run and its reference, published logs and ours."""
+"""Curves compared: arms (the paper's Figure 5), settings of a sweep, a run and its reference, published logs."""
 
 from __future__ import annotations
 
