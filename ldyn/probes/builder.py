@@ -221,7 +221,15 @@ def with_probe_files(data: PreferenceData, path: Path) -> PreferenceData:
 
 def _of_pairs(examples: Sequence[ProbeExample], pairs: Sequence[PreferencePair], path: Path) -> list[ProbeExample]:
     pair_of = {normal_prompt(pair.prompt): pair for pair in pairs}
-    unknown = [example.example_id for example in examples if not _is_trained(example, pair_of)]
+    own, unknown = [], []
+    for example in examples:
+        pair = pair_of.get(normal_prompt(example.prompt))
+        sides = {} if pair is None else {"chosen": pair.chosen, "rejected": pair.rejected}
+        given = {side: example.responses.get(side, text) for side, text in sides.items()}
+        if pair is None or any(normal_response(given[side]) != normal_response(text) for side, text in sides.items()):
+            unknown.append(example.example_id)
+        else:
+            own.append(replace(example, example_id=pair.pair_id, turns=pair.turns))
     if unknown:
         shown = ", ".join(unknown[:_ROWS_SHOWN]) + (", …" if len(unknown) > _ROWS_SHOWN else "")
         raise DataError(
@@ -229,15 +237,4 @@ def _of_pairs(examples: Sequence[ProbeExample], pairs: Sequence[PreferencePair],
             "their question, chosen or rejected differs. Use the dataset, n_train and seed that the set was "
             "built, or build another one with `ldyn probes`."
         )
-    own = [(example, pair_of[normal_prompt(example.prompt)]) for example in examples]
-    return [replace(example, example_id=pair.pair_id, turns=pair.turns) for example, pair in own]
-
-
-def _is_trained(example: ProbeExample, pair_of: Mapping[str, PreferencePair]) -> bool:
-    pair = pair_of.get(normal_prompt(example.prompt))
-    if pair is None:
-        return False
-    sides = {"chosen": pair.chosen, "rejected": pair.rejected}
-    return all(
-        normal_response(example.responses.get(side, text)) == normal_response(text) for side, text in sides.items()
-    )
+    return own

@@ -39,7 +39,8 @@ class TokenBudget:
 
     def tokens(self, model: PreTrainedModel) -> int:
         """The budget as it is now."""
-        wanted = automatic_tokens(model) if self._wanted == "auto" else self._wanted
+        automatic = CPU_TOKENS if model.device.type == "cpu" else ACCELERATOR_TOKENS
+        wanted = automatic if self._wanted == "auto" else self._wanted
         return wanted if self._ceiling is None else min(wanted, self._ceiling)
 
     def halve(self, tokens: int, reason: str) -> int:
@@ -52,11 +53,6 @@ class TokenBudget:
             )
         self._ceiling = max(FEWEST_TOKENS, tokens // 2)
         return self._ceiling
-
-
-def automatic_tokens(model: PreTrainedModel) -> int:
-    """The budget by the rule at the top of the file."""
-    return CPU_TOKENS if model.device.type == "cpu" else ACCELERATOR_TOKENS
 
 
 def is_out_of_memory(error: BaseException) -> bool:

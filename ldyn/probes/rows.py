@@ -38,11 +38,6 @@ def plan_rows(
     ]
 
 
-def best_length(n_prompt: int, hidden_size: int) -> float:
-    """Response tokens of a row that take the least time, by the module's rule."""
-    return math.sqrt(ATTENTION_TRADE * n_prompt * hidden_size)
-
-
 def single_rows(examples: Sequence[EncodedProbeExample], indices: Iterable[int]) -> list[Document]:
     """A row of its own for each response of the examples ``indices``."""
     return [
@@ -57,7 +52,8 @@ def _rows_of_example(
 ) -> Iterator[Document]:
     """Longest response first, always into the shortest row: rows of nearly equal length, for little padding."""
     n_prompt = len(example.prompt_ids)
-    tokens_per_row = max(1.0, min(best_length(n_prompt, hidden_size), token_budget - n_prompt))
+    best_length = math.sqrt(ATTENTION_TRADE * n_prompt * hidden_size)
+    tokens_per_row = max(1.0, min(best_length, token_budget - n_prompt))
     n_tokens = sum(map(len, example.responses.values()))
     n_rows = min(len(example.responses), math.ceil(n_tokens / tokens_per_row))
     probes_of_row: list[list[str]] = [[] for _ in range(n_rows)]

@@ -23,19 +23,19 @@ def compare_with_trained(
     test question is trained on.
     """
     columns = set(getattr(dataset, "column_names", None) or ())
-    if not hasattr(dataset, "__len__") or "seq_lengths" in columns:
+    layouts = (("prompt_ids", "chosen_ids"), ("prompt_ids", "completion_ids"), ("input_ids",), ("chosen_ids",))
+    names = next((names for names in layouts if set(names) <= columns), None)
+    if not hasattr(dataset, "__len__") or "seq_lengths" in columns or names is None:
         return None
-    sequences = _sequences(dataset, columns, max_length)
-    if sequences is None:
-        return None
-    wanted = {(*one.prompt_ids, *one.responses["chosen"]): one for one in examples if _is_of("train", one)}
+    train = [one for one in examples if one.split == "train" and "chosen" in one.responses]
+    wanted = {(*one.prompt_ids, *one.responses["chosen"]): one for one in train}
     unseen = {_key(one.prompt_ids): one.example_id for one in examples if one.split == "test"}
     lengths = sorted({len(one.prompt_ids) for one in examples})
     prompts = {_key(one.prompt_ids): one for one in wanted.values()}
     missing = {_key(ids): one for ids, one in wanted.items()}
     trained: set[str] = set()
     like: dict[str, Ids] = {}
-    for ids in sequences:
+    for ids in _sequences(dataset, names, max_length):
         missing.pop(ids.tobytes(), None)
         for length in lengths:
             prompt = ids[:length].tobytes() if length < len(ids) else b""
@@ -66,19 +66,8 @@ def _ends(text: str) -> str:
     return repr(text if len(text) <= 60 else f"{text[:25]} … {text[-30:]}")
 
 
-def _is_of(split: str, example: EncodedProbeExample) -> bool:
-    return example.split == split and "chosen" in example.responses
-
-
-def _sequences(dataset: Any, columns: set[str], max_length: int | None) -> Iterator[Ids] | None:
-    """Prompt and response of every trained row, one array each; None for columns that are not TRL's."""
-    for names in (("prompt_ids", "chosen_ids"), ("prompt_ids", "completion_ids"), ("input_ids",), ("chosen_ids",)):
-        if set(names) <= columns:
-            return _joined(dataset, names, max_length)
-    return None
-
-
-def _joined(dataset: Any, names: tuple[str, ...], max_length: int | None) -> Iterator[Ids]:
+def _sequences(dataset: Any, names: tuple[str, ...], max_length: int | None) -> Iterator[Ids]:
+    """Prompt and response of every trained row, one array each."""
     for rows in dataset.select_columns(list(names)).with_format(None).iter(1000):
         for parts in zip(*(rows[name] for name in names), strict=True):
             yield np.concatenate([np.asarray(part, dtype=np.int64) for part in parts])[:max_length]

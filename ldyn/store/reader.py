@@ -86,8 +86,13 @@ def _state(directory: Path) -> list[tuple[int, int] | None]:
 
 
 def _read(directory: Path) -> Run:
-    manifest = _read_manifest(directory / "manifest.json")
-    with damage_named(directory / "manifest.json"):
+    path = directory / "manifest.json"
+    manifest: dict[str, Any] = _read_json(path)
+    found = manifest.get("schema_version") if isinstance(manifest, dict) else None
+    if found != MANIFEST_VERSION:
+        advice = "Read the run with the version of ldyn that wrote it"
+        raise RunDirectoryError(f"{path} has version {found}, expected {MANIFEST_VERSION}. {advice}.")
+    with damage_named(path):
         stages = TypeAdapter(tuple[StageInfo, ...]).validate_python(manifest["stages"])
     others = [path for path in directory.glob("*.parquet") if path.name not in (TRAJECTORIES_FILE, TRAIN_LOG_FILE)]
     return Run(
@@ -96,7 +101,7 @@ def _read(directory: Path) -> Run:
         config_text=_read_text(directory / "config.yaml"),
         stages=stages,
         trajectories=_trajectories(directory, manifest),
-        train_log=_read_train_log(directory),
+        train_log=_train_log(directory),
         tables={path.stem: _read_frame(path) for path in sorted(others)},
         findings=_read_findings(directory / "findings.json"),
         samples=_read_samples(directory / "samples.jsonl"),
@@ -119,15 +124,6 @@ def find_run(path: Path) -> Path:
     raise RunDirectoryError(f"{path} is not a run directory: it has no manifest.json. {inside}".rstrip())
 
 
-def _read_manifest(path: Path) -> dict[str, Any]:
-    manifest: dict[str, Any] = _read_json(path)
-    found = manifest.get("schema_version") if isinstance(manifest, dict) else None
-    if found != MANIFEST_VERSION:
-        advice = "Read the run with the version of ldyn that wrote it"
-        raise RunDirectoryError(f"{path} has version {found}, expected {MANIFEST_VERSION}. {advice}.")
-    return manifest
-
-
 def _trajectories(directory: Path, manifest: Mapping[str, Any]) -> pd.DataFrame:
     path = directory / TRAJECTORIES_FILE
     if path.exists():
@@ -141,7 +137,7 @@ def _trajectories(directory: Path, manifest: Mapping[str, Any]) -> pd.DataFrame:
     return frame_of(table)
 
 
-def _read_train_log(directory: Path) -> pd.DataFrame:
+def _train_log(directory: Path) -> pd.DataFrame:
     path = directory / TRAIN_LOG_FILE
     if path.exists():
         return _read_frame(path)
@@ -157,8 +153,7 @@ def _read_frame(path: Path) -> pd.DataFrame:
 def frame_of(table: pa.Table) -> pd.DataFrame:
     """Plain text columns: categories would follow every filter and grouping around."""
     fields = [pa.field(f.name, pa.string() if pa.types.is_dictionary(f.type) else f.type) for f in table.schema]
-    frame: pd.DataFrame = table.cast(pa.schema(fields)).to_pandas()
-    return frame
+    return table.cast(pa.schema(fields)).to_pandas()  # type: ignore[no-any-return]
 
 
 def _read_findings(path: Path) -> list[Finding]:

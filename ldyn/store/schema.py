@@ -45,7 +45,12 @@ def table_of_scores(probe_step: ProbeStep, scores: Sequence[ProbeScore]) -> pa.T
 
     Raises RunDirectoryError for a response scored twice.
     """
-    _check_unique(probe_step, scores)
+    keys = Counter((score.probe, score.split, score.example_id) for score in scores)
+    for probe, split, example_id in (key for key, count in keys.items() if count > 1):
+        raise RunDirectoryError(
+            f"{probe} of {split} example {example_id} was scored twice at step {probe_step.step} of stage "
+            f"{probe_step.stage}: give every example of a split an id of its own."
+        )
     columns = {name: [getattr(probe_step, name)] * len(scores) for name in _PROBE_STEP_COLUMNS}
     columns |= {name: [getattr(score, name) for score in scores] for name in TRAJECTORY_COLUMNS if name not in columns}
     flagged = [not is_measured(score) for score in scores]
@@ -135,12 +140,3 @@ def flagged_note(probe_step: ProbeStep, scores: Sequence[ProbeScore]) -> str:
         f"{probe_step.stage}: {', '.join(flagged[:3])}{' …' * (len(flagged) > 3)}. These rows have no numbers. If "
         "there are more at every step, the model diverges: lower the learning rate."
     )
-
-
-def _check_unique(probe_step: ProbeStep, scores: Sequence[ProbeScore]) -> None:
-    keys = Counter((score.probe, score.split, score.example_id) for score in scores)
-    for (probe, split, example_id), count in keys.items():
-        if count > 1:
-            what = f"{probe} of {split} example {example_id} was scored twice"
-            advice = "give every example of a split an id of its own"
-            raise RunDirectoryError(f"{what} at step {probe_step.step} of stage {probe_step.stage}: {advice}.")

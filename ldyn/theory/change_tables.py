@@ -31,7 +31,8 @@ def change_tables(
     ``gradient_descent`` in ``change_parts``: the change by plain gradient descent, the theory's own optimizer.
     """
     model, responses, budget = update.model, observed.responses, settings.token_budget
-    in_batch = [update.trained_on(example_id) for example_id, _ in observed.keys]
+    trained_on = {one.example_id for one in update.updated}
+    in_batch = [example_id in trained_on for example_id, _ in observed.keys]
     before = logps_at(model, responses, budget)
     whole = _sums(predicted_changes(model, responses, update.delta, budget))
     actual = {}

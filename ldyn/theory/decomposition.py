@@ -17,7 +17,6 @@ from ldyn.theory.responses import SPLIT, Observed, observe
 from ldyn.theory.settings import DecompositionConfig
 from ldyn.theory.stage_changes import stage_changes_table
 from ldyn.theory.updates import Experiment, Update, take_update
-from ldyn.training.checkpoints import start_weights
 from ldyn.training.plan import StagePlan
 
 PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
@@ -65,7 +64,10 @@ def decompose(
     starts = [plan for plan in begun if plan.info.kind == "pairwise"]
     if starts:
         report("scoring pairs by gradient entanglement and CHES")
-        tables["displacement"] = pd.concat([_displacement(experiment, plan, trajectories) for plan in starts])
+        probed = [example.example_id for example in experiment.probes if example.split == SPLIT]
+        tables["displacement"] = pd.concat(
+            [displacement_table(experiment, plan, probed, trajectories) for plan in starts]
+        )
     return tables
 
 
@@ -94,10 +96,3 @@ def _tables_of(
 
 def _by_id(experiment: Experiment, plan: StagePlan) -> dict[str, EncodedPair]:
     return {pair.pair_id: pair for pair in experiment.pairs_of(plan)}
-
-
-def _displacement(experiment: Experiment, plan: StagePlan, trajectories: pd.DataFrame) -> pd.DataFrame:
-    model = start_weights(plan.info.start, experiment.base, experiment.stage_directory).eval()
-    probed = {example.example_id for example in experiment.probes if example.split == SPLIT}
-    pairs = [pair for pair in experiment.pairs_of(plan) if pair.pair_id in probed]
-    return displacement_table(model, pairs, plan.info.name, trajectories)

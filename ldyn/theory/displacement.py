@@ -17,7 +17,6 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from ldyn.models.evaluation import evaluation_mode, hidden_states
-from ldyn.records import EncodedPair
 from ldyn.theory.prediction import inner_product
 from ldyn.theory.responses import (
     SPLIT,
@@ -28,7 +27,9 @@ from ldyn.theory.responses import (
     token_logps,
     weights_of,
 )
-from ldyn.theory.updates import responses_of
+from ldyn.theory.updates import Experiment, responses_of
+from ldyn.training.checkpoints import start_weights
+from ldyn.training.plan import StagePlan
 
 
 class Displacement(NamedTuple):
@@ -68,18 +69,20 @@ def _summed_hidden(model: PreTrainedModel, response: Response) -> Tensor:
 
 
 def displacement_table(
-    model: PreTrainedModel, pairs: Sequence[EncodedPair], stage: str, trajectories: pd.DataFrame
+    experiment: Experiment, plan: StagePlan, pair_ids: Sequence[str], trajectories: pd.DataFrame
 ) -> pd.DataFrame:
-    """The scores of every pair at the start of a stage, and the ``change`` of its log π(y⁺) over it, nats.
+    """The scores of these pairs at the start of a stage, and the ``change`` of log π(y⁺) over it, nats.
 
     The change is NaN if ``trajectories`` does not have it.
     """
+    stage = plan.info.name
+    model = start_weights(plan.info.start, experiment.base, experiment.stage_directory).eval()
     own = trajectories[trajectories["stage"] == stage]
     own = own[(own["split"] == SPLIT) & (own["probe"] == "chosen")].sort_values("step")
     by_example = own.groupby("example_id", observed=True)["logp"]
     changes = (by_example.last() - by_example.first()).to_dict()
     rows = []
-    for pair in pairs:
+    for pair in (pair for pair in experiment.pairs_of(plan) if pair.pair_id in pair_ids):
         scores = displacement(model, responses_of(pair, "chosen"), responses_of(pair, "rejected"))
         change = changes.get(pair.pair_id, float("nan"))
         rows.append({"stage": stage, "example_id": pair.pair_id, **scores._asdict(), "change": change})

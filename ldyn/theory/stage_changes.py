@@ -49,7 +49,8 @@ def stage_changes_table(
         changes = predicted_changes(model, observed.responses, under_all_names(model, moved), token_budget)
         return torch.stack([change.double().sum() for change in changes])
 
-    steps = [step for step in snapshot_steps(directory) if step < _total_steps(experiment, plan)]
+    total = StageLength.of(plan, len(experiment.pairs_of(plan))).total_steps
+    steps = [step for step in snapshot_steps(directory) if step < total]
     first, last = weights(0), weights(None)
     before, after = (logps_at(model, observed.responses, token_budget) for model in (first, last))
     at_start = first_order(first, last)
@@ -64,7 +65,3 @@ def stage_changes_table(
         kernel_at_snapshots=at_snapshots.tolist(),
         segments=len(steps) + 1,
     ).assign(stage=plan.info.name)
-
-
-def _total_steps(experiment: Experiment, plan: StagePlan) -> int:
-    return StageLength.of(plan, len(experiment.pairs_of(plan))).total_steps

@@ -33,7 +33,8 @@ def delta_by_source(update: TakenUpdate, max_grad_norm: float, token_budget: int
     assert taken.optimizer is not None
     by_side = {side: [one for one in update.updated if one.side == side] for side in SIDES}
     pulls = {side: _pull(model, taken.delta, own, token_budget) for side, own in by_side.items() if own}
-    clip = min(1.0, max_grad_norm / (_norm_of_sum(list(pulls.values())) + 1e-6))  # as torch's clip_grad_norm_
+    squares = (inner_product(a[name], b[name]) for a in pulls.values() for b in pulls.values() for name in a)
+    clip = min(1.0, max_grad_norm / (sum(squares) ** 0.5 + 1e-6))  # as torch's clip_grad_norm_
     weights = dict(model.named_parameters())
     sizes = {name: step_sizes(taken.optimizer, taken.learning_rate, weights[name]) for name in taken.delta}
     return {
@@ -64,11 +65,6 @@ def _pull(
                 total[name] += gradient
     together = joined(weights, list(total.values()))
     return {name: together[name] for name in names}
-
-
-def _norm_of_sum(pulls: Sequence[Weights]) -> float:
-    squares = (inner_product(left[name], right[name]) for left in pulls for right in pulls for name in left)
-    return float(sum(squares) ** 0.5)
 
 
 def step_sizes(optimizer: torch.optim.Optimizer, learning_rate: float, weight: nn.Parameter) -> Tensor | float:

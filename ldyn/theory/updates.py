@@ -12,7 +12,7 @@ loss L of a batch (the mean of ℓ over its examples) has the residual
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -80,17 +80,18 @@ class TakenUpdate:
         """Δθ under all names of its tensors."""
         return under_all_names(self.model, self.taken.delta)
 
-    def trained_on(self, example_id: str) -> bool:
-        """Whether the pair was in the batch."""
-        return any(one.example_id == example_id for one in self.updated)
-
 
 def kept_updates(experiment: Experiment, stages: Sequence[str] | None, steps: Sequence[int] | None) -> list[Update]:
     """The updates that can be decomposed, in the order of the run: all, or those of the named stages and steps.
 
     Raises RunDirectoryError, listing what there is, if a stage or step is missing.
     """
-    found = [update for plan in experiment.plans for update in _of_stage(experiment, plan)]
+    found: list[Update] = []
+    for plan in experiment.plans:
+        if plan.info.start == "base" or final_directory(experiment.stage_directory(plan.info.start)).exists():
+            directory = experiment.stage_directory(plan.info.name)
+            found.append(Update(plan, 0, None))
+            found += [Update(plan, step, snapshot_directory(directory, step)) for step in snapshot_steps(directory)]
     chosen = [
         update
         for update in found
@@ -106,13 +107,6 @@ def kept_updates(experiment: Experiment, stages: Sequence[str] | None, steps: Se
             "`ldyn train +exp=decompose`."
         )
     return chosen
-
-
-def _of_stage(experiment: Experiment, plan: StagePlan) -> Iterator[Update]:
-    directory = experiment.stage_directory(plan.info.name)
-    if plan.info.start == "base" or final_directory(experiment.stage_directory(plan.info.start)).exists():
-        yield Update(plan, 0, None)
-        yield from (Update(plan, step, snapshot_directory(directory, step)) for step in snapshot_steps(directory))
 
 
 def _steps(found: Sequence[Update], plan: StagePlan) -> str:
