@@ -12,7 +12,6 @@ import pytest
 
 from ldyn.findings import find_all
 from ldyn.findings.claims_kernel import relative_error, slope_and_correlation
-from ldyn.numerics.statistics import kendall_tau, standard_ranks
 from ldyn.records import FAILS, HOLDS, INCONCLUSIVE, THIS_RUN, TRAJECTORY_COLUMNS, Finding
 from ldyn.theory.settings import ToyConfig
 from ldyn.theory.toy import toy_table
@@ -232,11 +231,3 @@ def test_agreement_by_hand() -> None:
     assert slope_and_correlation(x, y) == pytest.approx((2.0, 1.0))
     assert relative_error(x, y) == pytest.approx((5 / 11) ** 0.5)
     assert np.isnan(slope_and_correlation(np.zeros(3), y)).all()
-
-
-def test_ranks_by_hand() -> None:
-    """Of the three pairs of 1, 3, 2 two stand as in 1, 2, 3: τ = 2/3 − 1/3. Ranks of 5, 9, 5: −1, 2, −1 over √2."""
-    assert kendall_tau(np.array([1.0, 2, 3]), np.array([1.0, 3, 2])) == pytest.approx(1 / 3)
-    assert standard_ranks(np.array([5.0, 9, 5])) == pytest.approx(np.array([-1, 2, -1]) / 2**0.5)
-    assert standard_ranks(np.ones(4)) == pytest.approx(np.zeros(4))
-    assert np.isnan(kendall_tau(np.ones(1), np.ones(1)))

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
 
-from ldyn.errors import RunDirectoryError
 from ldyn.records import TRAJECTORY_COLUMNS, StageInfo
-from ldyn.report import compare_sweep, is_sweep
 from ldyn.report.arms import arm_changes, summarise_arms
-from ldyn.store import RunDirectory
 
 VIEW = ("chosen", "rejected")
 STAGES = (
@@ -22,11 +16,6 @@ STAGES = (
     StageInfo("ipo_1", "ipo", "pairwise", VIEW, "sft"),
     StageInfo("ipo_2", "ipo", "pairwise", VIEW, "ipo_1"),
 )
-
-
-def compared(path: Path) -> str:
-    compare_sweep(path)
-    return (path / "comparison.md").read_text()
 
 
 def rows(stage: str, step: int, values: dict[str, list[float]]) -> pd.DataFrame:
@@ -69,33 +58,3 @@ def test_intervals_are_over_examples_of_one_run_and_over_the_means_of_several():
     assert three["n"] == 3
     assert list(three["of_each"]) == pytest.approx([-4, -5, -6])
     assert three["half"] == pytest.approx(4.303 * 1 / np.sqrt(3), rel=1e-3)
-
-
-def write_run(path: Path, seed: int, name: str = "arms") -> None:
-    directory = RunDirectory.create(path)
-    stages = [{field: getattr(stage, field) for field in StageInfo.__slots__} | {"steps": 9} for stage in STAGES]
-    manifest = {"schema_version": 1, "name": name, "seed": seed, "stages": stages, "seconds": {"sft": 1.0}}
-    directory.write_json("manifest.json", manifest | {"peak_memory_mib": 1, "status": "finished"})
-    directory.write_json("findings.json", [])
-    directory.write_table("trajectories", trajectories(float(seed)))
-    directory.publish()
-
-
-def test_runs_of_several_seeds_are_compared(tmp_path):
-    for seed in range(3):
-        write_run(tmp_path / str(seed), seed)
-    assert is_sweep(tmp_path)
-    assert not is_sweep(tmp_path / "0")
-    page = compared(tmp_path)
-    assert "| dpo | −4.50 ± 1.24 | −25.0 ± 0.00 |" in page  # means −4, −4.5, −5; 4.303 · 0.5 / √3
-    assert re.search(r"\*\*D1\*\* .* \| ✓ holds −4\.50 \[−5\.74, −3\.26\] \(3.*; p 0\.002, 0\.0082\) \|", page)
-    assert (tmp_path / "arms.png").exists()
-
-
-def test_runs_that_cannot_be_compared(tmp_path):
-    write_run(tmp_path / "0", 0)
-    with pytest.raises(RunDirectoryError, match="1 finished runs, expected at least 2"):
-        compare_sweep(tmp_path)
-    write_run(tmp_path / "1", 0)
-    with pytest.raises(RunDirectoryError, match="more than one run of seed 0"):
-        compare_sweep(tmp_path)

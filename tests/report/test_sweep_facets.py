@@ -34,13 +34,9 @@ def write_run(path: Path, seed: int, beta: float, *, pairs: int = 32, data: str 
     settings = {"name": "arms", "run": path.name, "seed": seed, "dataset": {"source": "microworld", "pairs": pairs}}
     directory.write_text("config.yaml", yaml.safe_dump(settings | {"stages": {"dpo": {"algorithm": {"beta": beta}}}}))
     manifest: dict[str, Any] = {
-        "schema_version": 1,
-        "name": "arms",
-        "seed": seed,
-        "stages": stages,
-        "seconds": {"sft": 1.0},
-    }
-    manifest |= {"peak_memory_mib": 1, "status": status, "hashes": {"data": data or f"of seed {seed}"}}
+        "schema_version": 1, "name": "arms", "seed": seed, "stages": stages, "seconds": {"sft": 1.0},
+        "peak_memory_mib": 1, "status": status, "hashes": {"data": data or f"of seed {seed}"},
+    }  # fmt: skip
     if status != "finished":
         directory.write_json("manifest.json", manifest | {"error": "TrainingError: the loss is nan"})
         directory.free()
@@ -49,6 +45,26 @@ def write_run(path: Path, seed: int, beta: float, *, pairs: int = 32, data: str 
     directory.write_json("findings.json", [FINDING | {"estimate": -10 * beta - seed}])
     directory.write_table("trajectories", trajectories(float(seed) + 100 * beta))
     directory.publish()
+
+
+def test_runs_of_several_seeds_are_compared(tmp_path: Path) -> None:
+    for seed in range(3):
+        write_run(tmp_path / str(seed), seed, 0.0)
+    assert is_sweep(tmp_path)
+    assert not is_sweep(tmp_path / "0")
+    page = compared(tmp_path)
+    assert "| dpo | −4.50 ± 1.24 | −25.0 ± 0.00 |" in page  # means −4, −4.5, −5; 4.303 · 0.5 / √3
+    assert re.search(r"\*\*D1\*\* .* \| ✓ holds −4\.50 \[−5\.74, −3\.26\] \(3.*; p 0\.002, 0\.0082\) \|", page)
+    assert (tmp_path / "arms.png").exists()
+
+
+def test_runs_that_cannot_be_compared(tmp_path: Path) -> None:
+    write_run(tmp_path / "0", 0, 0.0)
+    with pytest.raises(RunDirectoryError, match="1 finished runs, expected at least 2"):
+        compare_sweep(tmp_path)
+    write_run(tmp_path / "1", 0, 0.0)
+    with pytest.raises(RunDirectoryError, match="more than one run of seed 0"):
+        compare_sweep(tmp_path)
 
 
 @pytest.fixture
@@ -105,7 +121,6 @@ def test_one_run_of_each_value_has_intervals_over_its_examples(tmp_path: Path) -
 def test_jobs_that_have_not_finished_are_listed_with_the_command_that_goes_on(swept: Path) -> None:
     write_run(swept / "5", 3, 0.1, status="failed")
     page = compared(swept)
-    print("PAGE", page)
     assert "- job 4 (seed=2 algorithm.beta=0.1) has not started" in page
     assert "- job 5 failed: TrainingError: the loss is nan" in page
     assert f"Continue with: ldyn train -m +exp=arms seed=0,1,2 resume=auto hydra.sweep.dir={swept}" in page

@@ -52,12 +52,8 @@ def test_the_defaults_of_the_command_are_those_of_the_code() -> None:
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
-        ("toy.start=3", "toy.start: unknown key; did you mean starts"),
         ("toy.labels=[5]", "toy.labels.0: found 5, expected greater than or equal to 10"),
-        ("toy.labels=[]", "toy.labels: found [], expected at least one item"),
         ("toy.peaky=0.5", "expected peaky above flat; it is 0.5, flat is 1"),
-        ("toy.valley=0.7", "toy.valley: found 0.7, expected less than or equal to 0.5"),
-        ("seeds=0", "seeds: found 0, expected greater than or equal to 1"),
         ("run=../elsewhere", "run: found '../elsewhere', expected a name for a directory"),
     ],
 )
