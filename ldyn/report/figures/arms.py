@@ -11,16 +11,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from ldyn.report.arms import OTHERS, summarise_arms
-from ldyn.report.figures.canvas import (
-    BOTTOM,
-    DPI,
-    TOP,
-    EndLabel,
-    head_and_foot,
-    lay_out,
-    room_for,
-    write_ends,
-)
+from ldyn.report.figures.canvas import BOTTOM, DPI, TOP, EndLabel, finish, lay_out, room_for
 from ldyn.report.figures.material import Drawing, Material
 from ldyn.report.style import GREEDY, curve_style, plain
 from ldyn.report.wins import epoch_text, win_rates
@@ -56,8 +47,7 @@ def draw_arms(summary: pd.DataFrame, unit: str) -> Drawing:
     if unit == "seeds":
         foot += " Small marks: the mean of each seed."
     title = "What each arm did: change from the end of SFT to the end of the arm"
-    head_and_foot(canvas, title, foot)
-    return Drawing(canvas, title, f"Change of log π (nats) over each arm, paired by example. {foot}")
+    return finish(canvas, title, foot, "Change of log π (nats) over each arm, paired by example.")
 
 
 def _lay_out(arms: list[str], panels: int) -> tuple[Canvas, list[Axes]]:
@@ -86,9 +76,6 @@ def _draw_panel(axes: Axes, rows: pd.DataFrame, quantity: str) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.set_ylim(len(rows) - 0.4, -0.6)
 
-
-# ----------------------------------------------------------------------------------------------------
-# Win rates
 
 ARM_COLOURS = ("#6A2C91", "#B06A00", "#00728F", "#7A7A00")
 """None of the probes' colours: an arm is no response."""
@@ -119,14 +106,12 @@ def draw_wins(rates: pd.DataFrame, unit: str) -> Drawing | str:
     seeds = "t-intervals over seeds (small marks: each seed)"
     kind = seeds if unit == "seeds" else "Wilson intervals over questions"
     foot = f"Ties are half a win; bars: 95 % {kind}; epochs are spaced evenly."
-    head_and_foot(canvas, title, foot)
-    write_ends(canvas, ends)
     about = (
         "Greedy answers of both arms to the same question after equally many epochs of preference training, judged in "
         f"both orders. On average {rates['tied'].mean():.0%} of the comparisons are ties, which pull every rate "
         "towards one half."
     )
-    return Drawing(canvas, title, f"{about} {foot}")
+    return finish(canvas, title, foot, about, ends)
 
 
 def _rates_panel(axes: Axes, rates: pd.DataFrame, arms: Sequence[str], unit: str) -> list[EndLabel]:

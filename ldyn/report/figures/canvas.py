@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 from numpy.typing import NDArray
 
 from ldyn.records import StageInfo
-from ldyn.report.figures.material import Material
+from ldyn.report.figures.material import Drawing, Material
 from ldyn.report.style import CurveStyle, Dash, curve_style, end_label
 
 DPI = 160
@@ -45,18 +45,8 @@ def room_for(names: Iterable[str]) -> float:
     return 0.4 + 0.075 * max(map(len, names), default=0)
 
 
-def head_and_foot(canvas: Canvas, title: str, foot: str) -> None:
-    """The figure's title at the upper left and what is averaged at the lower left."""
-    width, height = canvas.get_size_inches()
-    canvas.text(0.12 / width, 1 - 0.14 / height, title, ha="left", va="top", fontsize=12, fontweight="bold")
-    canvas.text(0.12 / width, 0.12 / height, foot, ha="left", va="bottom", fontsize=8.5, color="#444444")
-
-
-# ----------------------------------------------------------------------------------------------------
-# Labels at the ends of lines, spread so that none covers another
-
 SIZE = 8.5
-"""Of the labels, in points."""
+"""Of the labels at the ends of lines, in points."""
 _LINE_HEIGHT = 1.3
 _DISTANCE = 14  # from the axes' right edge, in points
 
@@ -115,37 +105,31 @@ def label_ends(axes: Axes, labels: Sequence[EndLabel], dpi: float) -> None:
         )
 
 
-# ----------------------------------------------------------------------------------------------------
-# Curves and axes
+def draw_curve(
+    axes: Axes, curve: pd.DataFrame, style: CurveStyle, value: str, text: str, dash: Dash | None = None
+) -> list[EndLabel]:
+    """Draws ``value`` ("level" or "change") over examples seen with its band.
 
-
-def draw_curve(axes: Axes, curve: pd.DataFrame, style: CurveStyle, value: str, dash: Dash | None = None) -> bool:
-    """Draws ``value`` ("level" or "change") over examples seen with its band; False where there is nothing to draw."""
+    Returns the label for its end; none where there is nothing to draw.
+    """
     curve = curve[np.isfinite(curve[value])]
     if curve.empty:
-        return False
+        return []
     x, y, half = (curve[name].to_numpy(float) for name in ("examples_seen", value, f"{value}_half"))
     pattern = style.dash if dash is None else dash
     look: dict[str, Any] = {"linestyle": (0, pattern) if pattern else "-", "linewidth": style.width}
     axes.plot(x, y, color=style.colour, marker="o", markersize=style.width * 1.9, markevery=[-1], zorder=3, **look)
     axes.fill_between(x, y - half, y + half, color=style.colour, alpha=0.13, linewidth=0, zorder=2)
-    return True
+    return [EndLabel(text, float(x[-1]), float(y[-1]), style.text_colour, bold=style.width > 2.5)]
 
 
 def draw_probes(axes: Axes, material: Material, stage: StageInfo, probes: Sequence[str]) -> list[EndLabel]:
     """Draws the changes of log π of some probes and returns the labels for their ends."""
-    labels = []
-    for probe in probes:
-        curve, style = material.curve(stage, probe), curve_style(probe)
-        if draw_curve(axes, curve, style, "change"):
-            labels.append(end_of(curve, "change", end_label(probe), style))
-    return labels
-
-
-def end_of(curve: pd.DataFrame, value: str, text: str, style: CurveStyle) -> EndLabel:
-    """The label for the last point of a curve."""
-    last = curve[np.isfinite(curve[value])].iloc[-1]
-    return EndLabel(text, float(last["examples_seen"]), float(last[value]), style.text_colour, bold=style.width > 2.5)
+    drawn = (
+        draw_curve(axes, material.curve(stage, probe), curve_style(probe), "change", end_label(probe))
+        for probe in probes
+    )
+    return [label for labels in drawn for label in labels]
 
 
 def dress(axes: Axes, title: str, y_label: str, x_label: str = "examples seen") -> None:
@@ -163,8 +147,17 @@ def zero_line(axes: Axes) -> None:
     axes.axhline(0, color="#444444", linewidth=0.9, zorder=1)
 
 
-def write_ends(canvas: Canvas, labels: dict[Axes, list[EndLabel]]) -> None:
-    """Writes all end labels, once the axes have their final places and limits."""
-    for axes, ends in labels.items():
+def finish(
+    canvas: Canvas, title: str, foot: str, about: str = "", ends: Mapping[Axes, Sequence[EndLabel]] | None = None
+) -> Drawing:
+    """Write the title at the upper left, ``foot`` (what is averaged) at the lower left, and the labels at line ends.
+
+    Call it when the axes have their final places and limits. The caption is ``about``, then ``foot``.
+    """
+    width, height = canvas.get_size_inches()
+    canvas.text(0.12 / width, 1 - 0.14 / height, title, ha="left", va="top", fontsize=12, fontweight="bold")
+    canvas.text(0.12 / width, 0.12 / height, foot, ha="left", va="bottom", fontsize=8.5, color="#444444")
+    for axes, labels in (ends or {}).items():
         axes.viewLim  # noqa: B018 - reading it makes matplotlib apply limits that it has delayed
-        label_ends(axes, ends, canvas.dpi)
+        label_ends(axes, labels, canvas.dpi)
+    return Drawing(canvas, title, f"{about} {foot}".strip())

@@ -15,11 +15,9 @@ from ldyn.report.figures.canvas import (
     draw_curve,
     draw_probes,
     dress,
-    end_of,
-    head_and_foot,
+    finish,
     lay_out,
     room_for,
-    write_ends,
     zero_line,
 )
 from ldyn.report.figures.curves import LABEL_ROOM
@@ -46,20 +44,17 @@ def extend_comparison(material: Material) -> Drawing | str:
     labels: dict[Axes, list[EndLabel]] = {axes: [] for axes in panels}
     for axes, (value, probe) in zip(panels, [(value, probe) for value in _ROWS for probe in _COLUMNS], strict=True):
         for arm, dash in zip(arms, ARM_DASHES, strict=False):
-            curve, style = material.curve(arm.pairwise, probe), curve_style(probe)
-            if draw_curve(axes, curve, style, value, dash):
-                labels[axes].append(end_of(curve, value, arm.label, style))
+            curve = material.curve(arm.pairwise, probe)
+            labels[axes] += draw_curve(axes, curve, curve_style(probe), value, arm.label, dash)
         if value == "change":
             zero_line(axes)
         dress(axes, _COLUMNS[probe] if value == "level" else "", _ROWS[value])
     title = "Pairwise stage after SFT on y⁺ (baseline) and after SFT on y⁺ and y⁻ (extend)"
     bands = material.n_words([arm.pairwise for arm in arms], "change").replace("paired", "those of the change paired")
     foot = f"Above: level. Below: change since the stage's start. {bands}"
-    head_and_foot(canvas, title, foot)
-    write_ends(canvas, labels)
     names = "; ".join(f"{arm.label}: {arm.pointwise.name} then {arm.pairwise.name}" for arm in arms)
     about = "log π(y⁺|x), log π(y⁻|x) and the greedy mass along y⁺ over the pairwise stage."
-    return Drawing(canvas, title, f"{about} Arms: {names}. {foot}")
+    return finish(canvas, title, foot, f"{about} Arms: {names}.", labels)
 
 
 def facet_curves(facets: Mapping[str, Material]) -> Drawing | str:
@@ -76,15 +71,11 @@ def facet_curves(facets: Mapping[str, Material]) -> Drawing | str:
         same = all(curves[0]["change"].equals(curve["change"]) for curve in curves[1:])
         for name, curve, colour in zip(facets, curves[:1] if same else curves, colours, strict=False):
             style = CurveStyle(colour, colour, SOLID, 1.8, "", name)
-            if draw_curve(axes, curve.reset_index(drop=True), style, "change"):
-                labels[axes].append(end_of(curve, "change", "all" if same else plain(name), style))
+            labels[axes] += draw_curve(axes, curve, style, "change", "all" if same else plain(name))
         zero_line(axes)
         dress(axes, f"{stage.name}: {_COLUMNS[probe]}", _ROWS["change"])
     title = "Change of log-probability over each stage, by setting"
-    foot = next(iter(facets.values())).n_words(stages, "change")
-    head_and_foot(canvas, title, foot)
-    write_ends(canvas, labels)
-    return Drawing(canvas, title, foot)
+    return finish(canvas, title, next(iter(facets.values())).n_words(stages, "change"), ends=labels)
 
 
 def beside_reference(material: Material) -> Drawing | str:
@@ -127,7 +118,6 @@ def _side_by_side(title: str, rows: Sequence[list[tuple[Material, StageInfo]]]) 
         for axes in own:
             axes.set_ylim(low, high)
     notes = [f"{material.name}: {material.n_words([stage], 'change')}" for group in rows for material, stage in group]
-    foot = "\n".join(dict.fromkeys(notes))
-    head_and_foot(canvas, title, f"One vertical axis for all panels{' of a row' if len(rows) > 1 else ''}.")
-    write_ends(canvas, labels)
-    return Drawing(canvas, title, f"Change of log π(y|x) in nats since the stage's start. {foot}")
+    about = "\n".join(["Change of log π(y|x) in nats since the stage's start.", *dict.fromkeys(notes)])
+    foot = f"One vertical axis for all panels{' of a row' if len(rows) > 1 else ''}."
+    return finish(canvas, title, foot, about, labels)

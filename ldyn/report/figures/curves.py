@@ -9,10 +9,9 @@ from ldyn.report.figures.canvas import (
     EndLabel,
     draw_probes,
     dress,
-    head_and_foot,
+    finish,
     lay_out,
     room_for,
-    write_ends,
     zero_line,
 )
 from ldyn.report.figures.material import Drawing, Material
@@ -44,10 +43,8 @@ def overview(material: Material) -> Drawing | str:
         _mark_directions(axes)
     title = "Change of log-probability since the start of each stage"
     foot = f"{material.n_words(chain, 'change')} Scales differ between panels."
-    head_and_foot(canvas, title, foot)
-    write_ends(canvas, labels)
     about = "Change of log π(y|x) of the key responses, and of the greedy mass log π(y*) along y⁺, over each stage."
-    return Drawing(canvas, title, f"{about} {foot}")
+    return finish(canvas, title, foot, about, labels)
 
 
 def _mark_directions(axes: Axes) -> None:
@@ -79,12 +76,10 @@ def stage_panel(material: Material, stage: StageInfo) -> Drawing:
         axes.set_ylim(min(low, -0.5), max(high, 0.5))  # the noise of a flat curve does not fill its panel
     title = f"Change of log π(y|x) during {stage_title(stage)} (stage {stage.name})"
     foot = f"{material.n_words([stage], 'change')} Scales differ between panels."
-    head_and_foot(canvas, title, foot)
-    write_ends(canvas, labels)
     missing = [key for key in ("chosen", "rejected") if key not in material.probes(stage)]
     lacks = f" Not observed in this run: {', '.join(missing)}." if missing else ""
     about = "log π(y|x), summed over the tokens of each response, minus its value before the stage's first update."
-    return Drawing(canvas, title, f"{about} {foot}{lacks}")
+    return finish(canvas, title, foot, about + lacks, labels)
 
 
 def reward_curves(material: Material) -> Drawing:
@@ -105,6 +100,4 @@ def reward_curves(material: Material) -> Drawing:
                 )
         dress(axes, f"{split} questions", "reward", "updates")
     title, foot = "Reward of each kind of response", "Mean over the questions of a split."
-    head_and_foot(canvas, title, foot)
-    write_ends(canvas, ends)
-    return Drawing(canvas, title, f"The reward model's output while it is trained. {foot}")
+    return finish(canvas, title, foot, "The reward model's output while it is trained.", ends)

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ldyn.findings.claims_kernel import relative_error, slope_and_correlation
 from ldyn.numerics.statistics import t_half_width
-from ldyn.report.figures.canvas import EndLabel, head_and_foot, lay_out, write_ends, zero_line
+from ldyn.report.figures.canvas import EndLabel, finish, lay_out, zero_line
 from ldyn.report.figures.material import Drawing, Material
 from ldyn.report.style import GREEDY, GROUPS, curve_style, family_of, order_probes
 
@@ -46,13 +46,12 @@ def prediction_agreement(material: Material) -> Drawing:
     title = "The first-order prediction A·K·G, with the optimizer's own update, against what happened"
     steps = int(table.groupby("stage")["step"].nunique().max())
     foot = f"Each point: one response at one of {steps} probe steps; {examples_in(table)}. Scales differ."
-    head_and_foot(canvas, title, foot)
     about = (
         "Change of log π(y | x) of each observed response over one update, as ⟨∇ log π, Δθ⟩ predicts it with the "
         "optimizer's actual Δθ, against the change itself. Columns: that update scaled. The dashed diagonal is "
         "prediction = change; r, slope and relative error ‖actual − predicted‖ / ‖actual‖ over all points."
     )
-    return Drawing(canvas, title, f"{about} {foot}")
+    return finish(canvas, title, foot, about)
 
 
 _WHOLE = {"kernel_at_start": "the kernel at its start", "kernel_at_snapshots": "steps from snapshot to snapshot"}
@@ -99,10 +98,6 @@ def _scatter(axes: Axes, rows: pd.DataFrame) -> None:
     axes.text(0.03, 0.97, fit, transform=axes.transAxes, va="top", fontsize=8.5, zorder=5)
 
 
-# ----------------------------------------------------------------------------------------------------
-# Curves over training: shares of the parts of the model, norms of the kernel
-
-
 def _draw(axes: Axes, values: pd.DataFrame, label: EndLabel, *, logarithmic: bool = False, dash: Any = "-") -> EndLabel:
     """Mean over the rows (examples) at each step (column) with its 95 % t-interval; returns the label at its end.
 
@@ -145,8 +140,6 @@ def kernel_shares(material: Material) -> Drawing:
         axes.set_ylabel("share of the change")
     title = "Through which part of the model an update acts on log π"
     foot = f"Mean over {examples_in(table)}; bands: 95 % t-intervals."
-    head_and_foot(canvas, title, foot)
-    write_ends(canvas, labels)
     about = (
         "Above: share of the actual change of log π over the next update that passes through each part of the model: "
         "Σ p · a / Σ a², with a the actual change of a response and p the change predicted from the update of that "
@@ -154,7 +147,7 @@ def kernel_shares(material: Material) -> Drawing:
         "share is what a fixed feature map explains. Below: the same of the first-order change by plain gradient "
         "descent on the same batch, the optimizer of the theory."
     )
-    return Drawing(canvas, title, f"{about} {foot}")
+    return finish(canvas, title, foot, about, labels)
 
 
 def shares_of_parts(table: pd.DataFrame, update: str) -> dict[str, pd.DataFrame]:
@@ -192,17 +185,12 @@ def kernel_norms(material: Material) -> Drawing:
     title = "The kernel between y⁺ and each response over training"
     error = float((table["standard_error"] / table["norm"]).median())
     foot = f"Geometric means over {examples_in(table)}, bands: 95 % t-intervals; standard error of a norm {error:.1%}."
-    head_and_foot(canvas, title, foot)
-    write_ends(canvas, ends)
     about = (
         "Root mean square over token pairs of ‖K‖_F, the empirical neural tangent kernel between [x; y⁺] and each "
         "response to the same question, by random projections."
     )
-    return Drawing(canvas, title, f"{about} {foot}")
+    return finish(canvas, title, foot, about, ends)
 
-
-# ----------------------------------------------------------------------------------------------------
-# Who moves whom
 
 _SYMBOLS = {"chosen": "y⁺", "rejected": "y⁻"}
 TOTAL, ACTUAL = "all of it", "what happened"
@@ -224,14 +212,13 @@ def who_moves_whom(material: Material) -> Drawing:
     title = "Who moves whom: predicted change of log π, by what was trained (nats over a stage)"
     sampled = int(changes.groupby("stage")["step"].nunique().max())
     foot = f"{examples_in(changes)}; extrapolated from {sampled} sampled updates of each stage."
-    head_and_foot(canvas, title, foot)
     about = (
         "First-order change of log π of each kind of response, split by the responses whose gradients made the update "
         "(with the optimizer's step size of every weight), and by whether the batch held the observed question. "
         "Earlier batches: momentum and weight decay. Mean over sampled updates and examples, times the number of "
         "updates of the stage; below, their sum and the actual change over the same updates."
     )
-    return Drawing(canvas, title, f"{about} {foot}")
+    return finish(canvas, title, foot, about)
 
 
 def accumulated(sources: pd.DataFrame, changes: pd.DataFrame) -> pd.DataFrame:

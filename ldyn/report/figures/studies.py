@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from ldyn.report.figures.canvas import head_and_foot, lay_out, zero_line
+from ldyn.report.figures.canvas import finish, lay_out, zero_line
 from ldyn.report.figures.material import Drawing, Material
 from ldyn.report.style import GREEDY, curve_style
 
@@ -38,12 +38,11 @@ def toy_distributions(material: Material) -> Drawing:
     steps, size = int(table["steps"].iloc[0]), float(table["step_size"].iloc[0])
     pushing = f"{steps} gradient step{'s' * (steps > 1)} of size {size:g} that lower log p(y⁻)"
     title = f"A softmax over {len(groups[0][1])} labels before and after y⁻ is pushed down"
-    head_and_foot(canvas, title, f"One random start, {pushing}. Scales differ between panels.")
     about = (
-        f"The paper's Figure 2: {pushing}, from one random start. Above: p of each label before (bars) and after "
-        "(line). Below: the change of log p of every label but y⁻, whose own is written; the bar of y* is black."
+        "The paper's Figure 2. Above: p of each label before (bars) and after (line). Below: the change of log p of "
+        "every label but y⁻, whose own is written; the bar of y* is black."
     )
-    return Drawing(canvas, title, about)
+    return finish(canvas, title, f"One random start, {pushing}. Scales differ between panels.", about)
 
 
 def _draw_distribution(axes: Axes, rows: pd.DataFrame) -> None:
@@ -98,10 +97,9 @@ def images_influence(material: Material) -> Drawing:
     foot = (
         f"Mean over {seeds} seed{'s' * (seeds > 1)}. Each panel has its own colours: purple below zero, orange above."
     )
-    head_and_foot(canvas, title, foot)
     about = (
         "Change of log π on held-out images of each class (columns), summed over all steps of gradient descent on "
         "images of one class (rows). Left: of the class that was learned, so a row says where learning it raises it. "
         "Right: of the image's own class, which off the diagonal is interference."
     )
-    return Drawing(canvas, title, f"{about} {foot}")
+    return finish(canvas, title, foot, about)
