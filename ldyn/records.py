@@ -190,11 +190,7 @@ class ProbeStep:
     epoch: float
 
 
-TRAJECTORY_COLUMNS: tuple[str, ...] = (
-    "stage", "algorithm", "step", "examples_seen", "epoch", "split", "example_id", "probe", "n_tokens",
-    "logp", "logp_argmax", "log_mass_rest", "entropy", "prob_norm_sq", "a_norm", "residual_norm",
-    "p_label", "argmax_is_label",
-)  # fmt: skip
+TRAJECTORY_COLUMNS = (*ProbeStep.__dataclass_fields__, *ProbeScore.__dataclass_fields__)
 
 MEAN_EXAMPLE = "mean"
 """The example id of rows that hold means over examples which are not known one by one (imported logs only)."""

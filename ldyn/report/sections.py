@@ -92,15 +92,14 @@ def sample_section(run: Run) -> Row:
 
 
 def _card(split: str, example_id: str, rows: Sequence[Sample], stages: Sequence[str]) -> Row:
-    answers: dict[tuple[str, str], list[Row]] = {
-        (mode, stage): [] for mode in sorted({str(row["mode"]) for row in rows}) for stage in stages
+    def answers(mode: str, stage: str) -> list[Row]:
+        own = (row for row in rows if (row["mode"], row["stage"]) == (mode, stage))
+        return [{"text": str(row["text"]), "marks": list(_marks(row))} for row in own]
+
+    modes = {
+        mode: [(stage, answers(mode, stage)) for stage in stages] for mode in sorted({row["mode"] for row in rows})
     }
-    for row in rows:
-        answers[str(row["mode"]), str(row["stage"])].append({"text": str(row["text"]), "marks": list(_marks(row))})
-    cells: dict[str, list[tuple[str, list[Row]]]] = {}
-    for (mode, stage), found in answers.items():
-        cells.setdefault(mode, []).append((stage, found))
-    return {"split": split, "example_id": example_id, "prompt": str(rows[0]["prompt"]), "modes": cells}
+    return {"split": split, "example_id": example_id, "prompt": str(rows[0]["prompt"]), "modes": modes}
 
 
 def _marks(sample: Sample) -> Iterator[tuple[str, str]]:

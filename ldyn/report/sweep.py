@@ -127,17 +127,15 @@ def draw_seeds(paths: Sequence[Path], target: Path) -> Path:
     return target
 
 
-# ----------------------------------------------------------------------------------------------------
-# Findings
-
-
 def _findings(facets: Sequence[Facet]) -> list[str]:
     """One row a claim. One facet: its seeds, then all together. Several: a column each, what is equal in all once.
 
     Equal are the claims on a stage that all facets share, as the SFT before several kinds of DPO.
     """
     several = any(len(facet.runs) > 1 for facet in facets)
-    together = [_over_seeds(facet) if len(facet.runs) > 1 else facet.runs[0].findings for facet in facets]
+    name = str(facets[0].runs[0].manifest.get("name"))
+    each = [facet.runs for facet in facets]
+    together = [findings_over_seeds({name: runs}) if len(runs) > 1 else runs[0].findings for runs in each]
     if len(facets) == 1:
         runs = {f"seed {run.manifest.get('seed')}": run.findings for run in facets[0].runs}
         columns = [*runs.items(), ("over seeds", together[0])]
@@ -146,8 +144,8 @@ def _findings(facets: Sequence[Facet]) -> list[str]:
     found = [{one.id: one for one in findings} for _, findings in columns]
     shared: list[list[str]] = []
     rows: list[list[str]] = []
-    for name in dict.fromkeys(name for findings in found for name in findings):
-        own = [findings.get(name) for findings in found]
+    for claim in dict.fromkeys(claim for findings in found for claim in findings):
+        own = [findings.get(claim) for findings in found]
         first = next(one for one in own if one)
         cells = list(map(finding_cell, own))
         same = len(facets) > 1 and len(set(cells)) == 1
@@ -159,8 +157,8 @@ def _findings(facets: Sequence[Facet]) -> list[str]:
         lines += ["", "The same in all of them:", "", *markdown_table(["claim", "all"], shared)]
     marks = ", ".join(f"{mark} {verdict}" for verdict, mark in MARKS.items())
     meaning = OVER_SEEDS_NOTE if several else "Intervals over the probe examples of each run"
-    costs = [f"{facet.name}: {_cost(facet.runs)}".removeprefix(": ") for facet in facets]
-    return [*lines, "", f"{marks}. {meaning}. The reasons: `ldyn verify`. {'; '.join(costs)}."]
+    costs = [f"{facet.name} {', '.join(f'{seconds_of(run):.0f} s' for run in facet.runs)}".strip() for facet in facets]
+    return [*lines, "", f"{marks}. {meaning}. The reasons: `ldyn verify`. Wall times: {'; '.join(costs)}."]
 
 
 def _depth(facets: Sequence[Facet], figure: FigureLines) -> list[str]:
@@ -170,10 +168,6 @@ def _depth(facets: Sequence[Facet], figure: FigureLines) -> list[str]:
     runs = [run for facet in facets for run in facet.runs]
     found = [f"**{one.id}** {one.claim}: {finding_cell(one)}. {one.reason}" for one in depth_findings(runs)]
     return [*found, "", *figure("squeeze_by_depth", lambda: dose_response(means_by_depth(runs)))]
-
-
-def _over_seeds(facet: Facet) -> list[FindingOverSeeds]:
-    return findings_over_seeds({str(facet.runs[0].manifest.get("name")): facet.runs})
 
 
 def finding_cell(one: Finding | FindingOverSeeds | None) -> str:
@@ -192,15 +186,6 @@ def seconds_of(run: Run) -> float:
     return sum(float(s) for part, s in run.manifest.get("seconds", {}).items() if part != "probing")
 
 
-def _cost(runs: Sequence[Run]) -> str:
-    memory = max(run.manifest.get("peak_memory_mib", 0) for run in runs)
-    return f"wall time {', '.join(f'{seconds_of(run):.0f} s' for run in runs)}, peak memory at most {memory} MiB"
-
-
-# ----------------------------------------------------------------------------------------------------
-# Arms and win rates
-
-
 def _arms(facets: Sequence[Facet], figure: FigureLines) -> list[str]:
     """Changes of each arm, and shares of its greedy answers; empty where no arm has ended in all runs."""
     several = any(len(facet.runs) > 1 for facet in facets)
@@ -211,12 +196,14 @@ def _arms(facets: Sequence[Facet], figure: FigureLines) -> list[str]:
     order = list(dict.fromkeys(summary["of"]))  # below each other what one arm did with each of the swept values
     summary = summary.sort_values("of", key=lambda arms: arms.map(order.index), kind="stable", ignore_index=True)
     answers = pd.concat([_answers(facet) for facet in facets])
-    by_arm = summary.set_index(["arm", "quantity"])
     words = [name for name in _ANSWERS.values() if name in answers]
     rows = []
+    halves = summary["half"].map(lambda half: f" ± {number(half)}" if pd.notna(half) else "")
+    changes = summary["mean"].map(lambda mean: number(mean, sign=True)) + halves
+    texts = summary.assign(text=changes).pivot(index="arm", columns="quantity", values="text").fillna("–")
     for arm in dict.fromkeys(summary["arm"]):
-        changes = [_change(by_arm.loc[(arm, name)]) if (arm, name) in by_arm.index else "–" for name in QUANTITIES]
-        rows.append([arm, *changes, *(f"{answers.loc[arm, name]:.1%}" for name in words)])
+        cells = texts.loc[arm].reindex(QUANTITIES, fill_value="–")
+        rows.append([arm, *cells, *(f"{answers.loc[arm, name]:.1%}" for name in words)])
     unit = "seeds" if several else "probe examples"
     note = (
         f"Change of log π in nats: mean over the {unit}{'' if several else ' of one run'} ± half of the 95 % t-interval"
@@ -236,10 +223,6 @@ def _summary(facet: Facet, several: bool) -> pd.DataFrame:
 
 def _row_name(arm: str, facet: Facet) -> str:
     return f"{arm}, {facet.name}" if facet.name else arm
-
-
-def _change(row: pd.Series) -> str:
-    return number(row["mean"], sign=True) + (f" ± {number(row['half'])}" if pd.notna(row["half"]) else "")
 
 
 def _answers(facet: Facet) -> pd.DataFrame:

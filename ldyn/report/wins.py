@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -67,8 +67,7 @@ def epoch_text(epoch: float, rates: pd.DataFrame) -> str:
     return f"{epoch:.3g}" + (" (end)" if epoch == rates["epoch"].max() else "")
 
 
-@dataclass(frozen=True, slots=True)
-class WinTable:
+class WinTable(NamedTuple):
     """Of one judge and split: a row of texts for each arm, and for the paper where it is extended as there."""
 
     title: str
@@ -83,17 +82,14 @@ def win_tables(rates: pd.DataFrame, stages: Sequence[StageInfo]) -> Iterator[Win
     unit = "seeds" if "of_each" in rates else "questions"
     for (judge, split), own in rates.groupby(["judge", "split"], sort=False):
         by_arm = {str(arm): frame.set_index("epoch") for arm, frame in own.groupby("arm", sort=False)}
-        rows = [[arm, *_cells({e: _cell(frame.loc[e]) for e in frame.index}, epochs)] for arm, frame in by_arm.items()]
-        if extended & set(by_arm):
-            for name, paper in PAPER_TABLE_1.items():
-                rows.append([name, *_cells({epoch: _paper_cell(rate) for epoch, rate in paper.items()}, epochs)])
+        known = {arm: {epoch: _cell(frame.loc[epoch]) for epoch in frame.index} for arm, frame in by_arm.items()}
+        for name, paper in PAPER_TABLE_1.items() if extended & set(by_arm) else ():
+            wilsons = {epoch: wilson([rate] * PAPER_QUESTIONS) for epoch, rate in paper.items()}  # of the mean and n
+            known[name] = {epoch: f"{w.value:.3f} [{w.low:.3f}, {w.high:.3f}]" for epoch, w in wilsons.items()}
+        rows = [[name, *(cells.get(epoch, "–") for epoch in epochs)] for name, cells in known.items()]
         title = f"Win rate over {own['baseline'].iloc[0]} on {split} questions, judged by {judge}"
         head = ["arm", *(epoch_text(epoch, rates) for epoch in epochs)]
         yield WinTable(f"{title}; {int(own['n'].max())} {unit}", head, rows)
-
-
-def _cells(known: Mapping[float, str], epochs: Sequence[float]) -> list[str]:
-    return [known.get(epoch, "–") for epoch in epochs]
 
 
 def _cell(row: pd.Series) -> str:
@@ -103,8 +99,3 @@ def _cell(row: pd.Series) -> str:
     shares = "–".join(f"{100 * row[name]:.0f}" for name in ("won", "tied", "lost"))
     unread = f", {row['unread']:.0f} unread" if row["unread"] else ""
     return f"{row['rate']:.3f} {interval} ({shares} %{unread})"
-
-
-def _paper_cell(rate: float) -> str:
-    known = wilson([rate] * PAPER_QUESTIONS)  # which depends on the mean and their number alone
-    return f"{rate:.3f} [{known.low:.3f}, {known.high:.3f}]"

@@ -10,12 +10,11 @@ import torch
 from ldyn.data.seeding import seeded_random
 from ldyn.errors import TrainingError
 from ldyn.records import EncodedPair
-from ldyn.theory.change_tables import change_tables
+from ldyn.theory.changes import change_tables, stage_changes_table
 from ldyn.theory.displacement import displacement_table
 from ldyn.theory.kernel import kernel_table
 from ldyn.theory.responses import SPLIT, Observed, observe
 from ldyn.theory.settings import DecompositionConfig
-from ldyn.theory.stage_changes import stage_changes_table
 from ldyn.theory.updates import Experiment, Update, take_update
 from ldyn.training.plan import StagePlan
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from ldyn.theory.change_tables import REST, change_tables
+from ldyn.theory.changes import REST, change_tables
 from ldyn.theory.responses import observe
 from ldyn.theory.settings import DecompositionConfig
 from ldyn.theory.update_sources import delta_by_source
