@@ -68,15 +68,11 @@ class Evidence:
         """The curve of ``column`` of ``probe`` over ``stage``; None where it was measured at fewer than two steps."""
         key = (stage.name, probe, column)
         if key not in self._curves:
-            self._curves[key] = self._read_curve(*key)
+            frame, self._curves[key] = self._frames.get(key[:2]), None
+            if frame is not None and frame[column].notna().any():
+                values = frame.pivot(index="example_id", columns="step", values=column).sort_index(axis=1)
+                self._curves[key] = Curve(values) if values.shape[1] > 1 else None
         return self._curves[key]
-
-    def _read_curve(self, stage: str, probe: str, column: str) -> Curve | None:
-        frame = self._frames.get((stage, probe))
-        if frame is None or frame[column].isna().all():
-            return None
-        values = frame.pivot(index="example_id", columns="step", values=column).sort_index(axis=1)
-        return Curve(values) if values.shape[1] > 1 else None
 
     def table(self, name: str) -> pd.DataFrame | None:
         """The table ``<name>.parquet`` of the run; None where it has none or an empty one."""

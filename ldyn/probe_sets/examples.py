@@ -101,7 +101,6 @@ def _completed(
         given=("irr_train", "irr_test"),  # where none could be dealt, there is none
         pairs=data.pairs,
         unseen=data.probes.get("test", ()),
-        on_mislabelled="rebuild",
         seed=request.seed,
         counts=counts,
     )

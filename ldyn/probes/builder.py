@@ -35,8 +35,6 @@ class ProbesConfig:
     n_train, n_test: at most so many probe examples, drawn by the seed from training pairs and unseen questions.
     families: the probe keys to observe, or "all": those the data has and those that can be made from it.
     on_missing: if some rows lack a family that others have: stop ("error") or skip the response ("drop").
-    on_mislabelled: if an irr_train is not the answer to another training question, or an irr_test was trained on: make
-        a true one ("rebuild") or leave it ("keep"). Counted either way.
     token_budget: tokens in one forward pass of the scorer, or "auto": the rule is in ``ldyn.probes.engine``. It decides
         speed and memory, not the scores; when memory runs out it is halved.
     schedule: when they are scored.
@@ -47,7 +45,6 @@ class ProbesConfig:
     n_test: Annotated[int, Ge(0)] = 500
     families: Literal["all"] | tuple[str, ...] = "all"
     on_missing: Literal["error", "drop"] = "error"
-    on_mislabelled: Literal["rebuild", "keep"] = "rebuild"
     token_budget: Annotated[int, Gt(0)] | Literal["auto"] = AUTOMATIC
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
 
@@ -86,7 +83,6 @@ def build_probes(data: PreferenceData, config: ProbesConfig, seed: int) -> Built
             given=_given(data, split),
             pairs=data.pairs,
             unseen=data.probes.get("test", ()),
-            on_mislabelled=config.on_mislabelled,
             seed=seed,
             counts=counts,
         )

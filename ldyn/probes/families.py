@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from random import Random
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from ldyn.data.seeding import seeded_random
 from ldyn.data.text import normal_prompt, normal_response
@@ -102,6 +102,7 @@ def _shuffled(text: str, random: Random) -> str | None:
 class Completer:
     """Completes the examples of one split to the ``wanted`` probes; ``given`` are those that the split's rows have.
 
+    An irr_train that is not the answer to another training question, and an irr_test that was trained on, are made anew.
     ``counts`` gains "<split>.constructed.<probe>", "….not_constructible.…" and "….mislabelled.…".
     """
 
@@ -113,13 +114,12 @@ class Completer:
         given: Iterable[str],
         pairs: Sequence[PreferencePair],
         unseen: Sequence[ProbeExample],
-        on_mislabelled: Literal["rebuild", "keep"],
         seed: int,
         counts: Counter[str],
     ):
         self._split, self._wanted, self._given = split, wanted, set(given)
         self._pairs, self._unseen = pairs, unseen
-        self._on_mislabelled, self._seed, self._counts = on_mislabelled, seed, counts
+        self._seed, self._counts = seed, counts
         self._questions_of = _questions_of(pairs)
         self._trained = frozenset(normal_response(text) for pair in pairs for text in (pair.chosen, pair.rejected))
 
@@ -136,7 +136,7 @@ class Completer:
         if not self._is_mislabelled(example, probe, normal_response(text)):
             return text
         self._counts[f"{self._split}.mislabelled.{probe}"] += 1
-        return text if self._on_mislabelled == "keep" else self._made(example, probe)
+        return self._made(example, probe)
 
     def _made(self, example: ProbeExample, probe: str) -> str | None:
         if probe not in FAMILIES:

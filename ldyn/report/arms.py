@@ -20,9 +20,9 @@ OTHERS, MARGIN = "others", "margin"
 QUANTITIES = ("chosen", "rejected", OTHERS, GREEDY, MARGIN)
 
 
-def arm_changes(trajectories: pd.DataFrame, stages: Sequence[StageInfo], split: str = "train") -> pd.DataFrame:
+def arm_changes(trajectories: pd.DataFrame, stages: Sequence[StageInfo]) -> pd.DataFrame:
     """Columns arm, quantity, example_id, change; arms in the order they ran, without those that have not ended."""
-    table = trajectories[trajectories["split"] == split]
+    table = trajectories[trajectories["split"] == "train"]
     measured = set(table["stage"])
     arms = [arm for arm in arms_of(stages) if {stage.name for stage in arm.rounds} <= measured]
     frames = [_changes_of(arm, table).assign(arm=arm.name) for arm in arms]

@@ -53,7 +53,7 @@ def change_tables(
         {"step_size": size, "logp": _sums(before), "predicted": [size * one for one in whole], "actual": changes}
         for size, changes in actual.items()
     ]
-    by_source = _by_source(update, observed, settings, max_grad_norm, whole)
+    by_source = _by_source(update, observed, max_grad_norm, whole, budget)
     return {
         "changes": _concatenated(observed, by_step_size, in_batch=in_batch),
         "change_parts": _concatenated(observed, _by_part(update, observed, actual[OWN], budget)),
@@ -87,13 +87,8 @@ def _by_part(
 
 
 def _by_source(
-    update: TakenUpdate,
-    observed: Observed,
-    settings: DecompositionConfig,
-    max_grad_norm: float,
-    whole: Sequence[float],
+    update: TakenUpdate, observed: Observed, max_grad_norm: float, whole: Sequence[float], budget: int
 ) -> list[Mapping[str, Any]]:
-    budget = settings.token_budget
     predicted = {
         source: _sums(predicted_changes(update.model, observed.responses, delta, budget))
         for source, delta in delta_by_source(update, max_grad_norm, budget).items()

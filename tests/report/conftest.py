@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -176,6 +177,12 @@ def write_run(directory: Path, stages: Sequence[dict[str, Any]] = SQUEEZE, **cha
     return directory
 
 
+PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+"""A whole PNG."""
+
+
 @dataclass(frozen=True)
 class Synthetic:
     """What tests ask of a synthetic run: its writer, its table, and the stages it may have."""
@@ -208,7 +215,7 @@ def without_pictures() -> Callable[[], AbstractContextManager[None]]:
     def block() -> Iterator[None]:
         with pytest.MonkeyPatch.context() as patch:
             for module in ("figures", "sweep", "results"):
-                patch.setattr(f"ldyn.report.{module}.png", lambda drawing: b"\x89PNG\r\n\x1a\n")
+                patch.setattr(f"ldyn.report.{module}.png", lambda drawing: PIXEL)
             yield
 
     return block
@@ -216,6 +223,6 @@ def without_pictures() -> Callable[[], AbstractContextManager[None]]:
 
 @pytest.fixture(autouse=True)
 def quick_pictures(without_pictures: Callable[[], AbstractContextManager[None]]) -> Iterator[None]:
-    """Real pictures are those of ``extend_report`` and of the browser's pages."""
+    """Real pictures are those of ``extend_report``."""
     with without_pictures():
         yield

@@ -33,7 +33,9 @@ BROKEN_WORDS = """[...document.querySelectorAll("td, th")].filter((cell) => {
 
 
 @pytest.fixture(scope="module")
-def pages(tmp_path_factory: pytest.TempPathFactory, synthetic: Any, extend_report: Path) -> dict[str, Path]:
+def pages(
+    tmp_path_factory: pytest.TempPathFactory, synthetic: Any, extend_report: Path, without_pictures: Any
+) -> dict[str, Path]:
     """The pages of a run, of a study, of a sweep and of several experiments."""
     directory = tmp_path_factory.mktemp("pages")
     for seed in range(3):
@@ -43,12 +45,9 @@ def pages(tmp_path_factory: pytest.TempPathFactory, synthetic: Any, extend_repor
     study = {**synthetic.manifest(()), "name": "toy", "seeds": [0, 1]}
     unused = synthetic.trajectories(synthetic.squeeze, ("chosen",), 2, 2, ("train",))
     run = synthetic.write(directory / "study" / "toy", (), manifest=study, samples=None, trajectories=unused)
-    return {
-        "run": extend_report,
-        "study": build_report(run),
-        "sweep": compare_sweep(directory),
-        "results": write_results(directory)[1],
-    }
+    with without_pictures():
+        made = {"study": build_report(run), "sweep": compare_sweep(directory), "results": write_results(directory)[1]}
+    return {"run": extend_report, **made}
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -1,4 +1,4 @@
-"""The frame of a study: a run directory with tables of its own, which verify and report read as they read any run."""
+"""The frame of a study when it fails: its manifest has the error, and what was measured stays."""
 
 from __future__ import annotations
 
@@ -7,11 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import yaml
 
 from ldyn.config.schema import DirectoryConfig, StudyConfig
-from ldyn.findings.verify import verify
-from ldyn.report import build_report
 from ldyn.run.studies import Study, run_study
 
 FRAME = pd.DataFrame({"seed": [0, 1], "change": [0.5, -0.25]})
@@ -26,25 +23,6 @@ def measure(study: Study) -> None:
     with study.timed("measuring"):
         study.write_table("mine", FRAME)
     study.describe(counts={"rows": 2})
-
-
-def test_a_study_leaves_a_run_directory_with_its_tables(config: StudyConfig) -> None:
-    run = run_study(config, measure)
-    assert run.path == config.paths.run
-    assert (run.path.parent / "latest").resolve() == run.path
-    pd.testing.assert_frame_equal(run.tables["mine"], FRAME)
-    assert run.stages == ()
-    assert {path.name for path in run.path.iterdir()} == {
-        "config.yaml", "manifest.json", "mine.parquet", "findings.json", "report.html",
-    }  # fmt: skip
-    assert yaml.safe_load(run.config_text)["seed"] == 7
-
-
-def test_verify_and_report_work_on_it(config: StudyConfig, capsys: pytest.CaptureFixture[str]) -> None:
-    run = run_study(config, measure)
-    assert "finished" in build_report(run.path).read_text("utf-8")
-    assert verify([run.path], as_json=True) == 0
-    assert json.loads(capsys.readouterr().out)["runs"][0]["stored"] == "same"
 
 
 def test_an_error_is_written_down_and_what_was_measured_stays(config: StudyConfig) -> None:
