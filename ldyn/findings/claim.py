@@ -110,7 +110,7 @@ class Claim:
     """A claim *holds* by its primary parts; a table shows the numbers of the first.
 
     paper: what the paper has. stages: those that must have reached their planned end. study: the table of a study that
-    repeats itself under several seeds. effect: what the paper or the logs show, as simulated in ``simulation``.
+    repeats itself under several seeds.
     """
 
     id: str

@@ -4,8 +4,7 @@ A constructor turns one example into a response, or into None where the data doe
 own generator, so it does not change when other examples or families are added or removed.
 
 A released file may hold an ``irr_train`` that answers no training question (in the paper's test file it answers another
-*test* question), or an ``irr_test`` that was trained on ("You're welcome."). Such a response is made again unless the
-settings keep it, and counted either way.
+*test* question), or an ``irr_test`` that was trained on ("You're welcome."). Such a response is made anew and counted.
 """
 
 from __future__ import annotations
@@ -102,7 +101,6 @@ def _shuffled(text: str, random: Random) -> str | None:
 class Completer:
     """Completes the examples of one split to the ``wanted`` probes; ``given`` are those that the split's rows have.
 
-    An irr_train that is not the answer to another training question, and an irr_test that was trained on, are made anew.
     ``counts`` gains "<split>.constructed.<probe>", "….not_constructible.…" and "….mislabelled.…".
     """
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from ldyn.errors import RunDirectoryError
 from ldyn.report.arms import arm_changes
 from ldyn.report.chart import chart_data
@@ -54,7 +56,7 @@ def _sections(run: Run, reference: Material | None) -> tuple[list[Figure], dict[
     nothing = Material(summarise(run.trajectories.iloc[:0]), (), is_study=run.is_study)
     material = part("curves", lambda: material_of(run, reference), nothing)
     figures, notes = draw_figures(material)
-    measured = {stage.name for stage in material.stages}
+    measured, wins = {stage.name for stage in material.stages}, run.tables.get("wins", pd.DataFrame())
     status = str(run.manifest.get("status", "unknown"))
     return figures, {
         "is_study": run.is_study,
@@ -71,17 +73,12 @@ def _sections(run: Run, reference: Material | None) -> tuple[list[Figure], dict[
         "chart": part("chart", lambda: chart_data(material.curves, material.stages), {"stages": []}),
         "numbers": part("table of changes", lambda: change_tables(material.curves, material.stages), []),
         "figures": [{"figure": figure, "source": data_url(figure.picture)} for figure in figures],
-        "wins": part("win rates", lambda: _win_tables(run), []),
+        "wins": part("win rates", lambda: list(win_tables(win_rates(wins))) if len(wins) else [], []),
         "samples": part("samples", lambda: sample_section(run), {"cards": []}),
         "files": {"config.yaml": run.config_text, "manifest.json": json.dumps(run.manifest, indent=2)},
         "commands": part("commands", lambda: commands(run), []),
         "problems": problems,
     }
-
-
-def _win_tables(run: Run) -> list[Any]:
-    wins = run.tables.get("wins")
-    return [] if wins is None or wins.empty else list(win_tables(win_rates(wins), run.stages))
 
 
 def _write(run_path: Path, files: Mapping[str, bytes]) -> Path:

@@ -246,7 +246,7 @@ def _wins(facets: Sequence[Facet], figure: FigureLines) -> list[str]:
     rates = rates_over_seeds(tables)
     first = rates[rates["judge"] == rates["judge"].iloc[0]]
     lines = figure("wins", lambda: draw_wins(first, "seeds"))
-    for table in win_tables(rates, runs[0].stages):
+    for table in win_tables(rates):
         lines += [f"{table.title}:", "", *markdown_table(table.head, table.rows), ""]
     note = "Win rate by epochs of preference training: mean over the seeds ± half of the 95 % t-interval over them"
-    return [*lines, f"{note}; in brackets won–tied–lost. For the paper the interval over about 500 answers (Wilson)."]
+    return [*lines, f"{note}; in brackets won–tied–lost."]

@@ -14,17 +14,8 @@ import pandas as pd
 
 from ldyn.answers.win_rates import wilson
 from ldyn.numerics.statistics import t_half_width
-from ldyn.records import StageInfo
-from ldyn.report.stages import find_arms
 
 KEYS = ["judge", "arm", "baseline", "split", "epoch"]
-PAPER_TABLE_1: Mapping[str, Mapping[float, float]] = {
-    "paper, by ChatGPT": {0: 0.4729, 2: 0.6518, 4: 0.6928, 6: 0.6667},
-    "paper, by Claude 3": {0: 0.4679, 2: 0.5151, 4: 0.6045, 6: 0.5432},
-}
-"""Win rate of extend over the baseline by epochs of DPO: Qwen1.5-1.8B, Anthropic HH."""
-PAPER_QUESTIONS = 500
-"""About so many answers stand behind each of these."""
 
 
 def win_rates(wins: pd.DataFrame) -> pd.DataFrame:
@@ -68,27 +59,22 @@ def epoch_text(epoch: float, rates: pd.DataFrame) -> str:
 
 
 class WinTable(NamedTuple):
-    """Of one judge and split: a row of texts for each arm, and for the paper where it is extended as there."""
+    """Of one judge and split: a row of texts for each arm."""
 
     title: str
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
 
 
-def win_tables(rates: pd.DataFrame, stages: Sequence[StageInfo]) -> Iterator[WinTable]:
+def win_tables(rates: pd.DataFrame) -> Iterator[WinTable]:
     """One table for each judge and split. ``rates``: of one run, or over seeds."""
     epochs = sorted(rates["epoch"].unique())
-    extended = {arm.pairwise.name for arm in find_arms(stages) if arm.role == "extend"}
+    head = ["arm", *(epoch_text(epoch, rates) for epoch in epochs)]
     unit = "seeds" if "of_each" in rates else "questions"
     for (judge, split), own in rates.groupby(["judge", "split"], sort=False):
         by_arm = {str(arm): frame.set_index("epoch") for arm, frame in own.groupby("arm", sort=False)}
-        known = {arm: {epoch: _cell(frame.loc[epoch]) for epoch in frame.index} for arm, frame in by_arm.items()}
-        for name, paper in PAPER_TABLE_1.items() if extended & set(by_arm) else ():
-            wilsons = {epoch: wilson([rate] * PAPER_QUESTIONS) for epoch, rate in paper.items()}  # of the mean and n
-            known[name] = {epoch: f"{w.value:.3f} [{w.low:.3f}, {w.high:.3f}]" for epoch, w in wilsons.items()}
-        rows = [[name, *(cells.get(epoch, "–") for epoch in epochs)] for name, cells in known.items()]
+        rows = [[arm, *(_cell(of.loc[e]) if e in of.index else "–" for e in epochs)] for arm, of in by_arm.items()]
         title = f"Win rate over {own['baseline'].iloc[0]} on {split} questions, judged by {judge}"
-        head = ["arm", *(epoch_text(epoch, rates) for epoch in epochs)]
         yield WinTable(f"{title}; {int(own['n'].max())} {unit}", head, rows)
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from ldyn.data.digits import DigitImages
 from ldyn.errors import DataError
@@ -123,7 +123,9 @@ def learn(split: Split, config: ImagesConfig, seed: int) -> Course:
     for step, (image, label) in enumerate(zip(split.train, split.train_labels.tolist(), strict=True)):
         gradient = loss_gradient(model, parameters, image, label)
         if step % config.measure_every == 0:
-            predicted = _prediction(model, parameters, before, image, label, split.observed)
+            [jacobian] = logit_jacobians(model, parameters, image[None])
+            kernels = kernel_blocks(logit_jacobians(model, parameters, split.observed), jacobian)
+            predicted = predicted_change(before, kernels, logps(model, parameters, image[None])[0], label)
             small = stepped(parameters, gradient, SMALL_STEP * config.learning_rate)
             small_change = logps(model, small, split.observed) - before
             measured.append([config.learning_rate * predicted, small_change])
@@ -135,16 +137,6 @@ def learn(split: Split, config: ImagesConfig, seed: int) -> Course:
     steps = np.arange(0, config.steps, config.measure_every)
     accuracy = float((before.argmax(dim=-1).numpy() == split.observed_labels).mean())
     return Course(np.stack(actual), steps, changes, small_changes, accuracy)
-
-
-def _prediction(
-    model: nn.Module, parameters: dict[str, Tensor], before: Tensor, image: Tensor, label: int, observed: Tensor
-) -> Tensor:
-    """−A K G, [O, V]."""
-    [updated] = logit_jacobians(model, parameters, image[None])
-    kernels = kernel_blocks(logit_jacobians(model, parameters, observed), updated)
-    [updated_logps] = logps(model, parameters, image[None])
-    return predicted_change(before, kernels, updated_logps, label)
 
 
 def image_tables(course: Course, split: Split, seed: int) -> dict[str, pd.DataFrame]:

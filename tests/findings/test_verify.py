@@ -60,7 +60,7 @@ def test_a_table_that_was_changed_is_found_bit_by_bit(
 ) -> None:
     path = unfinished.publish() / "trajectories.parquet"
     whole = path.read_bytes()
-    for place in range(0, len(whole), len(whole) // 40):
+    for place in range(0, len(whole), len(whole) // 12):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
         code, report = reported([path.parent], capsys)
         run = report["runs"][0]

@@ -85,28 +85,24 @@ def train_log(stages: Sequence[dict[str, Any]]) -> pa.Table:
     return table_of_log(rows, ("loss", "learning_rate", "margin", "accuracy"))
 
 
+def finding(name: str, estimate: float, low: float, high: float, verdict: str, reason: str) -> dict[str, Any]:
+    known = {
+        "id": name,
+        "claim": f"The claim {name}",
+        "unit": "nats",
+        "n": 60,
+        "seeds": 1,
+        "paper": f"{name} (Qwen, HH)",
+    }
+    return {**known, "estimate": estimate, "ci_low": low, "ci_high": high, "verdict": verdict, "reason": reason}
+
+
 FINDINGS = [
-    {
-        "id": "S1", "claim": "SFT raises y⁺ throughout", "estimate": 26.9, "ci_low": 24.1, "ci_high": 29.6,
-        "unit": "nats", "n": 60, "seeds": 1, "verdict": "holds", "reason": "the interval lies above 0 at every "
-        "evaluation", "paper": "−152.0 → −92.4 (Pythia-410M, HH)",
-    },
-    {
-        "id": "D1", "claim": "In the long run DPO lowers every observed response, y⁺ too", "estimate": -14.2,
-        "ci_low": -15.5, "ci_high": -12.9, "unit": "nats", "n": 60, "seeds": 1, "verdict": "holds",
-        "reason": "the slowest fall, that of y⁺, is below 0", "paper": "−54.4 → −113.3 (Qwen1.5-1.8B, HH)",
-    },
-    {
-        "id": "D3", "claim": "The greedy mass along y⁺ rises while the rest falls", "estimate": 1.6, "ci_low": -0.2,
-        "ci_high": 3.1, "unit": "nats", "n": 60, "seeds": 1, "verdict": "inconclusive",
-        "reason": "the interval contains 0", "paper": "−30.0 → −15.4 (Qwen1.5-1.8B, HH)",
-    },
-    {
-        "id": "S5", "claim": "Unseen answers and human sentences are pushed down", "estimate": 2.0, "ci_low": 1.1,
-        "ci_high": 2.9, "unit": "nats", "n": 60, "seeds": 1, "verdict": "fails",
-        "reason": "y_test ends above its start", "paper": "−136.8 → −155.7 (Qwen1.5-1.8B, HH)",
-    },
-]  # fmt: skip
+    finding("S1", 26.9, 24.1, 29.6, "holds", "the interval lies above 0"),
+    finding("D1", -14.2, -15.5, -12.9, "holds", "the slowest fall, that of y⁺, is below 0"),
+    finding("D3", 1.6, -0.2, 3.1, "inconclusive", "the interval contains 0"),
+    finding("S5", 2.0, 1.1, 2.9, "fails", "y_test ends above its start"),
+]
 
 
 def samples(stages: Sequence[dict[str, Any]], n: int = 5) -> list[dict[str, Any]]:
