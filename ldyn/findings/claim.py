@@ -100,16 +100,11 @@ def secondary(quantity: str, claimed: Side, measure: Measure, **settings: object
     return Part(quantity, claimed, measure, primary=False, **settings)  # type: ignore[arg-type]
 
 
-def no_stages(_: Evidence) -> Sequence[StageInfo]:
-    """Of claims that are about tables."""
-    return ()
-
-
 @dataclass(frozen=True)
 class Claim:
     """A claim *holds* by its primary parts; a table shows the numbers of the first.
 
-    paper: what the paper has. stages: those that must have reached their planned end. study: the table of a study that
+    paper: what the paper has. stages: those that must have reached their planned end (none of claims about tables). study: the table of a study that
     repeats itself under several seeds.
     """
 
@@ -117,7 +112,7 @@ class Claim:
     text: str
     paper: str
     parts: tuple[Part, ...]
-    stages: Callable[[Evidence], Sequence[StageInfo]] = no_stages
+    stages: Callable[[Evidence], Sequence[StageInfo]] = lambda _: ()
     study: str = ""
     note: str = ""
 

@@ -102,10 +102,6 @@ def _given(data: PreferenceData, split: str) -> set[str]:
     return {probe for example in data.probes.get(split, ()) for probe in example.responses}
 
 
-# --------------------------------------------------------------------------------------------------------------
-# Checks
-
-
 def _check_families(data: PreferenceData, config: ProbesConfig, counts: Counter[str]) -> None:
     can_be_had = {*_given(data, "train"), *FAMILIES, *MODEL_ANSWERS}
     faults = [
@@ -159,10 +155,6 @@ def _faults(examples: Mapping[str, Sequence[ProbeExample]], pairs: Sequence[Pref
                 yield f"{number} {split} probes have the id {example_id!r}; their scores could not be told apart."
 
 
-# --------------------------------------------------------------------------------------------------------------
-# Answers of a model, and identity
-
-
 def with_model_answers(
     examples: Sequence[ProbeExample],
     probe: str,
@@ -196,9 +188,6 @@ def probe_fingerprint(examples: Mapping[str, Sequence[ProbeExample]]) -> str:
     return hashlib.sha256(json.dumps(records, ensure_ascii=False).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-_ROWS_SHOWN = 5
-
-
 def with_probe_files(data: PreferenceData, path: Path) -> PreferenceData:
     """The data with the probe examples of ``path``, a directory as `ldyn probes` writes it, instead of its own.
 
@@ -227,7 +216,7 @@ def _of_pairs(examples: Sequence[ProbeExample], pairs: Sequence[PreferencePair],
         else:
             own.append(replace(example, example_id=pair.pair_id, turns=pair.turns))
     if unknown:
-        shown = ", ".join(unknown[:_ROWS_SHOWN]) + (", …" if len(unknown) > _ROWS_SHOWN else "")
+        shown = ", ".join(unknown[:_FAULTS_SHOWN]) + (", …" if len(unknown) > _FAULTS_SHOWN else "")
         raise DataError(
             f"{len(unknown)} of {len(examples)} train rows of {path} are no training pairs of this run ({shown}): "
             "their question, chosen or rejected differs. Use the dataset, n_train and seed that the set was "

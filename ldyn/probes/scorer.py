@@ -39,7 +39,7 @@ def score_probes(
     exceed it), and the logits that live at a time; it changes speed and memory, not the scores beyond rounding. When
     memory runs out it is halved; a TokenBudget remembers that for the next call. ``pad_id`` fills gaps that nothing
     sees. Statistics are in float32 whatever the model's dtype (float64 for a float64 model), their sums in float64.
-    A response on which a logit is not finite keeps its place, with NaN for every number: see ``nonfinite_scores``.
+    A response on which a logit is not finite keeps its place, with NaN for every number.
     Raises DataError for examples that the model cannot take, before any forward pass; ModelError for a response that
     does not fit into memory alone. Warns, once, where a model must be scored one response at a time.
     """
@@ -61,11 +61,6 @@ def score_probes(
     with evaluation_mode(model):
         scored = gathered(functools.partial(_score_share, engine))
     return [scored[index, probe] for index, example in enumerate(examples) for probe in example.responses]
-
-
-def nonfinite_scores(scores: Sequence[ProbeScore]) -> list[ProbeScore]:
-    """The scores to flag: those of responses on which some logit was NaN or infinite."""
-    return [score for score in scores if not math.isfinite(score.entropy)]
 
 
 def _score_share(engine: Engine) -> dict[ResponseKey, ProbeScore]:

@@ -22,13 +22,13 @@ from ldyn.data.local_files import read_probe_examples
 from ldyn.errors import DataError, ModelError
 from ldyn.models.base import fingerprint
 from ldyn.models.settings import PretrainedConfig
-from ldyn.probes.scorer import nonfinite_scores, score_probes
+from ldyn.probes.scorer import score_probes
 from ldyn.processes.group import quiet_libraries
 from ldyn.records import ProbeExample, ProbeScore, ProbeStep
 from ldyn.report.score_page import PAIR, changes_between, write_score_page
 from ldyn.run.stored_models import StoredModel, find_models
 from ldyn.store.files import write_atomically
-from ldyn.store.schema import table_of_scores, to_bytes
+from ldyn.store.schema import is_measured, table_of_scores, to_bytes
 
 MAX_TOKENS = 512  # of prompt and response, as in the paper
 SCORES_FILE, EXAMPLES_FILE, CHANGES_FILE, PAGE_FILE = "scores.parquet", "examples.csv", "changes.csv", "score.html"
@@ -108,7 +108,7 @@ def _score(
     encoder = Encoder(tokenizer, encoding)
     encoded = [example for split, members in examples.items() for example in encoder.probes(split, members)]
     scores = score_probes(model, encoded, token_budget=config.token_budget, pad_id=int(tokenizer.pad_token_id))
-    flagged = nonfinite_scores(scores)
+    flagged = [score for score in scores if not is_measured(score)]
     if len(flagged) == len(scores):
         raise ModelError(f"No logit of {stored.name} is finite; its weights are broken: load others.")
     counts = Counter[str]()

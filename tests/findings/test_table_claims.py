@@ -26,9 +26,6 @@ def findings(**tables: pd.DataFrame) -> dict[str, Finding]:
     return {finding.id: finding for finding in find_all(NONE, [], {}, tables)}
 
 
-# ------------------------------------------------------------------------------------------------ toy
-
-
 def by_hand(others: Mapping[tuple[str, str], float]) -> pd.DataFrame:
     """15 starts, one step of size 1 or 2, in which other labels change by the given number times the step size."""
     rows = []
@@ -91,9 +88,6 @@ def test_one_exception_leaves_always_open() -> None:
     table = by_hand(AS_IN_THEORY)
     table.loc[table.index[table["step"] == 1][0], "logp_rejected"] = 20.0
     assert findings(toy=table)["T1"].verdict == INCONCLUSIVE
-
-
-# ------------------------------------------------------------------------------------------------ images
 
 
 def influence(sign: float = 1.0, predicted: float = 1.0, alike: float = 5.0) -> pd.DataFrame:

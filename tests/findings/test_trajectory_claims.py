@@ -50,9 +50,6 @@ def verdicts(finding: FindingOverSeeds) -> dict[str, str]:
     return {part.name: part.verdict for part in finding.parts}
 
 
-# ------------------------------------------------------------------------------------------------ SFT
-
-
 @pytest.mark.parametrize(
     ("course", "verdict", "second_half"),
     [
@@ -166,9 +163,6 @@ def test_d3b_compares_rates_at_one_learning_rate(judge: Judge, four_stages: Any)
     assert (found.verdict, found.estimate) == (HOLDS, pytest.approx(50))
     assert judge("D3b", {four_stages[0]: courses, four_stages[1]: FALLEN}).estimate == pytest.approx(12.5)
     assert judge("D3b", {dpo: FALLEN}) is None
-
-
-# ------------------------------------------------------------------------------------------------ arms
 
 
 def arm(name: str, start: str, chosen: Sequence[float], greedy: Sequence[float], sampled: tuple[str, ...] = ()) -> Any:

@@ -53,10 +53,6 @@ def ids(examples):
     return [member.example_id for member in examples]
 
 
-# --------------------------------------------------------------------------------------------------------------
-# Selection
-
-
 def test_a_seeded_draw_in_the_order_of_the_data():
     config = ProbesConfig(n_train=4, n_test=3)
     drawn = build_probes(data(), config, 0)
@@ -72,10 +68,6 @@ def test_only_the_wanted_families_in_one_order():
     assert {tuple(member.responses) for members in built.examples.values() for member in members} == {
         ("chosen", "irr_train")
     }
-
-
-# --------------------------------------------------------------------------------------------------------------
-# Completion
 
 
 def test_pairs_alone_get_every_family_that_can_be_made():
@@ -125,10 +117,6 @@ def test_a_true_response_is_kept(probe, text):
     assert f"train.mislabelled.{probe}" not in built.counts
 
 
-# --------------------------------------------------------------------------------------------------------------
-# Faults
-
-
 MISSING = MissingResponses("train", "chosen_gptformat", 12, 500, "probes.jsonl", 31)
 
 
@@ -170,10 +158,6 @@ def test_checks_of_the_promises():
         check_probes({"train": [example(number) for number in range(7)]}, [])
 
 
-# --------------------------------------------------------------------------------------------------------------
-# Answers of a model, and identity
-
-
 def test_model_answers_fill_gaps_only():
     examples = [example(0), example(1, chosen_initial="kept"), example(2), example(3)]
     filled = with_model_answers(
@@ -193,10 +177,6 @@ def test_the_fingerprint_sees_every_text():
     prints = [probe_fingerprint(item) for item in (first, *others)]
     assert len(set(prints)) == 5
     assert probe_fingerprint({"test": first["test"], "train": first["train"]}) == prints[0]
-
-
-# --------------------------------------------------------------------------------------------------------------
-# Real sources
 
 
 def test_the_microworld_is_true_to_its_names():
@@ -221,10 +201,6 @@ def test_the_papers_files(shared_directory):
             assert irr_train in trained
             assert irr_train != member.responses["chosen"].strip()
             assert member.responses["irr_test"].strip() not in trained
-
-
-# --------------------------------------------------------------------------------------------------------------
-# Schedule
 
 
 @pytest.mark.parametrize(

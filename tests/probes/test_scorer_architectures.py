@@ -70,10 +70,6 @@ def test_every_known_head_is_tested(tiny_model):
     assert {tiny_model(kind, attention_of(kind)).config.model_type for kind in KNOWN} == PLAIN_HEADS | SOFTCAPPED_HEADS
 
 
-# --------------------------------------------------------------------------------------------------------------
-# Plain rows
-
-
 @pytest.mark.parametrize("kind", ["gpt_neox", "gemma3", "opt", "bloom"])
 def test_plain_rows_equal_the_oracle(tiny_model, examples, exact, assert_close, monkeypatch, kind):
     monkeypatch.setattr(
@@ -111,10 +107,6 @@ def test_why_rows_must_be_plain(tiny_model):
     assert "takes no position ids" in packed_forward.why_plain(tiny_model("bloom", "eager"), 60)
 
 
-# --------------------------------------------------------------------------------------------------------------
-# Numbers of few bits
-
-
 @pytest.mark.parametrize("kind", ["llama", "gpt_neox", "gemma3", "granite"])
 def test_bfloat16_weights_give_float32_statistics(tiny_model, examples, oracle, kind):
     expected = oracle(tiny_model(kind, dtype=torch.bfloat16).double().eval(), examples)
@@ -123,10 +115,6 @@ def test_bfloat16_weights_give_float32_statistics(tiny_model, examples, oracle, 
         assert f.logp / f.n_tokens == pytest.approx(e.logp / e.n_tokens, abs=0.5)  # bf16 hidden states: 8 bits
         # 1 − p is a float32 difference: a bf16 softmax would miss ‖A‖² = V‖π‖² + V − 2 by far more
         assert f.n_tokens > 1 or f.a_norm**2 == pytest.approx(61 * (f.prob_norm_sq + 1) - 2, rel=1e-5)
-
-
-# --------------------------------------------------------------------------------------------------------------
-# Tokenizers and wrappers
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ def test_the_sections_say_what_ran_and_what_was_found(page: Page) -> None:
     assert {"what-ran", "findings", "curves", "figures", "samples", "settings", "reproduce"} <= ids
     for words in (
         "squeeze_trial", "microworld", "tiny", "finished", "2 hold", "1 fails", "1 inconclusive", "✓ holds", "✗ fails",
-        "? inconclusive", "+26.9", "[+24.1, +29.6]", "the interval contains 0", "D3 (Qwen, HH)",
+        "? inconclusive", "+26.9", "[+24.1, +29.6]", "the interval contains 0", "D3 (HH)",
         "62 % repeated 4-grams", "the fact of train-9", "truncated prompts 3", '"peak_memory_mib": 1432.5',
         "ldyn train +exp=dpo_squeeze seed=1", "git checkout 0123456789abcdef", "ldyn report",
     ):  # fmt: skip

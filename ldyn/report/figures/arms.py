@@ -37,7 +37,13 @@ def draw_arms(summary: pd.DataFrame, unit: str) -> Drawing:
     """``summary``: of ``summarise_arms``; unit: what the intervals are over, "probe examples" or "seeds"."""
     arms = list(dict.fromkeys(summary["arm"]))
     panels = [name for name in _PANELS if name in set(summary["quantity"])]
-    canvas, axes = _lay_out(arms, len(panels))
+    # Panels in a row that share their rows; inches, so that text has one size whatever the number of arms.
+    left, right = 0.35 + 0.075 * max(map(len, arms)), 0.2
+    width = left + len(panels) * _WIDTH + (len(panels) - 1) * _BETWEEN + right
+    height = TOP + _ROW_HEIGHT * (len(arms) + 1) + BOTTOM
+    canvas = Canvas(figsize=(width, height), dpi=DPI)
+    [axes] = canvas.subplots(1, len(panels), sharey=True, squeeze=False, gridspec_kw={"wspace": _BETWEEN / _WIDTH})
+    canvas.subplots_adjust(left / width, BOTTOM / height, 1 - right / width, 1 - TOP / height)
     for panel, quantity in zip(axes, panels, strict=True):
         _draw_panel(panel, summary[summary["quantity"] == quantity].set_index("arm").loc[arms], quantity)
     axes[0].set_yticks(range(len(arms)), arms)
@@ -48,17 +54,6 @@ def draw_arms(summary: pd.DataFrame, unit: str) -> Drawing:
         foot += " Small marks: the mean of each seed."
     title = "What each arm did: change from the end of SFT to the end of the arm"
     return finish(canvas, title, foot, "Change of log π (nats) over each arm, paired by example.")
-
-
-def _lay_out(arms: list[str], panels: int) -> tuple[Canvas, list[Axes]]:
-    """Panels in a row that share their rows; inches, so that text has one size whatever the number of arms."""
-    left, right = 0.35 + 0.075 * max(map(len, arms)), 0.2
-    width = left + panels * _WIDTH + (panels - 1) * _BETWEEN + right
-    height = TOP + _ROW_HEIGHT * (len(arms) + 1) + BOTTOM
-    canvas = Canvas(figsize=(width, height), dpi=DPI)
-    axes = canvas.subplots(1, panels, sharey=True, squeeze=False, gridspec_kw={"wspace": _BETWEEN / _WIDTH})
-    canvas.subplots_adjust(left / width, BOTTOM / height, 1 - right / width, 1 - TOP / height)
-    return canvas, list(axes[0])
 
 
 def _draw_panel(axes: Axes, rows: pd.DataFrame, quantity: str) -> None:

@@ -35,11 +35,8 @@ _ROWS = {"level": "log π (nats)", "change": "change of log π (nats)"}
 def extend_comparison(material: Material) -> Drawing | str:
     """Pairwise stages after SFT on y⁺ (baseline) and after SFT on y⁺ and y⁻ (extend); one dash for each arm."""
     arms = find_arms(material.stages)
-    roles = {arm.role for arm in arms}
-    if roles != {"baseline", "extend"}:
-        return "it needs a baseline and an extend arm, each with a pairwise stage; this run has " + (
-            " and ".join(f"a {role} arm only" for role in sorted(roles)) or "neither"
-        )
+    if {arm.role for arm in arms} != {"baseline", "extend"}:
+        return "it needs a baseline and an extend arm, each with a pairwise stage"
     canvas, panels = lay_out(2, len(_COLUMNS), 2.45, 2.2, room_for(arm.label for arm in arms))
     labels: dict[Axes, list[EndLabel]] = {axes: [] for axes in panels}
     for axes, (value, probe) in zip(panels, [(value, probe) for value in _ROWS for probe in _COLUMNS], strict=True):

@@ -82,7 +82,7 @@ class Material:
         if self.unit:
             return f"Mean over {high} {self.unit}; bands: 95 % t-intervals over them."
         n = f"n = {high}" if low == high else f"n = {low} to {high}"
-        if high <= 1:
+        if high == 1:
             return f"{n} {self.split} probe example, for which there is no interval."
         pairing = ", paired by example" if value == "change" else ""
         return f"Mean over {n} {self.split} probe examples; bands: 95 % t-intervals{pairing}."

@@ -1,0 +1,98 @@
+"""`ldyn toy` and `ldyn images` from the command line: whole studies in seconds, their pages, and what cannot run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from hydra import compose, initialize_config_dir
+
+from ldyn.cli.main import main
+from ldyn.config.groups import config_directory
+from ldyn.config.loading import load_study_config
+from ldyn.config.studies import ImagesStudy, ToyStudy
+from ldyn.findings.verify import verify
+from ldyn.store import read_run
+from ldyn.theory.settings import ImagesConfig, ToyConfig
+
+TOY = ["seeds=2", "toy.labels=[12,30]", "toy.starts=4", "toy.step_sizes=[0.2,1]", "toy.steps=2"]
+IMAGES = ["seeds=3", "images.steps=30", "images.observed=1", "images.measure_every=10"]
+
+pytestmark = pytest.mark.usefixtures("command_line")
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("studies")
+    assert main(["toy", *TOY, f"paths.outputs={directory}", "run=first"]) == 0
+    assert main(["images", *IMAGES, f"paths.outputs={directory}", "run=first"]) == 0
+    return directory
+
+
+def test_toy_leaves_tables_findings_figures_and_a_page(outputs: Path) -> None:
+    run = read_run(outputs / "toy" / "latest")
+    assert set(run.tables) == {"toy", "toy_distributions"}
+    assert [finding.id for finding in run.findings] == ["T1", "T2", "T3", "T4", "T5"]
+    assert {(finding.n, finding.seeds) for finding in run.findings} == {(8, 2)}
+    assert {path.name for path in (run.path / "figures").iterdir()} == {"toy_distributions.png"}
+    assert run.manifest["seeds"] == [0, 1]
+    assert "finished" in (run.path / "report.html").read_text("utf-8")
+
+
+def test_images_leaves_tables_a_finding_figures_and_a_page(outputs: Path) -> None:
+    run = read_run(outputs / "images" / "latest")
+    assert set(run.tables) == {"images_influence", "images_changes"}
+    [finding] = run.findings
+    assert (finding.id, finding.n, finding.seeds) == ("M1", 3, 3)
+    assert {path.name for path in (run.path / "figures").iterdir()} == {"images_influence.png"}
+    assert run.manifest["counts"] == {"images_read": 1797}
+    assert verify([run.path], as_json=True) == 0
+    by_seed = [rows["actual"].to_numpy() for _, rows in run.tables["images_influence"].groupby("seed")]
+    assert len(by_seed) == 3
+    assert not (by_seed[0] == by_seed[1]).all()
+
+
+def test_the_same_seeds_give_the_same_numbers(outputs: Path, tmp_path: Path) -> None:
+    assert main(["toy", *TOY, f"paths.outputs={tmp_path}", "run=again"]) == 0
+    findings = [path / "findings.json" for path in (tmp_path / "toy" / "again", outputs / "toy" / "first")]
+    assert findings[0].read_bytes() == findings[1].read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("study", "kind", "expected"), [("toy", ToyStudy, ToyConfig()), ("images", ImagesStudy, ImagesConfig())]
+)
+def test_the_defaults_of_the_command_are_those_of_the_code(study: str, kind: type, expected: object) -> None:
+    with initialize_config_dir(str(config_directory()), version_base="1.3"):
+        config = load_study_config(kind, compose(study, ["run=any"]))
+    assert getattr(config, study) == expected
+    assert config.seeds == 5
+
+
+def test_the_images_can_be_chosen_as_in_other_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["images", "dataset=mnist", "--cfg", "job"]) == 0
+    assert yaml.safe_load(capsys.readouterr().out)["images"]["dataset"] == "mnist"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["toy", "toy.labels=[5]"], "toy.labels.0: found 5, expected greater than or equal to 10"),
+        (["toy", "toy.peaky=0.5"], "expected peaky above flat; it is 0.5, flat is 1"),
+        (["toy", "run=../elsewhere"], "run: found '../elsewhere', expected a name for a directory"),
+        (["images", "images.path=here"], "expected dataset=mnist where path is given"),
+        (["images", "images.dataset=mnist", "images.path=nowhere"], "nowhere is not a directory"),
+    ],
+)
+def test_what_cannot_run_is_an_error(
+    words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(words) in (1, 2)
+    assert said in capsys.readouterr().err
+
+
+def test_a_sweep_gives_a_directory_for_each_job(tmp_path: Path) -> None:
+    assert main(["toy", "-m", "seed=3,5", *TOY, f"hydra.sweep.dir={tmp_path}"]) == 0
+    runs = [read_run(tmp_path / job) for job in ("0", "1")]
+    assert [run.manifest["seeds"] for run in runs] == [[3, 4], [5, 6]]
