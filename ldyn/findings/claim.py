@@ -104,8 +104,8 @@ def secondary(quantity: str, claimed: Side, measure: Measure, **settings: object
 class Claim:
     """A claim *holds* by its primary parts; a table shows the numbers of the first.
 
-    paper: what the paper has. stages: those that must have reached their planned end (none of claims about tables). study: the table of a study that
-    repeats itself under several seeds.
+    paper: what the paper has. stages: those that must have reached their planned end; none of claims about tables.
+    study: the table of a study that repeats itself under several seeds.
     """
 
     id: str
