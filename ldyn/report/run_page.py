@@ -64,7 +64,7 @@ def _sections(run: Run, reference: Material | None) -> tuple[list[Figure], dict[
         "run": str(run.manifest.get("run", run.path.name)),
         "status": status,
         "warning": WARNINGS.get(status, ""),
-        "remarks": [str(note) for note in run.manifest.get("notes") or []],
+        "remarks": part("notes", lambda: list(map(str, run.manifest.get("notes") or [])), []),
         "facts": part("account of what ran", lambda: facts(run), {}),
         "stages": part("list of stages", lambda: stage_lines(run, measured), []),
         "notes": notes,
@@ -75,7 +75,10 @@ def _sections(run: Run, reference: Material | None) -> tuple[list[Figure], dict[
         "figures": [{"figure": figure, "source": data_url(figure.picture)} for figure in figures],
         "wins": part("win rates", lambda: list(win_tables(win_rates(wins))) if len(wins) else [], []),
         "samples": part("samples", lambda: sample_section(run), {"cards": []}),
-        "files": {"config.yaml": run.config_text, "manifest.json": json.dumps(run.manifest, indent=2)},
+        "files": {
+            "config.yaml": run.config_text,
+            "manifest.json": json.dumps(run.manifest, indent=2, ensure_ascii=False),
+        },
         "commands": part("commands", lambda: commands(run), []),
         "problems": problems,
     }
