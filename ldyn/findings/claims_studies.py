@@ -145,80 +145,68 @@ def _between_alike(evidence: Evidence) -> pd.Series | None:
     return between - others
 
 
-_toy = partial(Claim, study="toy")
+def _toy(name: str, text: str, paper: str, *parts: Part) -> Claim:
+    return Claim(name, f"Softmax: {text}", f"Fig. 2, App. E: {paper}", parts, study="toy")
+
 
 CLAIMS = (
     _toy(
         "T1",
-        "Softmax: pushing y⁻ down lowers p(y⁻), always",
-        "Fig. 2, App. E: always",
-        (
-            _toy_part(
-                "change of log p(y⁻) in the step where it falls least",
-                "below",
-                partial(_single_steps, column="logp_rejected"),
-                reduce=_own_worst,
-            ),
+        "pushing y⁻ down lowers p(y⁻), always",
+        "always",
+        _toy_part(
+            "change of log p(y⁻) in the step where it falls least",
+            "below",
+            partial(_single_steps, column="logp_rejected"),
+            reduce=_own_worst,
         ),
     ),
     _toy(
         "T2",
-        "Softmax: pushing y⁻ down raises the most likely other label y*, always",
-        "Fig. 2, App. E: always",
-        (
-            _toy_part(
-                "change of log p(y*) in the step where it rises least",
-                "above",
-                partial(_single_steps, column="logp_greedy"),
-                reduce=_own_worst,
-            ),
+        "pushing y⁻ down raises the most likely other label y*, always",
+        "always",
+        _toy_part(
+            "change of log p(y*) in the step where it rises least",
+            "above",
+            partial(_single_steps, column="logp_greedy"),
+            reduce=_own_worst,
         ),
     ),
     _toy(
         "T3",
-        "Softmax: the rich get richer: likely labels tend to rise, unlikely ones to fall",
-        "Fig. 2, App. E: a tendency, where p is not uniform",
-        (
-            _toy_part(
-                "rank correlation of p with the change of log p where it is lowest",
-                "above",
-                lambda table: _last(_not_uniform(table), "rank_correlation"),
-                "rank correlation",
-            ),
-            _toy_part(
-                "change of log p of the less likely half, y⁻ in a valley, where it falls least",
-                "below",
-                lambda table: _changes(_not_uniform(table), "poorer_half", position="valley"),
-            ),
+        "the rich get richer: likely labels tend to rise, unlikely ones to fall",
+        "a tendency, where p is not uniform",
+        _toy_part(
+            "rank correlation of p with the change of log p where it is lowest",
+            "above",
+            lambda table: _last(_not_uniform(table), "rank_correlation"),
+            "rank correlation",
+        ),
+        _toy_part(
+            "change of log p of the less likely half, y⁻ in a valley, where it falls least",
+            "below",
+            lambda table: _changes(_not_uniform(table), "poorer_half", position="valley"),
         ),
     ),
     _toy(
         "T4",
-        "Softmax: the peakier p, the stronger: y* takes all mass, everything else falls (y⁻ in a valley)",
-        "Fig. 2, App. E: stronger",
-        (
-            _toy_part("change of log p of other labels in the peaky start", "below", _others("peaky")),
-            _toy_part("the same minus that in the flat start", "below", _minus(_others("peaky"), _others("flat"))),
-            _toy_part(
-                "that in the flat start minus that in the uniform start",
-                "below",
-                _minus(_others("flat"), _others("uniform", "any")),
-            ),
-            _toy_part("p gained by y* minus p lost by y⁻ in the peaky start", "above", _gain_of_greedy, "probability"),
+        "the peakier p, the stronger: y* takes all mass, everything else falls (y⁻ in a valley)",
+        "stronger",
+        _toy_part("change of log p of other labels in the peaky start", "below", _others("peaky")),
+        _toy_part("the same minus that in the flat start", "below", _minus(_others("peaky"), _others("flat"))),
+        _toy_part(
+            "that in the flat start minus that in the uniform start",
+            "below",
+            _minus(_others("flat"), _others("uniform", "any")),
         ),
+        _toy_part("p gained by y* minus p lost by y⁻ in the peaky start", "above", _gain_of_greedy, "probability"),
     ),
     _toy(
         "T5",
-        "Softmax: the less likely y⁻ already is, the stronger; a larger step amplifies it",
-        "Fig. 2, App. E: stronger, and worst in a valley",
-        (
-            _toy_part(
-                "change of log p of other labels, y⁻ in a valley minus y⁻ on the peak", "below", _valley_minus_peak
-            ),
-            _toy_part(
-                "the same in a valley after one step, minus that of the next smaller step", "below", _by_step_size
-            ),
-        ),
+        "the less likely y⁻ already is, the stronger; a larger step amplifies it",
+        "stronger, and worst in a valley",
+        _toy_part("change of log p of other labels, y⁻ in a valley minus y⁻ on the peak", "below", _valley_minus_peak),
+        _toy_part("the same in a valley after one step, minus that of the next smaller step", "below", _by_step_size),
     ),
     Claim(
         "M1",

@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 
 from ldyn.findings import find_all
-from ldyn.findings.claims_kernel import relative_error, slope_and_correlation
 from ldyn.records import FAILS, HOLDS, INCONCLUSIVE, THIS_RUN, TRAJECTORY_COLUMNS, Finding
 from ldyn.theory.settings import ToyConfig
 from ldyn.theory.toy import toy_table
@@ -217,11 +216,3 @@ def test_k4_and_k5_by_the_rank_correlation_with_the_fall(over_seeds: Any) -> Non
     assert (found["K4"].verdict, found["K5"].verdict) == (HOLDS, FAILS)
     assert found["K4"].estimate > 0.8
     assert findings(displacement=pairs(1.0, 0).assign(change=np.nan)) == {}
-
-
-def test_agreement_by_hand() -> None:
-    """x = −1, 0, 1 and y = −1, 1, 3: slope 2 and correlation 1; error ‖(0, 1, 2)‖ / ‖(−1, 1, 3)‖ = √5 / √11."""
-    x, y = np.array([-1.0, 0.0, 1.0]), np.array([-1.0, 1.0, 3.0])
-    assert slope_and_correlation(x, y) == pytest.approx((2.0, 1.0))
-    assert relative_error(x, y) == pytest.approx((5 / 11) ** 0.5)
-    assert np.isnan(slope_and_correlation(np.zeros(3), y)).all()
