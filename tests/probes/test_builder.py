@@ -210,12 +210,9 @@ def test_the_papers_files(shared_directory):
         (120, ScheduleConfig(points=5), (0, 30, 60, 90, 120)),
         (10, ScheduleConfig(points=4), (0, 3, 7, 10)),
         (120, ScheduleConfig(every=50), (0, 50, 100, 120)),
-        (120, ScheduleConfig(every=60), (0, 60, 120)),
         (3, ScheduleConfig(every=60), (0, 3)),
         # From step 1 in equal ratios of the sixth root of 1000 = 3.162: 1, 3.16, 10, 31.6, 100, 316, 1000
         (1000, ScheduleConfig("log", points=8), (0, 1, 3, 10, 32, 100, 316, 1000)),
-        (3, ScheduleConfig("log", points=20), (0, 1, 2, 3)),
-        (9, ScheduleConfig("log", points=2), (0, 9)),
         # 15 steps an epoch: 30, 60 and 90; half an epoch is 7.5, to the even 8; what the stage does not come to is left
         (400, ScheduleConfig(epochs=(2, 4, 6)), (0, 30, 60, 90, 400)),
         (90, ScheduleConfig(epochs=(0.5, 6, 7)), (0, 8, 90)),

@@ -1,13 +1,7 @@
 from __future__ import annotations
 
 import math
-import os
-import signal
-import subprocess
-import sys
 import tempfile
-import textwrap
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -184,43 +178,3 @@ def test_going_back_drops_later_steps_and_later_stages_only(
     store.discard_after("extend", 0)  # never begun
     store.discard_after("sft", -1)
     assert read_run(run_directory.path).trajectories.empty
-
-
-WRITER = """
-    import sys
-    from pathlib import Path
-    from ldyn.records import ProbeStep, ProbeScore
-    from ldyn.store import RunDirectory, TrajectoryStore
-
-    store = TrajectoryStore(RunDirectory.reopen(Path(sys.argv[1])).path)
-    rest = (-3.0, -4.5, 1.25, 0.1, 3.0, 0.5, 0.25, 0.75)
-    step = (store.steps("sft") or [-1])[-1] + 1
-    print("ready", flush=True)
-    while True:
-        store.append_log("sft", [{"step": step, "loss": 1.0}] * 50)
-        scores = [ProbeScore("train", str(i), "chosen", 5, -float(step), *rest) for i in range(300)]
-        store.append(ProbeStep("sft", "sft", step, step, 0.0), scores)
-        step += 1
-"""
-
-
-def test_sigkill_at_any_moment_leaves_a_readable_run(run_directory: RunDirectory) -> None:
-    run_directory.free()
-    before = 0
-    for delay in (0.013, 0.11):
-        writer = subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(WRITER), str(run_directory.path)], stdout=subprocess.PIPE, text=True
-        )
-        assert writer.stdout is not None
-        assert writer.stdout.readline() == "ready\n"
-        time.sleep(delay)
-        os.kill(writer.pid, signal.SIGKILL)
-        writer.communicate()
-        run = read_run(run_directory.path)
-        steps = run.trajectories["step"]
-        assert sorted(steps.unique()) == list(range(len(steps) // 300))  # whole probe steps, none missing
-        assert (run.trajectories["logp"] == -steps).all()
-        assert len(run.train_log) >= len(steps) // 6  # the log runs ahead of the probe steps, never behind
-        assert len(steps) >= before
-        before = len(steps)
-    assert before > 0
