@@ -86,14 +86,7 @@ def train_log(stages: Sequence[dict[str, Any]]) -> pa.Table:
 
 
 def finding(name: str, estimate: float, low: float, high: float, verdict: str, reason: str) -> dict[str, Any]:
-    known = {
-        "id": name,
-        "claim": f"The claim {name}",
-        "unit": "nats",
-        "n": 60,
-        "seeds": 1,
-        "paper": f"{name} (Qwen, HH)",
-    }
+    known = {"id": name, "claim": f"The claim {name}", "unit": "nats", "n": 60, "seeds": 1, "paper": f"{name} (HH)"}
     return {**known, "estimate": estimate, "ci_low": low, "ci_high": high, "verdict": verdict, "reason": reason}
 
 

@@ -9,6 +9,7 @@ from ldyn.findings import CLAIMS, findings_over_seeds
 from ldyn.report import build_report, compare_sweep, write_results
 from ldyn.store import read_run
 
+PROBES = ("chosen", "rejected", "chosen_gptsemantic", "irr_train")
 HOSTILE = "<script>alert(1)</script> | **bold**"
 
 
@@ -20,7 +21,7 @@ def runs(tmp_path_factory, synthetic, without_pictures):
     for name, run, seed in [*named, ("on_policy", "on_policy-0.partial", 0), ("import-logs", "theirs", None)]:
         command = f"ldyn train +exp={name} seed={seed} run={run} paths.outputs=/somewhere"
         manifest = {**synthetic.manifest(synthetic.squeeze), "name": name, "seed": seed, "command": command}
-        table = synthetic.trajectories(synthetic.squeeze, n_examples=6, evaluations=3, seed=seed or 9)
+        table = synthetic.trajectories(synthetic.squeeze, PROBES, n_examples=6, evaluations=3, seed=seed or 9)
         synthetic.write(directory / run, manifest={**manifest, "notes": [HOSTILE]}, trajectories=table)
     with without_pictures():
         build_report(directory / "decompose-0")

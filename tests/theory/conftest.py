@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, PreTrainedModel
 
-from ldyn.theory.responses import Response, flattened, make_batch, response_logits, token_logps, weights_of
+from ldyn.theory.responses import Response, flattened, joined, make_batch, response_logits, token_logps, weights_of
 from ldyn.theory.updates import UpdatedResponse
 
 VOCABULARY = 23
@@ -117,8 +117,8 @@ def descent() -> Callable[..., dict[str, Tensor]]:
     def step(model: PreTrainedModel, updated: list[UpdatedResponse], rate: float) -> dict[str, Tensor]:
         weights = weights_of(model, requires_grad=True)
         terms = [u.coefficient * token_logps(model, weights, make_batch([u.response])).sum() for u in updated]
-        gradients = torch.autograd.grad(sum(terms), list(weights.values()))
-        return {name: rate * gradient for name, gradient in zip(weights, gradients, strict=True)}
+        gradients = joined(weights, torch.autograd.grad(sum(terms), list(weights.values())))
+        return {name: rate * gradient for name, gradient in gradients.items()}
 
     return step
 

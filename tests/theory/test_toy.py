@@ -136,6 +136,7 @@ def slow_course(logits: list[float], rejected: int, step_size: float, steps: int
 
 
 def test_every_start_is_measured_under_every_condition_at_every_step(table: pd.DataFrame) -> None:
+    pd.testing.assert_frame_equal(table, toy_table(SMALL, SEEDS), check_exact=True)  # the same seeds, the same numbers
     assert len(table) == len(SEEDS) * 3 * 2 * 5 * 2 * 3  # seeds, starts, sizes, conditions, step sizes, times
     assert not table.duplicated(["unit", "labels", "start", "position", "step_size", "step"]).any()
     assert set(table["unit"]) == {f"{seed}-{start}" for seed in SEEDS for start in range(3)}

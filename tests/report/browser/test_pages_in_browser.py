@@ -39,7 +39,7 @@ def pages(
     """The pages of a run, of a study, of a sweep and of several experiments."""
     directory = tmp_path_factory.mktemp("pages")
     for seed in range(3):
-        table = synthetic.trajectories(synthetic.squeeze, n_examples=6, evaluations=3, seed=seed)
+        table = synthetic.trajectories(synthetic.squeeze, ("chosen", "rejected"), 6, 3, seed=seed)
         manifest = {**synthetic.manifest(synthetic.squeeze), "name": "decompose", "seed": seed}
         synthetic.write(directory / f"decompose-{seed}", manifest=manifest, trajectories=table)
     study = {**synthetic.manifest(()), "name": "toy", "seeds": [0, 1]}

@@ -53,12 +53,6 @@ def test_images_leaves_tables_a_finding_figures_and_a_page(outputs: Path) -> Non
     assert not (by_seed[0] == by_seed[1]).all()
 
 
-def test_the_same_seeds_give_the_same_numbers(outputs: Path, tmp_path: Path) -> None:
-    assert main(["toy", *TOY, f"paths.outputs={tmp_path}", "run=again"]) == 0
-    findings = [path / "findings.json" for path in (tmp_path / "toy" / "again", outputs / "toy" / "first")]
-    assert findings[0].read_bytes() == findings[1].read_bytes()
-
-
 @pytest.mark.parametrize(
     ("study", "kind", "expected"), [("toy", ToyStudy, ToyConfig()), ("images", ImagesStudy, ImagesConfig())]
 )
@@ -90,9 +84,3 @@ def test_what_cannot_run_is_an_error(
     monkeypatch.chdir(tmp_path)
     assert main(words) in (1, 2)
     assert said in capsys.readouterr().err
-
-
-def test_a_sweep_gives_a_directory_for_each_job(tmp_path: Path) -> None:
-    assert main(["toy", "-m", "seed=3,5", *TOY, f"hydra.sweep.dir={tmp_path}"]) == 0
-    runs = [read_run(tmp_path / job) for job in ("0", "1")]
-    assert [run.manifest["seeds"] for run in runs] == [[3, 4], [5, 6]]
