@@ -59,7 +59,7 @@ _WHOLE = {"kernel_at_start": "the kernel at its start", "kernel_at_snapshots": "
 def whole_stage(material: Material) -> Drawing:
     """One row of panels a stage: the change over all of it, against both first-order predictions."""
     table = material.tables["stage_changes"]
-    stages = stages_of(table)
+    stages = list(table["stage"].unique())
     canvas, panels = lay_out(len(stages), len(_WHOLE), 2.6, 2.3, 0.2)
     for axes, (stage, column) in zip(panels, [(s, c) for s in stages for c in _WHOLE], strict=True):
         _scatter(axes, table[table["stage"] == stage].assign(predicted=table[column]))
@@ -69,14 +69,13 @@ def whole_stage(material: Material) -> Drawing:
         axes.set_ylabel("actual change (nats)")
     title = "The change over a whole stage, and how much of it the first order explains"
     foot = f"Each point: one response; {examples_in(table)}; at most {table['segments'].max()} segments. Scales differ."
-    head_and_foot(canvas, title, foot)
     about = (
         "Change of log π(y | x) of each observed response over the stage against its first-order prediction. Left: "
         "⟨∇ log π at the stage's start, Δθ of the whole stage⟩. Right: the sum of such products from snapshot to "
         "snapshot; it is the sum of all first-order steps where every step has a snapshot. The dashed diagonal is "
         "prediction = change. K6 judges the share explained, 1 − Σ (actual − predicted)² / Σ actual²."
     )
-    return Drawing(canvas, title, f"{about} {foot}")
+    return finish(canvas, title, foot, about)
 
 
 def _scatter(axes: Axes, rows: pd.DataFrame) -> None:

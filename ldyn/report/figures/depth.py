@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from ldyn.numerics.statistics import t_half_width
-from ldyn.report.figures.canvas import EndLabel, head_and_foot, lay_out, write_ends, zero_line
+from ldyn.report.figures.canvas import EndLabel, finish, lay_out, zero_line
 from ldyn.report.figures.material import Drawing
 from ldyn.report.style import GREEDY, curve_style, end_label
 
@@ -32,13 +32,11 @@ def dose_response(by_depth: Mapping[str, pd.DataFrame]) -> Drawing | str:
     right.set_ylabel("change of log π (nats)")
     title = "How strongly DPO squeezes, by the depth of y⁻ in the tail"
     foot = f"Small points: {len(squeeze)} seeds, a line each. Dots and bars: mean and 95 % t-interval over them."
-    head_and_foot(canvas, title, foot)
-    write_ends(canvas, ends)
     about = (
         "Squeeze of the DPO stage: the change of the greedy mass log π(y*) along y⁺ minus the change of y⁺. Within a "
         "seed the world, the questions and y⁺ are the same at every depth."
     )
-    return Drawing(canvas, title, f"{about} {foot}")
+    return finish(canvas, title, foot, about, ends)
 
 
 def _draw(axes: Axes, values: pd.DataFrame, colour: str) -> None:
