@@ -83,14 +83,13 @@ def _request(settings: Mapping[str, Any]) -> BuildRequest:
 
     validated_as(DataSet, {"dataset": settings["dataset"]})
     names = ("dataset", "out", "cache", "seed", "n_train", "n_test", "keep", "device")
-    own, rephraser = dict(settings["own_answer"]), dict(settings["rephraser"])
+    rephraser = dict(settings["rephraser"])
     if rephraser["who"] == API:
         if settings["api"]["model"] is None:
             raise ConfigError(["api.model: found nothing, expected the name of a model at the endpoint"])
         rephraser["endpoint"] = settings["api"]
     request = {key: settings[key] for key in names}
-    further = {"probes": settings["only"], "own_answer": own if own["who"] else None, "rephraser": rephraser}
-    return validated_as(BuildRequest, {**request, **further})
+    return validated_as(BuildRequest, {**request, "probes": settings["only"], "rephraser": rephraser})
 
 
 def _report(build: ProbeSetBuild, *, as_json: bool) -> int:

@@ -193,21 +193,12 @@ class Encoder:
         self, probe: str, text: str, asked: PreferencePair | ProbeExample, counts: Counter[str]
     ) -> tuple[int, ...]:
         """The sampled tokens where the response is a model's answer: encoded again, text may get other tokens."""
-        sampled = tuple(asked.sampled.get(probe, ()))
-        ids = sampled if self._decodes_to(sampled, text) else self._response_ids(text, asked.turns)
+        ids = tuple(asked.sampled.get(probe, ())) or self._response_ids(text, asked.turns)
         counts["responses"] += 1
         counts[f"truncated_response.{probe}"] += len(ids) > self._config.max_response_tokens
         counts[f"empty_response.{probe}"] += not ids
         counts["unknown_tokens"] += ids.count(self._plain.unknown_id)
         return ids[: self._config.max_response_tokens]
-
-    def _decodes_to(self, ids: tuple[int, ...], text: str) -> bool:
-        """Whether sampled ids are those of the text: a probe set may be read with another tokenizer."""
-        with_and_without_end = ids, ids[:-1]
-        decoded = (
-            self._tokenizer.decode(list(part), skip_special_tokens=True) for part in with_and_without_end if part
-        )
-        return any(normal_response(str(part)) == normal_response(text) for part in decoded)
 
     def _default_begin(self) -> tuple[int, ...]:
         bos = self._tokenizer.bos_token_id

@@ -30,8 +30,6 @@ MAX_CHARACTERS = 1_000_000
 """A longer text is a slip, such as a quotation mark that is never closed, and would take minutes to tokenise."""
 
 PAIR = ("chosen", "rejected")
-TOKEN_IDS = "token_ids"
-"""Column of a probe file: probe -> token ids, for responses that a model sampled."""
 _ASSISTANT = "\n\nAssistant:"
 _HUMAN = "\n\nHuman:"
 _SPEAKERS = {"user": "Human", "assistant": "Assistant", "system": "System"}
@@ -55,13 +53,13 @@ def read_record(
     with_system: write every prompt as a conversation, with the record's ``system`` text before it if there is one.
     Texts may be blank here; ``ldyn.data.rows`` drops those.
     """
-    given = {name: value for name, value in record.items() if value is not None and name not in ("id", TOKEN_IDS)}
+    given = {name: value for name, value in record.items() if value is not None and name != "id"}
     values = {name: [value] if isinstance(value, Mapping) else value for name, value in given.items()}
     for name, value in values.items():
         if not isinstance(value, (str, list, tuple)):
             raise UnusableRecord("not_text", f"{name} is of type {type(value).__name__}")
     system = values.pop("system", "")
-    row = replace(_row(values, layout), example_id=row_id, sampled=_token_ids(record.get(TOKEN_IDS)))
+    row = replace(_row(values, layout), example_id=row_id)
     if with_system and isinstance(system, str) and "prompt" in values:
         turns = row.turns or (Turn("user", normal_prompt(row.prompt)),)
         if system.strip() and turns[0].role != "system":
@@ -78,16 +76,6 @@ def read_record(
 def has_system(record: Mapping[str, Any]) -> bool:
     """Whether a record has a ``system`` text; if one of a file has, all its prompts are conversations."""
     return bool(str(record.get("system") or "").strip())
-
-
-def _token_ids(value: Any) -> dict[str, tuple[int, ...]]:
-    """probe -> token ids; whatever else stands there is ignored, as the text is there too."""
-    lists = value.items() if isinstance(value, Mapping) else ()
-    return {
-        str(probe): tuple(ids)
-        for probe, ids in lists
-        if isinstance(ids, (list, tuple)) and all(type(token) is int and token >= 0 for token in ids)
-    }
 
 
 def _row(values: Mapping[str, Any], layout: Layout) -> ProbeExample:

@@ -10,7 +10,6 @@ from ldyn.data.columns import NAMES, OTHER_SPELLINGS, Columns, missing_columns, 
 from ldyn.data.layouts import (
     MAX_CHARACTERS,
     PAIR,
-    TOKEN_IDS,
     Layout,
     UnusableRecord,
     has_system,
@@ -133,7 +132,7 @@ def read_rows(
         except UnusableRecord as unusable:
             faults.add(unusable.reason, number, unusable.found)
     kept, repeated = without_repeated_prompts(list(rows.values()))
-    used = {*columns.values(), *OTHER_SPELLINGS, TOKEN_IDS}
+    used = {*columns.values(), *OTHER_SPELLINGS}
     ignored = (name for record in records.values() for name in record if name not in used)
     counts = Counter(f"{split}.ignored_key.{visible(name)}" for name in ignored)
     counts[f"{split}.prompt_taken_off_answers"] += len(kept) if repeated else 0
@@ -146,7 +145,6 @@ def _by_our_names(record: Record, columns: Mapping[str, str]) -> dict[str, Any]:
     for other, ours in OTHER_SPELLINGS.items():
         if ours in values and values[ours] is None:  # a file may use both spellings
             values[ours] = record.get(other)
-    values[TOKEN_IDS] = record.get(TOKEN_IDS)
     return {ours: value for ours, value in values.items() if value is not None}
 
 

@@ -1,4 +1,4 @@
-"""Build a probe set: the data, the draw, the initial model, the rephraser, the files."""
+"""Build a probe set: the data, the draw, the rephraser, the files."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ from ldyn.data.text import visible
 from ldyn.errors import Interrupted
 from ldyn.probe_sets.examples import Drawn, Examples, check_disjoint, draw_examples
 from ldyn.probe_sets.output import write_dropped, write_examples, write_manifest
-from ldyn.probe_sets.own_answers import lacking, one_model, with_own_answers
 from ldyn.probe_sets.rephrase_texts import Templates, Writing
-from ldyn.probe_sets.rephrases import Dropped, open_rephraser, plan_of, texts_to_write, with_rephrases
-from ldyn.probe_sets.settings import API, MODEL, OWN_ANSWER, BuildRequest
+from ldyn.probe_sets.rephrases import Dropped, one_model, open_rephraser, plan_of, texts_to_write, with_rephrases
+from ldyn.probe_sets.settings import MODEL, BuildRequest
 from ldyn.probes.builder import probe_fingerprint
 from ldyn.processes.group import quiet_libraries
 from ldyn.records import PreferenceData
@@ -39,18 +38,13 @@ class BuildPlan:
 
     def summary(self) -> Iterator[str]:
         """Lines on what will be asked, and of what."""
-        own, who = self.request.own_answer, self.request.rephraser.who
         numbers = " and ".join(f"{len(members):,} {split}" for split, members in self.drawn.examples.items())
         yield f"{numbers} examples of {visible(self.data.name)} ({len(self.data.pairs):,} training pairs)"
         if "test" not in self.drawn.examples:
             yield "no unseen question, so no probe_test.jsonl and no irr_test; set dataset.n_held_out=N"
-        if own is not None:
-            length = own.max_new_tokens or self.request.dataset.encoding.max_response_tokens
-            number = len(lacking(self.drawn.examples))
-            yield f"{OWN_ANSWER}: {number:,} {own.mode} answers of {own.who}, of at most {length} tokens"
         if self.writings:
             asked = Counter(writing.probe for writing in self.writings)
-            yield f"by {who}: {', '.join(f'{count:,} {probe}' for probe, count in asked.items())}"
+            yield f"by {self.request.rephraser.who}: {', '.join(f'{count:,} {probe}' for probe, count in asked.items())}"
             yield from self._to_ask()
 
     def _to_ask(self) -> Iterator[str]:
@@ -95,9 +89,7 @@ class ProbeSetBuild:
 def plan_build(request: BuildRequest) -> BuildPlan:
     """Load the data, draw, and find what has to be requested. Raises an LdynError for what cannot be built."""
     quiet_libraries()
-    if request.own_answer is not None:  # an unknown model is reported before anything is loaded
-        one_model(request.own_answer.who, "own_answer.who")
-    if request.rephraser.who.startswith(MODEL):
+    if request.rephraser.who.startswith(MODEL):  # an unknown model is reported before anything is loaded
         one_model(request.rephraser.who.removeprefix(MODEL), "rephraser.who")
     data = load_data(request.dataset, request.seed)
     drawn = draw_examples(data, request)
@@ -109,15 +101,9 @@ def build_probe_set(plan: BuildPlan, progress: Progresses) -> ProbeSetBuild:
     """Request all texts and write the set. Raises an LdynError, or Interrupted; answers so far are cached."""
     request, cache = plan.request, AnswerCache(plan.request.cache)
     build = ProbeSetBuild(plan, plan.drawn.examples, Counter(plan.drawn.counts))
-    # Opened before the initial model is loaded, so that a missing key is reported at once.
-    endpoint = open_rephraser(request, cache, progress("rephrases")) if request.rephraser.who == API else None
-    with _resumable(request):
-        if request.own_answer is not None:
-            own = with_own_answers(build.examples, request.own_answer, request, cache, progress("own answers"))
-            build.examples, build.hashes["initial_model"], counts = own
-            build.counts.update(counts)
-        if plan.writings:
-            _add_rephrases(build, endpoint or open_rephraser(request, cache, progress("rephrases")))
+    if plan.writings:
+        with _resumable(request):
+            _add_rephrases(build, open_rephraser(request, cache, progress("rephrases")))
     check_disjoint(build.examples, plan.data.pairs)
     build.hashes |= {"data": data_fingerprint(plan.data), "probes": probe_fingerprint(build.examples)}
     build.hashes["files"] = write_examples(build.examples, request.dataset.encoding.separator, request.out)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from ldyn.data.layouts import TOKEN_IDS
 from ldyn.data.local_files import DIR_STEMS
 from ldyn.data.text import normal_response
 from ldyn.probe_sets.examples import Examples
@@ -42,14 +41,12 @@ def write_examples(examples: Examples, separator: str, directory: Path) -> dict[
 def as_row(example: ProbeExample, separator: str) -> dict[str, Any]:
     """One line of a probe file; every response begins with the separator, whoever wrote it.
 
-    A prompt that is a conversation stays a list of messages, so that it is encoded as its training pair is. What a
-    model sampled keeps its token ids.
+    A prompt that is a conversation stays a list of messages, so that it is encoded as its training pair is.
     """
     known = [probe for probe in PROBE_FAMILIES if probe in example.responses]
     texts = {probe: separator + normal_response(example.responses[probe]) for probe in known}
     messages = [{"role": turn.role, "content": turn.content} for turn in example.turns]
-    sampled = {TOKEN_IDS: {probe: list(ids) for probe, ids in example.sampled.items()}} if example.sampled else {}
-    return {"id": example.example_id, "prompt": messages or example.prompt, **texts, **sampled}
+    return {"id": example.example_id, "prompt": messages or example.prompt, **texts}
 
 
 def write_dropped(dropped: Sequence[Dropped], directory: Path) -> None:

@@ -11,10 +11,11 @@ from ldyn.answers.api_model import ApiModel, plan_requests
 from ldyn.answers.chats import AnswerCache, ChatAnswer, ChatModel, Progress
 from ldyn.answers.local_models import LocalChatModel
 from ldyn.data.text import normal_response
+from ldyn.errors import ConfigError
 from ldyn.probe_sets.examples import Examples
-from ldyn.probe_sets.own_answers import one_model
 from ldyn.probe_sets.rephrase_texts import Templates, Writing, fault_of, letters_of, text_of
 from ldyn.probe_sets.settings import API, MODEL, NOBODY, BuildRequest
+from ldyn.run.stored_models import StoredModel, find_models
 
 CANNED = "canned"
 """The fault of a text that was the answer to different sources: "I'm sorry, but I cannot help with that."."""
@@ -103,6 +104,15 @@ def open_rephraser(request: BuildRequest, cache: AnswerCache, progress: Progress
         return ApiModel(config.endpoint, cache, progress)
     answerer = one_model(config.who.removeprefix(MODEL), "rephraser.who")
     return LocalChatModel(answerer.name, answerer.load(), cache, request.device, progress)
+
+
+def one_model(word: str, option: str) -> StoredModel:
+    """The one model of this name. Raises an LdynError where there is none, or several."""
+    found = find_models([word])
+    if len(found) != 1:
+        names = ", ".join(one.name for one in found)
+        raise ConfigError([f"{option}: found {word!r}, a run with several models, expected one of {names}"])
+    return found[0]
 
 
 def texts_to_write(examples: Examples, request: BuildRequest) -> list[Writing]:

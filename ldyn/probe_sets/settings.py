@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from ldyn.answers.settings import ApiConfig, Device, Names
 from ldyn.data.sources import DatasetConfig
@@ -12,30 +11,10 @@ from ldyn.errors import ConfigError, expected_one_of
 from ldyn.probe_sets.rephrase_texts import MOST_TRIES, WRITTEN
 from ldyn.probes.families import FAMILIES
 
-OWN_ANSWER = "chosen_initial"
-MAKEABLE = (OWN_ANSWER, *WRITTEN, *FAMILIES)
+MAKEABLE = (*WRITTEN, *FAMILIES)
 """The probes that can be made; ``chosen`` and ``rejected`` come from the data."""
 
 NOBODY, API, MODEL = "none", "api", "model:"
-TURNS = ("\nHuman:", "\nAssistant:")
-"""Where the answer of a base model that continues the dialogue ends."""
-
-
-@dataclass(frozen=True)
-class OwnAnswerConfig:
-    """How the model that is to be finetuned answers the questions itself.
-
-    who: as in ``one_model``, one model. mode: "sampled" (y_π ~ π(·|x)) or "greedy".
-    max_new_tokens: None: what the data's encoding leaves for a response. stop: texts that end an answer.
-    """
-
-    who: str
-    mode: Literal["sampled", "greedy"] = "sampled"
-    temperature: float = 1.0
-    top_p: float = 1.0
-    max_new_tokens: int | None = None
-    stop: Names = TURNS
-    batch_size: int = 32
 
 
 @dataclass(frozen=True)
@@ -70,7 +49,6 @@ class BuildRequest:
     n_test: int = 500
     probes: Names | None = None
     keep: bool = False
-    own_answer: OwnAnswerConfig | None = None
     rephraser: RephraserConfig = RephraserConfig()
     device: Device = "auto"
 
@@ -105,12 +83,8 @@ class BuildRequest:
         """Requested probes without a model to make them, and models without a probe to make."""
         asked = self.probes or ()
         faults = []
-        if OWN_ANSWER in asked and self.own_answer is None:
-            faults.append(f"only={OWN_ANSWER}: found no model that answers, expected own_answer.who=MODEL")
         if self.rephraser.who == NOBODY and (unmade := [probe for probe in asked if probe in WRITTEN]):
             faults.append(f"only={unmade[0]}: found no rephraser, expected rephraser.who={API} or {MODEL}NAME")
-        if self.own_answer is not None and not self._is_wanted(OWN_ANSWER):
-            faults.append(f"own_answer.who: has no effect, as {OWN_ANSWER} is not among the probes asked for")
         if self.rephraser.who != NOBODY and not self.written:
             faults.append("rephraser.who: has no effect, as none of its probes is among those asked for")
         return faults

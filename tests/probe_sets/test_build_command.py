@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 from stand_in import Reply, StandIn, failed, said
-from transformers import PreTrainedTokenizerFast
 from writer import pair, read_rows, write_rows, writes_well, written
 
 from ldyn.cli.main import main
@@ -84,10 +83,9 @@ def test_a_dry_run_asks_nothing_and_needs_no_key(
     build: list[str], by_api: list[str], stand_in: StandIn, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     price = ["api.prompt_price=1", "api.answer_price=1"]
-    assert main([*build, *by_api, *price, "api.key_variable=NOT_SET", "--dry-run", "own_answer.who=gpt2"]) == 0
+    assert main([*build, *by_api, *price, "api.key_variable=NOT_SET", "--dry-run"]) == 0
     shown = capsys.readouterr().out
     assert "8 train and 4 test examples of files:pairs.jsonl (20 training pairs)" in shown
-    assert "12 sampled answers of gpt2, of at most 256 tokens" in shown
     assert "by api: 12 chosen_gptsemantic, 12 chosen_gptformat" in shown
     assert "at most: 60 requests, about" in shown
     assert "cost 0.0" in shown
@@ -123,9 +121,8 @@ def test_a_build_that_is_killed_goes_on(
 def test_a_tiny_local_model_writes_nonsense_which_is_dropped_and_counted(
     build: list[str], instruction_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    who = [f"rephraser.who=model:{instruction_model}", f"own_answer.who={instruction_model}"]
-    probes = ["only=[chosen_initial,chosen_gptsemantic,irr_hum]"]
-    words = [*build, *who, *probes, "rephraser.tries=2", "own_answer.max_new_tokens=12"]
+    who = [f"rephraser.who=model:{instruction_model}", "only=[chosen_gptsemantic,irr_hum]"]
+    words = [*build, *who, "rephraser.tries=2"]
     assert main(words) == 0
     shown = capsys.readouterr()
     counts = manifest_of(tmp_path / "out")["counts"]
@@ -135,27 +132,12 @@ def test_a_tiny_local_model_writes_nonsense_which_is_dropped_and_counted(
     assert sum(number for key, number in counts.items() if ".dropped." in key) >= len(dropped)
     assert all(one["fault"] and one["said"] is not None for one in dropped)
     assert sum(number for key, number in counts.items() if key.startswith("asked_again.")) >= len(dropped)
-    own = [row["chosen_initial"] for members in rows_of(tmp_path / "out").values() for row in members]
-    assert len(own) == 12
     assert "rephrases: 24 of 24" in shown.err
     assert "Quality: not passed" in shown.err  # random weights write what no check can like
     files = rows_of(tmp_path / "out")
     assert main([*words, "--overwrite"]) == 0
     assert "rephrases:" not in capsys.readouterr().err  # all of it was in the cache
     assert rows_of(tmp_path / "out") == files
-
-
-def test_own_answers_are_sampled_or_greedy(build: list[str], instruction_model: Path, tmp_path: Path) -> None:
-    def own(*words: str) -> list[str]:
-        out = tmp_path / "-".join(["out", *words])
-        who = [f"own_answer.who={instruction_model}", "own_answer.max_new_tokens=6", "only=chosen_initial"]
-        assert main([*build, *who, *words, f"out={out}"]) == 0
-        return [row["chosen_initial"] for members in rows_of(out).values() for row in members]
-
-    sampled, greedy, other = own(), own("own_answer.mode=greedy"), own("seed=3")
-    assert sampled != greedy
-    assert set(sampled) != set(other)
-    assert own(f"cache={tmp_path / 'another'}") == sampled
 
 
 @pytest.mark.parametrize(
@@ -234,7 +216,6 @@ def test_hostile_text_stays_text(
         (["DATA", "dataset.n_trian=3"], "did you mean n_train?"),
         (["DATA", "only=irr_tset"], "did you mean irr_test"),
         (["DATA", "only=irr_hum"], "expected rephraser.who=api or model:NAME"),
-        (["DATA", "only=chosen_initial"], "expected own_answer.who=MODEL"),
         (["DATA", "rephraser.who=gpt-4o"], "found 'gpt-4o', expected none, api or model:NAME"),
         (["DATA", "rephraser.who=api"], "api.model: found nothing"),
         (["DATA", "rephraser.who=model:./nowhere"], "There is no directory nowhere"),
@@ -294,10 +275,8 @@ def test_without_unseen_questions(pairs: Path, tmp_path: Path, capsys: pytest.Ca
     assert not (tmp_path / "out" / "probe_test.jsonl").exists()
 
 
-def test_conversations_stay_conversations(
-    instruction_model: Path, by_api: list[str], stand_in: StandIn, tmp_path: Path
-) -> None:
-    """The file's prompts are message lists, which a run encodes by the chat template; so does the initial model."""
+def test_conversations_stay_conversations(by_api: list[str], stand_in: StandIn, tmp_path: Path) -> None:
+    """The file's prompts are message lists, which a run encodes by the chat template."""
     rows: list[dict[str, Any]] = []
     for number in range(12):
         messages = [{"role": "user", "content": pair(number)["prompt"].split(": ")[1].split("\n")[0]}]
@@ -305,9 +284,8 @@ def test_conversations_stay_conversations(
         rows.append({"prompt": messages, **answers})
     file = write_rows(tmp_path / "conversations.jsonl", rows)
     data = ["dataset=files", f"dataset.path={file}", "dataset.n_held_out=4"]
-    own = [f"own_answer.who={instruction_model}", "own_answer.mode=greedy", "own_answer.max_new_tokens=5"]
     places = [f"cache={tmp_path / 'cache'}", f"out={tmp_path / 'out'}"]
-    assert main(["probes", *data, *by_api, *own, *places]) == 0
+    assert main(["probes", *data, *by_api, *places]) == 0
     made = rows_of(tmp_path / "out")
     assert {str(row["prompt"]) for members in made.values() for row in members} == {str(row["prompt"]) for row in rows}
     asked = [body["messages"][0]["content"] for body in stand_in.bodies]  # in whatever order the workers asked
@@ -325,8 +303,3 @@ def test_conversations_stay_conversations(
     turns = {one.pair_id: one.turns for one in loaded.pairs}
     assert all(one.turns == turns[one.example_id] for one in probes.examples["train"])
     assert all(one.turns and "irr_hum" in one.responses for members in probes.examples.values() for one in members)
-    kept = [json.loads(path.read_text()) for path in (tmp_path / "cache").rglob("*.json")]
-    prompts = [one["question"]["prompt_ids"] for one in kept if "prompt_ids" in one["question"]]
-    user = PreTrainedTokenizerFast.from_pretrained(instruction_model).convert_tokens_to_ids("<|user|>")
-    assert len(prompts) == 12
-    assert all(ids[0] == user for ids in prompts)
