@@ -39,7 +39,6 @@ class ChatAnswer:
 
     finish: "stop" (the model ended it), "length" (cut at max_tokens), REFUSED, or what the endpoint says.
     prompt_tokens, answer_tokens: as counted by the endpoint; None where it did not say.
-    token_ids: as generated, end token or stop text included; empty where an endpoint answered.
     """
 
     text: str
@@ -47,7 +46,6 @@ class ChatAnswer:
     prompt_tokens: int | None = None
     answer_tokens: int | None = None
     reason: str = ""
-    token_ids: tuple[int, ...] = ()
 
 
 class ChatModel(Protocol):
@@ -78,8 +76,7 @@ class AnswerCache:
         try:
             stored = json.loads(self._path(question).read_text(encoding="utf-8"))
             same = stored["question"] == json.loads(json.dumps(question))  # as JSON: tuples are lists
-            ids = tuple(stored["answer"].get("token_ids", ()))
-            return ChatAnswer(**{**stored["answer"], "token_ids": ids}) if same else None
+            return ChatAnswer(**{name: stored["answer"][name] for name in ChatAnswer.__slots__}) if same else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
 

@@ -7,7 +7,6 @@ The answers are the model's own: a checkpoint's generation settings (temperature
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from transformers import (
 
 from ldyn.data.chat_tokens import turn_end
 from ldyn.errors import DataError
+from ldyn.models.base import max_positions
 from ldyn.models.evaluation import evaluation_mode
 
 BATCH_SIZE = 32
@@ -101,7 +101,7 @@ def answer_prompts(
     whole list. The global random state and the model's mode stay as they were.
     Raises DataError for a prompt that is empty or leaves no room for an answer.
     """
-    context = context_size(model)
+    context = max_positions(model)
     _check_prompts(prompts, context)
     first = {tuple(prompt): index for index, prompt in reversed(list(enumerate(prompts)))}
     order = sorted(range(len(prompts)), key=lambda index: (len(prompts[index]), first[tuple(prompts[index])]))
@@ -199,11 +199,6 @@ def _has_stop(text: str, stop: Sequence[str]) -> bool:
 def _end_of_answer(text: str, stop: Sequence[str]) -> int:
     """Where the first stop text begins; the length of the text if there is none."""
     return min((text.index(one) for one in stop if one in text), default=len(text))
-
-
-def context_size(model: PreTrainedModel) -> float:
-    """How many positions the model has; infinite where its config does not say."""
-    return getattr(model.config.get_text_config(), "max_position_embeddings", None) or math.inf
 
 
 def _check_prompts(prompts: Sequence[Sequence[int]], context: float) -> None:

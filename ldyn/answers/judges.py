@@ -5,10 +5,9 @@ facts                the microworld's exact check: the fact is right and none is
 reward_model:NAME    a reward model of transformers, from the hub or a directory
 MODULE:FUNCTION      your own function, found by import: (example_id, answers, prompt) -> a score for each answer
 api                  a language model behind an endpoint, at temperature 0
-local:NAME           an instruction model on this machine, greedily
 
-The first three score single answers, and the higher score is preferred; only they can label on-policy answers. The last
-two compare two answers.
+The first three score single answers, and the higher score is preferred; only they can label on-policy answers. ``api``
+compares two answers.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from typing import TYPE_CHECKING
 from ldyn.algorithms.registry import import_user_module
 from ldyn.answers.chats import AnswerCache, Progress
 from ldyn.answers.comparison import Comparison, GivenAnswer, Judge, Verdict
-from ldyn.answers.settings import API, FACTS, JUDGES, LOCAL, REWARD_MODEL, ApiConfig, judge_name_fault
+from ldyn.answers.settings import API, FACTS, JUDGES, REWARD_MODEL, ApiConfig, judge_name_fault
 from ldyn.answers.text_metrics import repeated_ngrams
 from ldyn.errors import DataError
 from ldyn.records import AnswerChecker
@@ -43,7 +42,7 @@ def judge_fault(name: str, *, scoring: bool = False) -> str | None:
     """
     if fault := judge_name_fault(name):
         return fault
-    if name == API or name.startswith(LOCAL):
+    if name == API:
         expected = f"expected a judge that scores answers: {FACTS}, {REWARD_MODEL}NAME, MODULE:FUNCTION"
         return f"found {name!r}, which compares two answers; {expected}" if scoring else None
     if name == FACTS or name.startswith(REWARD_MODEL):
@@ -63,26 +62,15 @@ def find_judge(
     template: Path | None = None,
     progress: Progress | None = None,
 ) -> Judge:
-    """The judge called ``name``; models are loaded here. Raises an LdynError where it cannot be used."""
-    if name != API and not name.startswith(LOCAL):
+    """The judge called ``name``; a reward model is loaded here. Raises an LdynError where it cannot be used."""
+    if name != API:
         return ScoringJudge(name, find_scorer(name))
 
+    from ldyn.answers.api_model import ApiModel
     from ldyn.answers.chat_judge import ChatJudge, compare_template
 
-    text = compare_template(template)
-    if name == API:
-        from ldyn.answers.api_model import ApiModel
-
-        assert api is not None
-        return ChatJudge(ApiModel(api, cache, progress), text)
-
-    from ldyn.answers.local_models import LocalChatModel
-    from ldyn.models.pretrained import load_pretrained
-    from ldyn.models.settings import PretrainedConfig
-
-    model = name.removeprefix(LOCAL)
-    base = load_pretrained(PretrainedConfig(model), corpus=(), seed=0)
-    return ChatJudge(LocalChatModel(model, (base.model, base.tokenizer), cache, progress=progress), text)
+    assert api is not None
+    return ChatJudge(ApiModel(api, cache, progress), compare_template(template))
 
 
 def find_scorer(name: str) -> Scorer:
@@ -92,7 +80,7 @@ def find_scorer(name: str) -> Scorer:
     if name == FACTS:
         return lambda _example_id, answers, _prompt: [facts_score(answer) for answer in answers]
     if name.startswith(REWARD_MODEL):
-        from ldyn.answers.local_models import reward_model
+        from ldyn.answers.reward_model import reward_model
 
         reward = reward_model(name.removeprefix(REWARD_MODEL))
         return lambda _example_id, answers, prompt: [reward(prompt, answer.text) for answer in answers]

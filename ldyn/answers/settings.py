@@ -25,9 +25,8 @@ Names = Annotated[tuple[str, ...], _AS_LIST]
 
 OPENAI = "https://api.openai.com/v1"
 
-FACTS, API, LOCAL, REWARD_MODEL = "facts", "api", "local:", "reward_model:"
-JUDGES = "facts, reward_model:NAME, MODULE:FUNCTION, api, local:NAME"
-_RENAMED = {"oracle": FACTS, "model:": LOCAL}
+FACTS, API, REWARD_MODEL = "facts", "api", "reward_model:"
+JUDGES = "facts, reward_model:NAME, MODULE:FUNCTION, api"
 
 
 @dataclass(frozen=True)
@@ -81,11 +80,12 @@ def _check_address(base_url: str) -> None:
 
 def judge_name_fault(name: str) -> str | None:
     """What is wrong with the name of a judge, or None. Imports nothing."""
-    for old, new in _RENAMED.items():
-        if name == old or (old.endswith(":") and name.startswith(old)):
-            return f"found {name!r}; this judge is now called {new + name.removeprefix(old)!r}"
-    named = any(name.startswith(kind) and name != kind for kind in (LOCAL, REWARD_MODEL))
-    if name in (FACTS, API) or named or re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", name):
+    if name == "oracle":
+        return f"found {name!r}; this judge is now called {FACTS!r}"
+    if name.startswith(("local:", "model:")):
+        return f"found {name!r}; serve the model (vLLM, llama.cpp, Ollama), then use the judge api with its base_url"
+    is_reward_model = name.startswith(REWARD_MODEL) and name != REWARD_MODEL
+    if name in (FACTS, API) or is_reward_model or re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", name):
         return None
     return f"found {name!r}, expected one of {JUDGES}"
 

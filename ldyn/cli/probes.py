@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
-
-from annotated_types import Interval
+from typing import TYPE_CHECKING, Any
 
 from ldyn.cli.settings_command import Page, ProgressLines, settings_of, validated_as
 from ldyn.errors import ConfigError, RunDirectoryError
@@ -21,41 +17,25 @@ if TYPE_CHECKING:
 PAGE = Page("probes", "probe_set")
 
 
-@dataclass(frozen=True)
-class CheckConfig:
-    """How a probe set is checked; configs/probe_set.yaml describes the settings."""
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
-
-    check: Path
-    json: bool
-    training: Path | None
-    tolerance: Annotated[float, Interval(ge=0, le=1)]
-    strict: bool
-
-
 def main(arguments: Sequence[str]) -> int:
-    """Build or check; 1 where a set does not pass a strict check."""
+    """Build or check; 1 where a set that is checked does not pass."""
     settings = settings_of(PAGE, arguments)
     if settings is None:
         return 0
     if settings["check"] is not None:
-        return _check(validated_as(CheckConfig, {one.name: settings[one.name] for one in fields(CheckConfig)}))
+        return _check(Path(str(settings["check"])))
     if settings.get("dataset") is None:
         raise ConfigError(["found neither data nor check; expected dataset=NAME to build a set, or check=FILE_OR_DIR"])
     return _build(settings)
 
 
-def _check(config: CheckConfig) -> int:
+def _check(path: Path) -> int:
     from ldyn.probe_sets.quality import check_probe_set, findings_table
 
-    report = check_probe_set(config.check, training=config.training or (), tolerance=config.tolerance)
-    if config.json:
-        print(json.dumps(report.as_object(), indent=1))
-    elif report.findings:
-        _print([findings_table(report)])
+    report = check_probe_set(path)
+    _print([findings_table(report)] if report.findings else [])
     print(report.summary, file=sys.stderr)
-    return 1 if config.strict and report.faults else 0
+    return 1 if report.faults else 0
 
 
 def _build(settings: Mapping[str, Any]) -> int:
@@ -72,8 +52,9 @@ def _build(settings: Mapping[str, Any]) -> int:
         print(line, file=sys.stdout if is_dry else sys.stderr, flush=True)
     if is_dry:
         print(*plan.sample(), sep="\n")
-        return 0
-    return _report(build_probe_set(plan, ProgressLines), as_json=bool(settings["json"]))
+    else:
+        _report(build_probe_set(plan, ProgressLines("rephrases")))
+    return 0
 
 
 def _request(settings: Mapping[str, Any]) -> BuildRequest:
@@ -82,17 +63,17 @@ def _request(settings: Mapping[str, Any]) -> BuildRequest:
     from ldyn.probe_sets.settings import API, BuildRequest
 
     validated_as(DataSet, {"dataset": settings["dataset"]})
-    names = ("dataset", "out", "cache", "seed", "n_train", "n_test", "keep", "device")
     rephraser = dict(settings["rephraser"])
     if rephraser["who"] == API:
         if settings["api"]["model"] is None:
             raise ConfigError(["api.model: found nothing, expected the name of a model at the endpoint"])
         rephraser["endpoint"] = settings["api"]
+    names = ("dataset", "out", "cache", "seed", "n_train", "n_test", "keep")
     request = {key: settings[key] for key in names}
     return validated_as(BuildRequest, {**request, "probes": settings["only"], "rephraser": rephraser})
 
 
-def _report(build: ProbeSetBuild, *, as_json: bool) -> int:
+def _report(build: ProbeSetBuild) -> None:
     """Check the set as it is on the disk, against all that is trained on; print what was made and found."""
     from ldyn.probe_sets.output import built_table, rows_lacking
     from ldyn.probe_sets.quality import check_probe_set, findings_table
@@ -100,18 +81,13 @@ def _report(build: ProbeSetBuild, *, as_json: bool) -> int:
     out, endpoint = build.plan.request.out, build.plan.request.rephraser.endpoint
     own = {one.example_id for one in build.examples["train"]}
     further = [row for row in build.plan.drawn.training.rows if row.example_id not in own]
-    quality = check_probe_set(out, training=further)
-    if as_json:
-        manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
-        print(json.dumps({**manifest, "quality": quality.as_object()}, indent=1))
-    else:
-        _print([built_table(build), *([findings_table(quality)] if quality.findings else [])])
+    quality = check_probe_set(out, further)
+    _print([built_table(build), *([findings_table(quality)] if quality.findings else [])])
     if build.spent is not None and endpoint is not None:
         print(f"Asked: {build.spent.words(endpoint)}", file=sys.stderr)
     if lacking := rows_lacking(build):
         print(f"{lacking} rows lack a probe that others have: train with probes.on_missing=drop", file=sys.stderr)
     print(f"Quality: {quality.summary}\nProbe set: {out}", file=sys.stderr)
-    return 0
 
 
 def _print(parts: Iterable[Any]) -> None:

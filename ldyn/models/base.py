@@ -1,4 +1,4 @@
-"""A base model, its fingerprint, and what fits into it."""
+"""A base model, its fingerprint, its device, and what fits into it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from ldyn.errors import ModelError
 
 NOT_DECISIVE = {"_name_or_path", "transformers_version", "architectures", "dtype", "torch_dtype", "use_cache"}
 
@@ -42,6 +45,14 @@ def fingerprint(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> s
     for token, index in sorted(tokenizer.get_vocab().items()):
         digest.update(f"{token}\0{index}\0".encode())
     return digest.hexdigest()
+
+
+def find_device(device: Literal["auto", "cpu", "cuda"] = "auto") -> torch.device:
+    """Where to compute: "auto" takes a GPU where there is one. Raises ModelError if there is none and it is needed."""
+    has_gpu = torch.cuda.is_available()
+    if device == "cuda" and not has_gpu:
+        raise ModelError("device is cuda, but torch sees no GPU here; use device=auto or device=cpu.")
+    return torch.device("cuda" if has_gpu and device != "cpu" else "cpu")
 
 
 def max_positions(model: PreTrainedModel) -> float:

@@ -1,11 +1,11 @@
-"""The files of a probe set (rows in the paper's key names, dropped texts, a manifest) and its table for a terminal."""
+"""The files of a probe set (rows in the paper's key names, a manifest) and its table for a terminal."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,6 @@ from rich.table import Table
 from ldyn.data.local_files import DIR_STEMS
 from ldyn.data.text import normal_response
 from ldyn.probe_sets.examples import Examples
-from ldyn.probe_sets.rephrases import Dropped
 from ldyn.records import PROBE_FAMILIES, ProbeExample
 from ldyn.store.directory import plain
 from ldyn.store.files import write_atomically
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from ldyn.probe_sets.build import ProbeSetBuild
 
 FILES: Mapping[str, str] = {split: f"{stem}.jsonl" for split, stem in zip(("train", "test"), DIR_STEMS[0], strict=True)}
-DROPPED_FILE, MANIFEST_FILE = "dropped.jsonl", "manifest.json"
+MANIFEST_FILE = "manifest.json"
 
 
 def write_examples(examples: Examples, separator: str, directory: Path) -> dict[str, str]:
@@ -34,8 +33,13 @@ def write_examples(examples: Examples, separator: str, directory: Path) -> dict[
     """
     for split in FILES.keys() - examples.keys():
         (directory / FILES[split]).unlink(missing_ok=True)
-    rows = {FILES[split]: [as_row(one, separator) for one in members] for split, members in examples.items()}
-    return {name: _write_lines(directory / name, members) for name, members in rows.items()}
+    hashes = {}
+    for split, members in examples.items():
+        # ASCII with escapes, as the paper's files: whatever a text holds, each row stays one line of valid UTF-8.
+        content = "".join(json.dumps(as_row(one, separator)) + "\n" for one in members).encode()
+        write_atomically(directory / FILES[split], content)
+        hashes[FILES[split]] = hashlib.sha256(content).hexdigest()
+    return hashes
 
 
 def as_row(example: ProbeExample, separator: str) -> dict[str, Any]:
@@ -49,23 +53,9 @@ def as_row(example: ProbeExample, separator: str) -> dict[str, Any]:
     return {"id": example.example_id, "prompt": messages or example.prompt, **texts}
 
 
-def write_dropped(dropped: Sequence[Dropped], directory: Path) -> None:
-    """The unusable texts, as they were written."""
-    rows = ((one.writing, one.fault, one.said) for one in dropped)
-    named = ({"split": w.split, "id": w.example_id, "probe": w.probe, "fault": f, "said": said} for w, f, said in rows)
-    _write_lines(directory / DROPPED_FILE, named)
-
-
 def write_manifest(content: Mapping[str, Any], directory: Path) -> None:
     """How the set was built, as JSON."""
     write_atomically(directory / MANIFEST_FILE, (json.dumps(plain(content), indent=1, default=str) + "\n").encode())
-
-
-def _write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> str:
-    # ASCII with escapes, as the paper's files: whatever a text holds, each row stays one line of valid UTF-8.
-    content = "".join(json.dumps(row) + "\n" for row in rows).encode()
-    write_atomically(path, content)
-    return hashlib.sha256(content).hexdigest()
 
 
 def built_table(build: ProbeSetBuild) -> Table:

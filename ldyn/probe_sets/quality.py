@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from ldyn.data.local_files import RowFile, find_files, probe_files, read_row_files
+from ldyn.data.local_files import probe_files, read_row_files
 from ldyn.data.text import normal_response, one_line
 from ldyn.errors import DataError
 from ldyn.records import ProbeExample
 
 TOLERANCE = 0.02
+"""The share of a probe's rows that may have a fault."""
 RUN_OF_WORDS = 13
 """Two texts that share so many words in a row overlap (the length by which GPT-3's data was deduplicated)."""
 SHORT, LONG = 0.5, 2.0
 """Fewest and most words of a rephrase for each word of its source."""
 REPHRASES = ("chosen_selfr", "chosen_gptsemantic", "chosen_gptformat", "reject_gptsemantic", "reject_gptformat")
 WRITTEN_BY_A_MODEL = ("chosen_initial", *REPHRASES, "irr_hum")
-_TRAINING, _UNSEEN = "further training rows", "test"
+_UNSEEN = "test"
 
 
 class TrainingText:
@@ -42,15 +42,15 @@ class TrainingText:
 
     @cached_property
     def _answers(self) -> frozenset[str]:
-        return frozenset(normal_response(text) for row in self.rows for text in _answers(row))
+        return frozenset(normal_response(text) for row in self.rows for text in _pair(row))
 
     @cached_property
     def _all_runs(self) -> frozenset[int]:
         """Hashes only: 5,000 pairs have millions of runs, whose words would take gigabytes."""
-        return frozenset(hash(run) for row in self.rows for text in (row.prompt, *_answers(row)) for run in _runs(text))
+        return frozenset(hash(run) for row in self.rows for text in (row.prompt, *_pair(row)) for run in _runs(text))
 
 
-def _answers(row: ProbeExample) -> list[str]:
+def _pair(row: ProbeExample) -> list[str]:
     return [row.responses[key] for key in ("chosen", "rejected") if key in row.responses]
 
 
@@ -169,52 +169,36 @@ class QualityFinding:
 class QualityReport:
     """rows: split -> number of rows; training_rows: how many rows "trained on" is judged by."""
 
-    source: str
     rows: Mapping[str, int]
     training_rows: int
-    tolerance: float
     findings: Sequence[QualityFinding]
 
     @property
     def faults(self) -> list[QualityFinding]:
         """What more than the tolerated share of a probe's rows have."""
-        return [one for one in self.findings if one.count > self.tolerance * one.of]
+        return [one for one in self.findings if one.count > TOLERANCE * one.of]
 
     @property
     def summary(self) -> str:
         """Whether the set passes, and why not."""
         rows = " and ".join(f"{number} {split}" for split, number in self.rows.items())
-        compared = f"{rows} rows, compared with {self.training_rows} training rows"
-        if not self.faults:
-            return f"passed: no fault in more than {self.tolerance:.0%} of a probe's rows ({compared})"
         names = ", ".join(sorted({one.check for one in self.faults}))
-        return f"not passed: {names} in more than {self.tolerance:.0%} of a probe's rows ({compared})"
-
-    def as_object(self) -> dict[str, Any]:
-        """The report for JSON."""
-        return {**asdict(self), "passed": not self.faults, "summary": self.summary}
+        outcome = f"not passed: {names}" if names else "passed: no fault"
+        compared = f"{rows} rows, compared with {self.training_rows} training rows"
+        return f"{outcome} in more than {TOLERANCE:.0%} of a probe's rows ({compared})"
 
 
-def check_probe_set(
-    path: Path, *, training: Path | Sequence[ProbeExample] = (), tolerance: float = TOLERANCE
-) -> QualityReport:
+def check_probe_set(path: Path, training: Sequence[ProbeExample] = ()) -> QualityReport:
     """Check a probe file, or a directory of the paper's layout.
 
-    training: further rows (prompt, chosen and rejected) that are trained on, or a file of them.
-    tolerance: the share of a probe's rows that may have a fault. Raises DataError if a file cannot be read.
+    training: further rows (prompt, chosen and rejected) that are trained on. Raises DataError if a file cannot be read.
     """
-    files = probe_files(path)
-    if isinstance(training, Path):
-        files.append(RowFile(find_files(training)[0], _TRAINING, ("prompt", "chosen")))
-    splits = {part.split: part.rows for part in read_row_files(files)}
-    further = splits.pop(_TRAINING, ()) if isinstance(training, Path) else training
+    splits = {part.split: part.rows for part in read_row_files(probe_files(path))}
     if not any(row.responses for rows in splits.values() for row in rows):
         raise DataError(f"{path} has no response; expected rows with a prompt and probes (chosen, rejected, …).")
-    trained = TrainingText([*(row for name, rows in splits.items() if name != _UNSEEN for row in rows), *further])
-    findings = list(_findings(splits, trained))
-    return QualityReport(
-        str(path), {s: len(rows) for s, rows in splits.items()}, len(trained.rows), tolerance, findings
-    )
+    trained = TrainingText([*(row for name, rows in splits.items() if name != _UNSEEN for row in rows), *training])
+    numbers = {split: len(rows) for split, rows in splits.items()}
+    return QualityReport(numbers, len(trained.rows), list(_findings(splits, trained)))
 
 
 def _findings(splits: Mapping[str, Sequence[ProbeExample]], training: TrainingText) -> Iterator[QualityFinding]:

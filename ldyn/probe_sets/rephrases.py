@@ -6,16 +6,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from ldyn.answers.api_costs import Plan, estimate_all
-from ldyn.answers.api_model import ApiModel, plan_requests
-from ldyn.answers.chats import AnswerCache, ChatAnswer, ChatModel, Progress
-from ldyn.answers.local_models import LocalChatModel
+from ldyn.answers.chats import ChatAnswer, ChatModel
 from ldyn.data.text import normal_response
-from ldyn.errors import ConfigError
 from ldyn.probe_sets.examples import Examples
 from ldyn.probe_sets.rephrase_texts import Templates, Writing, fault_of, letters_of, text_of
-from ldyn.probe_sets.settings import API, MODEL, NOBODY, BuildRequest
-from ldyn.run.stored_models import StoredModel, find_models
+from ldyn.probe_sets.settings import BuildRequest
 
 CANNED = "canned"
 """The fault of a text that was the answer to different sources: "I'm sorry, but I cannot help with that."."""
@@ -25,21 +20,12 @@ REPEATS_THE_ROW = "as_another_response"
 Row = tuple[str, str]  # (split, example id)
 
 
-@dataclass(frozen=True, slots=True)
-class Dropped:
-    """A text that was unusable in the last try: its fault, and the text or the reason of a refusal."""
-
-    writing: Writing
-    fault: str
-    said: str
-
-
 @dataclass
 class Written:
-    """The texts that can be used, what was dropped, and how often something was asked for again, by fault."""
+    """The texts that can be used, the fault of each that was dropped, and what was asked for again, by fault."""
 
     texts: dict[Writing, str] = field(default_factory=dict)
-    dropped: list[Dropped] = field(default_factory=list)
+    dropped: dict[Writing, str] = field(default_factory=dict)
     asked_again: Counter[str] = field(default_factory=Counter)
 
 
@@ -53,71 +39,44 @@ def write_texts(writings: Sequence[Writing], model: ChatModel, tries: int, taken
     taken = {row: set(texts) for row, texts in taken.items()}
     sources: dict[str, set[str]] = {}  # letters of a text -> the sources that it was the answer to
     for attempt in range(tries):
-        if not left:
-            break
         requests = [replace(one.request, sample=one.request.sample + attempt) for one in left]
-        answers = dict(zip(left, model.answer(requests), strict=True))
+        answers = dict(zip(left, model.answer(requests), strict=True)) if requests else {}
         for writing, answer in answers.items():
-            sources.setdefault(letters_of(text_of(answer, writing)), set()).add(_source(writing))
+            source = letters_of(writing.source) or f"{writing.split} {writing.example_id}"
+            sources.setdefault(letters_of(text_of(answer, writing)), set()).add(source)
         canned = {letters for letters, of in sources.items() if len(of) > 1}
-        dropped = [Dropped(one, CANNED, text) for one, text in written.texts.items() if letters_of(text) in canned]
-        for one in dropped:
-            del written.texts[one.writing]
-        dropped += _sorted_out(answers, canned, taken, written)
-        again = [one for one in dropped if one.writing.request.temperature > 0 and attempt + 1 < tries]
-        written.asked_again.update(one.fault for one in again)
-        written.dropped += [one for one in dropped if one not in again]
-        left = [one.writing for one in again]
+        faults = {one: CANNED for one, text in written.texts.items() if letters_of(text) in canned}
+        for one in faults:
+            del written.texts[one]
+        faults |= _sorted_out(answers, canned, taken, written.texts)
+        left = [one for one in faults if one.request.temperature > 0 and attempt + 1 < tries]
+        written.asked_again.update(faults[one] for one in left)
+        written.dropped |= {one: fault for one, fault in faults.items() if one not in left}
     return written
 
 
-def _source(writing: Writing) -> str:
-    return letters_of(writing.source) or f"{writing.split} {writing.example_id}"
-
-
 def _sorted_out(
-    answers: Mapping[Writing, ChatAnswer], canned: set[str], taken: dict[Row, set[str]], written: Written
-) -> list[Dropped]:
-    """The unusable answers; the others go to ``written`` and ``taken``."""
-    dropped = []
+    answers: Mapping[Writing, ChatAnswer], canned: set[str], taken: dict[Row, set[str]], texts: dict[Writing, str]
+) -> dict[Writing, str]:
+    """The faults of unusable answers; the others go to ``texts`` and ``taken``."""
+    faults = {}
     for writing, answer in answers.items():
         text = text_of(answer, writing)
         of_row = taken.setdefault((writing.split, writing.example_id), set())
-        fault = fault_of(answer, text, writing)
-        if fault is None and letters_of(text) in canned:
-            fault = CANNED
+        fault = fault_of(answer, text, writing) or (CANNED if letters_of(text) in canned else None)
         if fault is None and normal_response(text) in of_row:
             fault = REPEATS_THE_ROW
         if fault is None:
-            written.texts[writing] = text
+            texts[writing] = text
             of_row.add(normal_response(text))
         else:
-            dropped.append(Dropped(writing, fault, answer.reason or answer.text))
-    return dropped
-
-
-def open_rephraser(request: BuildRequest, cache: AnswerCache, progress: Progress) -> ChatModel:
-    """The model that writes. Raises an LdynError where it cannot be had, as without a key."""
-    config = request.rephraser
-    if config.who == API:
-        assert config.endpoint is not None
-        return ApiModel(config.endpoint, cache, progress)
-    answerer = one_model(config.who.removeprefix(MODEL), "rephraser.who")
-    return LocalChatModel(answerer.name, answerer.load(), cache, request.device, progress)
-
-
-def one_model(word: str, option: str) -> StoredModel:
-    """The one model of this name. Raises an LdynError where there is none, or several."""
-    found = find_models([word])
-    if len(found) != 1:
-        names = ", ".join(one.name for one in found)
-        raise ConfigError([f"{option}: found {word!r}, a run with several models, expected one of {names}"])
-    return found[0]
+            faults[writing] = fault
+    return faults
 
 
 def texts_to_write(examples: Examples, request: BuildRequest) -> list[Writing]:
     """All texts that the examples lack. Raises DataError for templates that cannot be used."""
-    if request.rephraser.who == NOBODY:
+    if request.rephraser.endpoint is None:
         return []
     templates, temperature = Templates(request.rephraser.templates), request.rephraser.temperature
     return [
@@ -127,18 +86,10 @@ def texts_to_write(examples: Examples, request: BuildRequest) -> list[Writing]:
     ]
 
 
-def plan_of(writings: Sequence[Writing], request: BuildRequest, cache: AnswerCache) -> Plan:
-    """What the first try would ask, at most; of a model on this machine it is not known what the cache holds."""
-    requests = [writing.request for writing in writings]
-    if request.rephraser.endpoint is not None:
-        return plan_requests(request.rephraser.endpoint, cache, requests)
-    return Plan(0, estimate_all(dict.fromkeys(requests)))
-
-
 def with_rephrases(
     examples: Examples, writings: Sequence[Writing], model: ChatModel, tries: int
-) -> tuple[Examples, Sequence[Dropped], Counter[str]]:
-    """The examples with what ``model`` has written, what was dropped, and counts of both.
+) -> tuple[Examples, Counter[str]]:
+    """The examples with what ``model`` has written, and counts of what was written, asked for again and dropped.
 
     Raises an LdynError where no answer can be had; what was answered is kept.
     """
@@ -150,6 +101,5 @@ def with_rephrases(
         row = (writing.split, writing.example_id)
         rows[row] = replace(rows[row], responses={**rows[row].responses, writing.probe: text})
         counts[f"{writing.split}.written.{writing.probe}"] += 1
-    counts.update(f"{one.writing.split}.dropped.{one.fault}.{one.writing.probe}" for one in written.dropped)
-    completed = {split: [rows[split, one.example_id] for one in members] for split, members in examples.items()}
-    return completed, written.dropped, counts
+    counts.update(f"{one.split}.dropped.{fault}.{one.probe}" for one, fault in written.dropped.items())
+    return {split: [rows[split, one.example_id] for one in members] for split, members in examples.items()}, counts

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
 
-from ldyn.answers.settings import ApiConfig, Device, Names
+from annotated_types import Interval
+
+from ldyn.answers.settings import API, ApiConfig, Names
 from ldyn.data.sources import DatasetConfig
 from ldyn.errors import ConfigError, expected_one_of
 from ldyn.probe_sets.rephrase_texts import MOST_TRIES, WRITTEN
@@ -14,21 +17,19 @@ from ldyn.probes.families import FAMILIES
 MAKEABLE = (*WRITTEN, *FAMILIES)
 """The probes that can be made; ``chosen`` and ``rejected`` come from the data."""
 
-NOBODY, API, MODEL = "none", "api", "model:"
-
 
 @dataclass(frozen=True)
 class RephraserConfig:
     """Which model writes rephrases and human sentences.
 
-    who: "none", "api" (``endpoint`` says where) or "model:" and a name, as in ``one_model``.
-    templates: a directory with prompts of the user's: semantic.txt, format.txt, sentence.txt.
+    endpoint: where it is, if who is "api". templates: a directory with prompts of the user's: semantic.txt, format.txt,
+    sentence.txt.
     """
 
-    who: str = NOBODY
+    who: Literal["none", "api"] = "none"
     endpoint: ApiConfig | None = None
     temperature: float = 0.7
-    tries: int = 3
+    tries: Annotated[int, Interval(ge=1, le=MOST_TRIES)] = 3
     templates: Path | None = None
 
 
@@ -50,7 +51,6 @@ class BuildRequest:
     probes: Names | None = None
     keep: bool = False
     rephraser: RephraserConfig = RephraserConfig()
-    device: Device = "auto"
 
     def __post_init__(self) -> None:
         if faults := self._faults():
@@ -64,27 +64,18 @@ class BuildRequest:
     @property
     def written(self) -> tuple[str, ...]:
         """The probes to be written by the rephraser."""
-        return () if self.rephraser.who == NOBODY else tuple(probe for probe in WRITTEN if self._is_wanted(probe))
+        return tuple(probe for probe in WRITTEN if self._is_wanted(probe)) if self.rephraser.who == API else ()
 
     def _is_wanted(self, probe: str) -> bool:
         return self.probes is None or probe in self.probes
 
     def _faults(self) -> list[str]:
-        who, tries = self.rephraser.who, self.rephraser.tries
-        unknown = [probe for probe in self.probes or () if probe not in MAKEABLE]
+        """Unknown probes, probes without a model to make them, and a model without a probe to make."""
+        asked, has_rephraser = self.probes or (), self.rephraser.who == API
+        unknown = [probe for probe in asked if probe not in MAKEABLE]
         faults = [f"only: found {probe!r}; {expected_one_of(probe, MAKEABLE)}" for probe in unknown]
-        if who not in (NOBODY, API) and not (who.startswith(MODEL) and who.removeprefix(MODEL).strip()):
-            faults.append(f"rephraser.who: found {who!r}, expected {NOBODY}, {API} or {MODEL}NAME")
-        if not 1 <= tries <= MOST_TRIES:
-            faults.append(f"rephraser.tries: found {tries}, expected 1 to {MOST_TRIES}")
-        return [*faults, *self._makers_missing()]
-
-    def _makers_missing(self) -> list[str]:
-        """Requested probes without a model to make them, and models without a probe to make."""
-        asked = self.probes or ()
-        faults = []
-        if self.rephraser.who == NOBODY and (unmade := [probe for probe in asked if probe in WRITTEN]):
-            faults.append(f"only={unmade[0]}: found no rephraser, expected rephraser.who={API} or {MODEL}NAME")
-        if self.rephraser.who != NOBODY and not self.written:
+        if not has_rephraser and (unmade := [probe for probe in asked if probe in WRITTEN]):
+            faults.append(f"only={unmade[0]}: found no rephraser, expected rephraser.who={API}")
+        if has_rephraser and not self.written:
             faults.append("rephraser.who: has no effect, as none of its probes is among those asked for")
         return faults

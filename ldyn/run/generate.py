@@ -12,7 +12,6 @@ from torch import nn
 
 from ldyn import __version__
 from ldyn.answers.generation import Decoding, Sampling
-from ldyn.answers.local_models import find_device
 from ldyn.answers.samples import SamplePrompt, sample_rows
 from ldyn.answers.settings import GenerateConfig
 from ldyn.answers.text_metrics import TrainingAnswers
@@ -22,6 +21,7 @@ from ldyn.data.rows import without_blanks
 from ldyn.data.seeding import seeded_random
 from ldyn.data.sources import load_data
 from ldyn.errors import ConfigError, DataError, RunDirectoryError
+from ldyn.models.base import find_device
 from ldyn.probes.builder import build_probes
 from ldyn.processes.group import quiet_libraries
 from ldyn.records import AnswerChecker, PreferencePair, ProbeExample

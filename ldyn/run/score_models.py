@@ -15,12 +15,11 @@ import pyarrow as pa
 from torch import nn
 from transformers import PreTrainedModel
 
-from ldyn.answers.local_models import find_device
 from ldyn.answers.settings import ScoreConfig
 from ldyn.data.encoder import Encoder, EncodingConfig
 from ldyn.data.local_files import read_probe_examples
 from ldyn.errors import DataError, ModelError
-from ldyn.models.base import fingerprint
+from ldyn.models.base import find_device, fingerprint
 from ldyn.models.settings import PretrainedConfig
 from ldyn.probes.scorer import score_probes
 from ldyn.processes.group import quiet_libraries

@@ -21,13 +21,13 @@ from ldyn.answers.chats import AnswerCache
 from ldyn.answers.comparison import AnswerSet, Judge, answer_set, judge_comparisons, pair_answers
 from ldyn.answers.generation import Decoding
 from ldyn.answers.judges import find_judge
-from ldyn.answers.local_models import find_device
 from ldyn.answers.samples import SamplePrompt, sample_rows
-from ldyn.answers.settings import LOCAL, REWARD_MODEL, WinsConfig
+from ldyn.answers.settings import REWARD_MODEL, WinsConfig
 from ldyn.answers.win_rates import Match, win_rows
 from ldyn.config.schema import RunConfig
 from ldyn.data.seeding import draw, seeded_random
 from ldyn.findings.stages import PreferenceArm, arms_of
+from ldyn.models.base import find_device
 from ldyn.run.preparation import Prepared
 from ldyn.run.session import Session
 from ldyn.run.stages import stage_weights
@@ -36,8 +36,6 @@ from ldyn.training.checkpoints import snapshot_steps, snapshot_weights
 from ldyn.training.plan import StageLength, StagePlan
 
 ANSWERS_FILE = "wins_answers.jsonl"
-LARGE = (LOCAL, REWARD_MODEL)
-"""Judges that need much memory: they are loaded only when they judge."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,7 @@ class ArmWeights:
 def check_judges(config: RunConfig) -> None:
     """Raises an LdynError, before any training, where a judge has no API key or cannot be imported."""
     for name in config.wins.judges if config.wins else ():
-        if not name.startswith(LARGE):
+        if not name.startswith(REWARD_MODEL):  # loaded only when it judges, as it needs much memory
             _judge(name, config)
 
 

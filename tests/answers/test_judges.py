@@ -1,4 +1,4 @@
-"""Judges by name: facts, your own functions, reward models and instruction models on this machine."""
+"""Judges by name: facts, your own functions, reward models; chats as token ids."""
 
 from __future__ import annotations
 
@@ -11,16 +11,11 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedTokenizerFast
 
-from ldyn.answers.chats import AnswerCache, ChatRequest
 from ldyn.answers.comparison import Comparison, GivenAnswer, judge_comparisons
 from ldyn.answers.generation import Answer
 from ldyn.answers.judges import ScoringJudge, checked_answer, facts_score, find_scorer
-from ldyn.answers.local_models import LocalChatModel
 from ldyn.data.chat_tokens import chat_ids
 from ldyn.errors import DataError, ModelError
-from ldyn.models.pretrained import load_pretrained
-from ldyn.models.settings import PretrainedConfig, TinyConfig
-from ldyn.models.tiny import build_tiny_model
 from ldyn.models.tokenizers import build_tokenizer
 from ldyn.records import AnswerCheck
 
@@ -88,11 +83,11 @@ def test_your_own_function_judges(my_judge: str) -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("orcale", "expected one of facts, reward_model:NAME, MODULE:FUNCTION, api, local:NAME"),
+        ("orcale", "expected one of facts, reward_model:NAME, MODULE:FUNCTION, api"),
         ("oracle", "this judge is now called 'facts'"),
-        ("model:./judge", "this judge is now called 'local:./judge'"),
+        ("model:./judge", "serve the model"),
         ("", "found ''"),
-        ("local:", "found 'local:'"),
+        ("reward_model:", "found 'reward_model:'"),
         ("no.such:thing", "No module named 'no'"),
         ("my_judge:thing", "KeyError: 'thing'"),
         (
@@ -100,7 +95,7 @@ def test_your_own_function_judges(my_judge: str) -> None:
             r"too many positional arguments\), expected a function .* \(example_id, answers, prompt\)",
         ),
         ("api", "compares two answers; expected a judge that scores answers"),
-        ("local:./judge", "compares two answers"),
+        ("local:./judge", "then use the judge api with its base_url"),
     ],
 )
 def test_names_that_are_no_judge_of_single_answers(name: str, words: str, my_judge: str) -> None:
@@ -122,17 +117,6 @@ def chat_tokenizer(request: pytest.FixtureRequest) -> PreTrainedTokenizerFast:
     tokenizer.add_special_tokens({"additional_special_tokens": ["<|user|>", "<|assistant|>"]})
     tokenizer.chat_template = TEMPLATE
     return tokenizer
-
-
-@pytest.fixture
-def instruction_model(tmp_path: Path) -> Path:
-    tokenizer = build_tokenizer("bpe", TEXTS, 400)
-    tokenizer.add_special_tokens({"additional_special_tokens": ["<|user|>", "<|assistant|>"]})
-    tokenizer.chat_template = TEMPLATE
-    config = TinyConfig(hidden_size=16, layers=1, heads=2, max_positions=2048, sequence_length=16)
-    build_tiny_model(config, tokenizer, 0).save_pretrained(tmp_path / "judge")
-    tokenizer.save_pretrained(tmp_path / "judge")
-    return tmp_path / "judge"
 
 
 class TestChatIds:
@@ -162,26 +146,6 @@ class TestChatIds:
         chat_tokenizer.chat_template = None
         with pytest.raises(ModelError, match="no chat template"):
             chat_ids(chat_tokenizer, [("user", "a")], add_generation_prompt=True)
-
-
-def test_an_instruction_model_answers_once(instruction_model: Path, tmp_path: Path) -> None:
-    cache = AnswerCache(tmp_path / "cache")
-    requests = [ChatRequest((("user", text),), max_tokens=5) for text in (*TEXTS, TEXTS[0])]
-    seen: list[tuple[int, int]] = []
-    base = load_pretrained(PretrainedConfig(str(instruction_model)), corpus=(), seed=0)
-    loaded = base.model, base.tokenizer
-    model = LocalChatModel("toy", loaded, cache, progress=lambda *n: seen.append(n))
-    first = model.answer(requests)
-    assert seen == [(3, 3)]
-    assert first[0] == first[3]
-    assert all(answer.answer_tokens == 5 and answer.finish == "length" for answer in first if answer.finish != "stop")
-    assert model.answer(requests) == first
-    assert seen == [(3, 3)]
-    hot = [ChatRequest((("user", "a"),), 1.0, 5, sample=number) for number in range(3)]
-    drawn = model.answer(hot)
-    assert len({answer.text for answer in drawn}) > 1
-    again = LocalChatModel("toy", loaded, cache)
-    assert again.answer(hot) == drawn
 
 
 def test_a_reward_model_scores_prompt_and_answer(tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ def test_samples_of_runs_and_stages(tmp_path: Path) -> None:
         ("no_text", [{**row(0, "x"), "text": None}], {}, "line 1: no text in 'text'"),
         ("unchecked", [row(0, "x", is_right=None)], {}, "were not checked"),
         ("one", [row(0, "x")], {"split": ("valid",)}, "No question of the splits valid"),
-        ("one", [row(0, "x")], {"judge": "local:./nowhere"}, "There is no directory nowhere"),
+        ("one", [row(0, "x")], {"judge": "reward_model:./nowhere"}, "The reward model ./nowhere cannot be loaded"),
     ],
 )
 def test_files_that_cannot_be_compared(

@@ -12,6 +12,7 @@ import pytest
 from ldyn.cli.main import main
 from ldyn.errors import DataError
 from ldyn.probe_sets.quality import QualityReport, check_probe_set, leftover_markup
+from ldyn.records import ProbeExample
 
 HOSTILE = "\x1b[31m<script>alert(1)</script>\u202e[bold]x[/bold]"
 Rows = list[dict[str, str]]
@@ -70,7 +71,6 @@ def test_each_fault_is_found_and_nothing_else(probe: str, text: str, check: str,
     report = check_probe_set(write(tmp_path / "mine.jsonl", rows))
     assert found(report) == {(check, "mine", probe, 1)}
     assert report.summary.startswith(f"not passed: {check}")
-    assert not check_probe_set(tmp_path / "mine.jsonl", tolerance=0.25).faults
 
 
 def test_test_rows_are_compared_with_all_that_is_trained_on(tmp_path: Path) -> None:
@@ -82,8 +82,7 @@ def test_test_rows_are_compared_with_all_that_is_trained_on(tmp_path: Path) -> N
     alone = write(tmp_path / "probe_test.jsonl", test)
     assert found(check_probe_set(tmp_path)) == {("unseen answer is trained on", "test", "rejected", 1)}
     assert check_probe_set(alone).training_rows == 0
-    trained = write(tmp_path / "pairs.jsonl", [{"prompt": "?", "chosen": test[2]["irr_test"]}])
-    report = check_probe_set(alone, training=trained)
+    report = check_probe_set(alone, [ProbeExample("p", "?", {"chosen": test[2]["irr_test"]})])
     assert (report.training_rows, found(report)) == (1, {("unseen answer is trained on", "test", "irr_test", 1)})
 
 
@@ -119,14 +118,12 @@ def test_the_papers_own_files(shared_directory: Path) -> None:
 def test_the_command_line_and_hostile_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [{**row, "chosen_gptsemantic": HOSTILE, "id": f"{HOSTILE}{n}"} for n, row in enumerate(clean_rows("mine"))]
     file = write(tmp_path / "mine.jsonl", rows)
-    assert main(["probes", f"check={file}"]) == 0
+    assert main(["probes", f"check={file}"]) == 1
     captured = capsys.readouterr()
     assert "leftover markup" in captured.out
     assert "not passed" in captured.err
     assert "\x1b" not in captured.out
     assert "\u202e" not in captured.out
-    assert main(["probes", f"check={file}", "strict=true", "--json"]) == 1
-    assert json.loads(capsys.readouterr().out)["passed"] is False
     assert main(["probes", f"check={tmp_path / 'nothing.jsonl'}"]) == 1
     assert "no such file or directory" in capsys.readouterr().err
     with pytest.raises(DataError, match="has no response"):

@@ -76,7 +76,7 @@ def test_a_text_that_is_no_use_is_asked_for_again_then_dropped(answer: ChatAnswe
     taken = {("train", "q1"): {"Another response of this row is what I am, word for word."}}
     written = write_texts([writing(1)], model, 3, taken)
     assert written.texts == {}
-    assert [one.fault for one in written.dropped] == [fault]
+    assert list(written.dropped.values()) == [fault]
     assert [request.sample for request in model.asked] == [0, 1, 2]
     assert written.asked_again == {fault: 2}
     assert len(write_texts([writing(1)], Scripted(lambda _: answer), 1, taken).dropped) == 1
@@ -91,7 +91,7 @@ def test_a_text_for_different_sources_is_canned() -> None:
     model = Scripted(lambda request: answers[f"{request.messages[0][1][0]} {request.sample}"])
     written = write_texts([writing(1), writing(2, other)], model, 3, {})
     assert [one.example_id for one in written.texts] == ["q1"]
-    assert [(one.writing.example_id, one.fault) for one in written.dropped] == [("q2", "empty")]
+    assert [(one.example_id, fault) for one, fault in written.dropped.items()] == [("q2", "empty")]
     assert written.asked_again == {"empty": 1, "canned": 2}
     same_source = Scripted(lambda request: fine)
     assert len(write_texts([writing(1), writing(3)], same_source, 1, {}).texts) == 2

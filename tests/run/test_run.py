@@ -68,11 +68,10 @@ def test_a_stage_starts_where_the_one_before_it_ended(first):
     pd.testing.assert_series_equal(table.loc["sft", 4], table.loc["dpo", 0])
 
 
-def test_the_same_seed_gives_the_same_run_and_another_seed_another(first, smoke):
-    again, other = (read_run(run(smoke(*job, EVERY_PROBE))) for job in (("again",), ("other", "seed=1")))
+def test_the_same_seed_gives_the_same_run(first, smoke):
+    again = read_run(run(smoke("again", EVERY_PROBE)))
     pd.testing.assert_frame_equal(read_run(first).trajectories, again.trajectories, check_exact=True)
     assert read_run(first).manifest["hashes"] == again.manifest["hashes"]
-    assert all(again.manifest["hashes"][name] != other.manifest["hashes"][name] for name in again.manifest["hashes"])
     assert read_run(first).samples == again.samples
 
 
@@ -102,7 +101,7 @@ def uninterrupted(smoke):
     return read_run(run(smoke("whole", *LONGER)))
 
 
-KILLS = [("scored", "sft", 3), ("scored", "dpo", 1), ("scoring", "dpo", 5), ("saving", "sft", 4)]
+KILLS = [("scored", "dpo", 1), ("saving", "sft", 4)]
 
 
 @pytest.mark.parametrize(("when", "stage", "step"), KILLS)

@@ -185,11 +185,11 @@ def padded(trained, make_model, tmp_path_factory):
     return cache(lambda name, lora: trained(name, make_model(), directory, batching="padded", lora=lora))
 
 
-@pytest.mark.parametrize("settings", [
-    {}, {"token_budget": 30}, {"token_budget": 1, "gradient_accumulation": 2}, {"gradient_checkpointing": True},
-    {"lora": LoraConfig(rank=4, alpha=8)},
+@pytest.mark.parametrize(("name", "settings"), [
+    ("sft", {}), ("sft_token_mean", {"token_budget": 30}), ("dpo", {}), ("dpo", {"lora": LoraConfig(rank=4, alpha=8)}),
+    ("sft_token_mean", {"token_budget": 1, "gradient_accumulation": 2}),
+    ("dpo_sft", {"token_budget": 1, "gradient_accumulation": 2}), ("dpo_sft", {"gradient_checkpointing": True}),
 ])  # fmt: skip
-@pytest.mark.parametrize("name", ["sft", "sft_token_mean", "dpo", "dpo_sft"])
 def test_packed_training_is_padded_training(name, settings, trained, padded, make_model, tmp_path):
     expected, log = padded(name, settings.get("lora"))
     found, same_log = trained(name, make_model(), tmp_path, **settings)
