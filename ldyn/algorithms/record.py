@@ -93,12 +93,10 @@ class Algorithm:
 
 
 def pairwise(name: str, loss: Callable[..., Tensor], **parameters: Parameter) -> Algorithm:
-    """A loss on pairs."""
     return Algorithm(name, "pairwise", loss, parameters)
 
 
 def log_sigmoid(values: Tensor) -> Tensor:
-    """log σ, without overflow."""
     from torch.nn.functional import logsigmoid
 
     return logsigmoid(values)

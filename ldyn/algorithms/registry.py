@@ -77,7 +77,6 @@ _NO_PARAMETERS = ("name", "module", "gate")
 
 
 def algorithm_faults(settings: Mapping[str, Any]) -> list[str]:
-    """What is wrong with an ``algorithm`` block, one message a fault."""
     module = settings.get("module")
     fault = import_losses(str(module)) if module else None
     if fault:

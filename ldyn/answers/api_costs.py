@@ -63,7 +63,6 @@ def estimate(request: ChatRequest) -> Spent:
 
 
 def estimate_all(requests: Iterable[ChatRequest]) -> Spent:
-    """The sum of the estimates."""
     total = Spent()
     for request in requests:
         total = total.plus(estimate(request))
@@ -99,7 +98,6 @@ class Ledger:
         return most
 
     def book(self, reserved: Spent, spent: Spent) -> None:
-        """Replace what was reserved by what was spent."""
         with self._lock:
             self._reserved = self._reserved.plus(reserved, -1)
             self.spent = self.spent.plus(spent)

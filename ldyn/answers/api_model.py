@@ -151,7 +151,6 @@ class ApiModel:
         return ChatAnswer(_without(self._key, message.content), finish, asked, written)
 
     def _fault(self, status: int, said: str) -> str:
-        """What is wrong, and what to do about it."""
         if status in (401, 403):
             has_key = bool(self._key.get_secret_value())
             key = f"the key in {self.config.key_variable}" if has_key else "a request without a key"

@@ -88,7 +88,6 @@ def read_verdict(text: str) -> Place | None:
 
 
 def _json_winners(text: str) -> Iterator[Place]:
-    """The winners that flat JSON objects in the text name."""
     for match in re.finditer(r"\{[^{}]*\}", text):
         try:
             record = json.loads(match[0])

@@ -223,7 +223,6 @@ def _plain_generation(model: PreTrainedModel) -> Iterator[None]:
 
 @contextmanager
 def _random_state_kept(model: PreTrainedModel, sampling: Sampling | None) -> Iterator[None]:
-    """Seed the draws, if any, and put the global random state back afterwards."""
     devices = [model.device] if model.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         if sampling is not None:

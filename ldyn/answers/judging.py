@@ -57,7 +57,6 @@ def plan_judging(config: JudgeConfig) -> list[str]:
 
 
 def _comparisons(config: JudgeConfig) -> tuple[list[Comparison], dict[str, int]]:
-    """The comparisons to judge, and how many answers have no counterpart. Raises DataError where there are none."""
     comparisons, alone = pair_answers(read_answers(config.a, config.mode), read_answers(config.b, config.mode))
     if config.split is not None:
         comparisons = [one for one in comparisons if one.split in config.split]

@@ -99,7 +99,6 @@ class TrainingAnswers:
 
 
 def words_of(text: str) -> Words:
-    """Lower-cased words, without punctuation."""
     return tuple(re.findall(r"\w+", text.lower()))
 
 

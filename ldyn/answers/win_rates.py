@@ -144,7 +144,6 @@ class WinRates:
 def summarise(
     names: tuple[str, str], judge: str, judgements: Sequence[Judgement], unanswered: dict[str, int]
 ) -> WinRates:
-    """The win rate of names[0] over names[1]."""
     counts = Counter(judgement.outcome for judgement in judgements)
     compared = [judgement.comparison for judgement in judgements]
     table = pd.DataFrame(

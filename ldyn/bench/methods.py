@@ -59,7 +59,6 @@ def published_statistics(
 
 
 def score_ours(model: PreTrainedModel, examples: Examples, token_budget: Tokens, pad_id: int) -> list[float]:
-    """As a run scores probes: the prompt once for all responses."""
     return [score.logp for score in score_probes(model, examples, token_budget=token_budget, pad_id=pad_id)]
 
 

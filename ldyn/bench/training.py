@@ -58,13 +58,11 @@ def trl_dpo(plan: StagePlan, base: BaseModel, pairs: Pairs, arguments: Arguments
 
 
 def ours(plan: StagePlan, base: BaseModel, pairs: Pairs, arguments: Arguments) -> Trainer:
-    """As a run trains a stage."""
     directory, seed = Path(arguments["output_dir"]), arguments["seed"]
     return make_trainer(plan, base.model, base.tokenizer, pairs, directory=directory, seed=seed)
 
 
 def padded(plan: StagePlan, base: BaseModel, pairs: Pairs, arguments: Arguments) -> Trainer:
-    """Ours under trainer.batching=padded."""
     return ours(replace(plan, trainer=replace(plan.trainer, batching="padded")), base, pairs, arguments)
 
 

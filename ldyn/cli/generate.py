@@ -18,7 +18,6 @@ LEGEND = (
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Generate, write samples.jsonl, print the means."""
     settings = settings_of(PAGE, arguments)
     if settings is None:
         return 0

@@ -167,5 +167,4 @@ def _as_program(words: list[str]) -> Iterator[None]:
 
 
 def is_sweep() -> bool:
-    """Whether this is a job of a sweep."""
     return bool(HydraConfig.get().mode == RunMode.MULTIRUN)

@@ -18,7 +18,6 @@ PAGE = Page("judge", "commands/judge", main=("a", "b"))
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Judge, write the judgements, print the win rate."""
     settings = settings_of(PAGE, arguments)
     if settings is None:
         return 0

@@ -68,7 +68,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run_command(name: str, arguments: Sequence[str]) -> int:
-    """Import the command's module, run it, return its exit code."""
     if name in STUDIES:
         from ldyn.cli.studies import study
 

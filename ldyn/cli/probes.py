@@ -58,7 +58,6 @@ def _build(settings: Mapping[str, Any]) -> int:
 
 
 def _request(settings: Mapping[str, Any]) -> BuildRequest:
-    """Raises ConfigError for every setting that is invalid."""
     from ldyn.config.schema import DataSet
     from ldyn.probe_sets.settings import API, BuildRequest
 

@@ -18,7 +18,6 @@ SEEDS = (
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Draw the report of each run directory given and print where it is."""
     parser = argparse.ArgumentParser(
         prog="ldyn report",
         description="Draws the figures and the report page of runs again, from the files in their directories alone. "

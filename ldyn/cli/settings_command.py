@@ -35,7 +35,6 @@ class Page:
     many: bool = False
 
     def text(self) -> str:
-        """The help page."""
         settings = settings_listed(self.config)
         flags = [flag for flag, setting in FLAGS.items() if f"\n  {setting.partition('=')[0]}:" in f"\n{settings}"]
         same = "".join(f"  {flag:<22} the same as {FLAGS[flag]}\n" for flag in flags)

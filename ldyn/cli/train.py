@@ -71,7 +71,6 @@ def _run_or_resume(composed: DictConfig) -> Path | None:
 
 
 def _overrides() -> list[str]:
-    """What was typed for this job."""
     return list(HydraConfig.get().overrides.task)
 
 
@@ -118,7 +117,6 @@ def train_help(directories: list[Path]) -> str:
 
 
 def _listed(entries: Mapping[str, str]) -> str:
-    """Names with their texts beside them, long texts over several lines."""
     column = max((len(name) for name in entries), default=0) + 4
     return "\n".join(
         textwrap.fill(text, WIDTH, initial_indent=f"  {name}".ljust(column), subsequent_indent=" " * column)

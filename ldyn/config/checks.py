@@ -29,7 +29,6 @@ def fitting_faults(config: RunConfig) -> list[str]:
 
 
 def _process_faults(config: RunConfig) -> Iterator[str]:
-    """Whether all stages run in the same processes."""
     for name, stage in config.stages.items():
         for setting in ("num_processes", "parallel"):
             found, expected = getattr(stage.trainer, setting), getattr(config.trainer, setting)
@@ -39,7 +38,6 @@ def _process_faults(config: RunConfig) -> Iterator[str]:
 
 
 def _room_faults(config: RunConfig) -> Iterator[str]:
-    """Whether a tiny model has positions for all that it reads and writes."""
     if not isinstance(config.model, TinyConfig):
         return
     encoding, room = config.dataset.encoding, config.model.max_positions
@@ -61,7 +59,6 @@ def _dtype_faults(config: RunConfig) -> Iterator[str]:
 
 
 def _wins_faults(config: RunConfig) -> Iterator[str]:
-    """Whether there are answers to compare, and whether they can be had and judged."""
     if config.wins is None:
         return
     pairwise = {name: stage.start for name, stage in config.stages.items() if _is_pairwise(stage)}
@@ -74,7 +71,6 @@ def _wins_faults(config: RunConfig) -> Iterator[str]:
 
 
 def _judge_faults(config: RunConfig) -> Iterator[str]:
-    """Whether every judge exists and can do its work; no stage is trained for a misspelt one."""
     labelled = {f"stages.{name}.responses.judge": stage.responses.judge for name, stage in config.stages.items()}
     judges = [(key, judge, True) for key, judge in labelled.items() if judge is not None]
     judges += [("wins.judges", judge, False) for judge in (config.wins.judges if config.wins else ())]

@@ -76,7 +76,6 @@ def settle_resume(composed: DictConfig, overrides: Sequence[str]) -> Path | None
 
 
 def stored_config(directory: Path) -> RunConfig:
-    """The configuration in a run's directory."""
     return load_config(yaml.safe_load((directory / "config.yaml").read_text(encoding="utf-8")))
 
 
@@ -99,7 +98,6 @@ def _in_processes(config: RunConfig) -> RunConfig:
 
 
 def _fill_in_count(settings: Mapping[str, Any], count: int | None) -> None:
-    """Say how many processes there are where that was left open."""
     for trainer in (settings["trainer"], *(stage["trainer"] for stage in settings["stages"].values())):
         trainer["num_processes"] = trainer["num_processes"] or count
 

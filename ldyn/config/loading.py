@@ -57,7 +57,6 @@ def validated(
 
 
 def _as_typed(fault: str, composed: DictConfig | Mapping[str, Any]) -> str:
-    """The fault under the setting that a user would change."""
     key, separator, text = fault.partition(": ")
     return f"{setting_typed(key, plain_settings(composed))}{separator}{text}" if key.startswith("stages.") else fault
 

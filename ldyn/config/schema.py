@@ -101,7 +101,6 @@ class StudyConfig:
 
     @property
     def all_seeds(self) -> Sequence[int]:
-        """Every seed it uses."""
         return [self.seed]
 
 

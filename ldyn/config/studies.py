@@ -26,7 +26,6 @@ class RepeatedStudy(StudyConfig):
 
     @property
     def all_seeds(self) -> Sequence[int]:
-        """Every seed it uses."""
         return range(self.seed, self.seed + self.seeds)
 
 

@@ -27,7 +27,6 @@ _COLUMNS_SHOWN, _WIDTH = 20, 40
 
 
 def column_faults(columns: Columns) -> list[str]:
-    """What is wrong with the user's mapping."""
     wrong = [f"{name!r} is unknown; expected one of {', '.join(NAMES)}" for name in columns if name not in NAMES]
     taken = [column for column in columns.values() if column is not None]
     return wrong + [f"{column!r} is given twice" for column in sorted(set(taken)) if taken.count(column) > 1]

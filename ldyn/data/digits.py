@@ -45,7 +45,6 @@ class DigitImages:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of all pixels and labels."""
         return hashlib.sha256(self.images.tobytes() + self.labels.tobytes()).hexdigest()
 
 

@@ -63,11 +63,9 @@ class HubConfig(RowsConfig):
 
     @property
     def directory(self) -> Path | None:
-        """The local copy, if there is one."""
         return Path(self.path).expanduser() if self.path else None
 
     def arguments(self) -> dict[str, Any]:
-        """The arguments for ``datasets.load_dataset``."""
         directory = self.directory
         if directory is None:
             return {"path": self.name, "name": self.subset, "data_dir": self.data_dir, "revision": self.revision}

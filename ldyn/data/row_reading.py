@@ -140,7 +140,6 @@ def read_rows(
 
 
 def _by_our_names(record: Record, columns: Mapping[str, str]) -> dict[str, Any]:
-    """The values of a record that are not null."""
     values = {ours: record.get(name) for ours, name in columns.items()}
     for other, ours in OTHER_SPELLINGS.items():
         if ours in values and values[ours] is None:  # a file may use both spellings

@@ -104,7 +104,6 @@ def assemble(raw: RawRows, config: RowsConfig, *, seed: int, n_corpus: int | Non
 
 
 def without_blanks(row: ProbeExample) -> ProbeExample:
-    """The row without blank responses."""
     return replace(row, responses={key: text for key, text in row.responses.items() if text.strip()})
 
 
@@ -130,7 +129,6 @@ def _clean(
 
 
 def _fault(row: ProbeExample, required: Sequence[str], seen: set[str]) -> str | None:
-    """Why a row cannot be used, or None."""
     if not row.prompt.strip():
         return "empty_prompt"
     for key in required:

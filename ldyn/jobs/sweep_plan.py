@@ -46,7 +46,6 @@ class Plan:
         ]
 
     def in_words(self) -> str:
-        """How many jobs run, and why the others do not."""
         going_on = sum(resume is not None for _, resume in self.to_run)
         parts = {
             "new": len(self.to_run) - going_on,
@@ -116,6 +115,5 @@ def _named(
 
 
 def _stored_part(final: Path) -> Path | None:
-    """The directory to resume; None where nothing was written."""
     partial = partial_path(final)
     return partial.absolute() if (partial / "config.yaml").is_file() else None

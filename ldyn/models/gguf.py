@@ -47,7 +47,6 @@ def gguf_model(config: PretrainedConfig, dtype: torch.dtype) -> PreTrainedModel:
 
 
 def gguf_tokenizer(config: PretrainedConfig) -> PreTrainedTokenizerBase:
-    """The tokenizer that the file carries."""
     tokenizer: PreTrainedTokenizerBase = _read(AutoTokenizer, config)
     return tokenizer
 

@@ -73,7 +73,6 @@ def why_plain(model: PreTrainedModel, longest: int) -> str:
 
 @functools.cache
 def warn_once(message: str) -> None:
-    """Warn the first time that this process has this message."""
     warnings.warn(message, stacklevel=2)
 
 

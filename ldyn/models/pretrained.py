@@ -124,7 +124,6 @@ def load_weights(name_or_path: str | Path, **options: Any) -> PreTrainedModel:
 
 
 def _untrained_model(config: PretrainedConfig, seed: int) -> PreTrainedModel:
-    """The architecture with weights that depend on the seed alone."""
     dimensions = dict(config.architecture)
     model_type = str(dimensions.pop("model_type"))
     try:
@@ -181,7 +180,6 @@ def _check_local_directory(name_or_path: str) -> None:
 
 
 def _explained(config: PretrainedConfig, part: str, error: Exception) -> ModelError:
-    """The first line of transformers' error, with what to do."""
     cause = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     return ModelError(
         f"The {part} of {config.name_or_path} (revision {config.revision}) cannot be loaded: {cause} "

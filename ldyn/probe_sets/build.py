@@ -34,7 +34,6 @@ class BuildPlan:
     asking: Plan | None
 
     def summary(self) -> Iterator[str]:
-        """Lines on what will be asked, and of what."""
         numbers = " and ".join(f"{len(members):,} {split}" for split, members in self.drawn.examples.items())
         yield f"{numbers} examples of {visible(self.data.name)} ({len(self.data.pairs):,} training pairs)"
         if "test" not in self.drawn.examples:

@@ -54,7 +54,6 @@ def as_row(example: ProbeExample, separator: str) -> dict[str, Any]:
 
 
 def write_manifest(content: Mapping[str, Any], directory: Path) -> None:
-    """How the set was built, as JSON."""
     write_atomically(directory / MANIFEST_FILE, (json.dumps(plain(content), indent=1, default=str) + "\n").encode())
 
 

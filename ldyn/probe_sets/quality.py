@@ -88,7 +88,6 @@ def leftover_markup(text: str, source: str) -> int | None:
 
 
 def is_open(text: str) -> bool:
-    """Whether the text ends within a sentence."""
     return bool(text.strip()) and not _END_OF_SENTENCE.search(text)
 
 
@@ -175,12 +174,10 @@ class QualityReport:
 
     @property
     def faults(self) -> list[QualityFinding]:
-        """What more than the tolerated share of a probe's rows have."""
         return [one for one in self.findings if one.count > TOLERANCE * one.of]
 
     @property
     def summary(self) -> str:
-        """Whether the set passes, and why not."""
         rows = " and ".join(f"{number} {split}" for split, number in self.rows.items())
         names = ", ".join(sorted({one.check for one in self.faults}))
         outcome = f"not passed: {names}" if names else "passed: no fault"
@@ -220,7 +217,6 @@ def _findings(splits: Mapping[str, Sequence[ProbeExample]], training: TrainingTe
 
 
 def findings_table(report: QualityReport) -> Table:
-    """One line for each fault of a probe in a split."""
     table = Table(title="Faults" if report.findings else "No fault", title_justify="left", box=SIMPLE_HEAD)
     for name in ("fault", "probe", "rows", "for example"):
         table.add_column(name, overflow="fold")

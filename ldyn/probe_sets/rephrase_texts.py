@@ -53,7 +53,6 @@ class Templates:
     """The prompts, of a directory of the user's or our own."""
 
     def __init__(self, directory: Path | None = None):
-        """Raises DataError for a file that cannot be used."""
         own = "probe_sets/templates/{}.txt"
         self._texts = {
             name: read_template(None if directory is None else directory / f"{name}.txt", own.format(name), fields)
@@ -64,7 +63,6 @@ class Templates:
 
     @property
     def hashes(self) -> dict[str, str]:
-        """sha256 of each prompt, by name."""
         return {name: hashlib.sha256(text.encode()).hexdigest() for name, text in self._texts.items()}
 
     def writings(

@@ -60,7 +60,6 @@ def main_alone() -> Iterator[bool]:
 
 
 def process_count() -> int:
-    """Number of processes that work together."""
     return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
 
 
@@ -110,7 +109,6 @@ def rows_of_all(own: torch.Tensor, *, at_most: int) -> torch.Tensor:
 
 
 def wait_for_all() -> None:
-    """Wait until every process has reached this call."""
     if process_count() > 1:
         distributed.barrier()
 

@@ -32,7 +32,6 @@ def conclude(
 
 
 def print_results(run: Run) -> None:
-    """Print the findings, the time of each part, and the path of the report."""
     console = Console(width=None if sys.stdout.isatty() else WIDTH_OF_LOGS)
     console.print(findings_table(run.findings))
     console.print(time_table(run))

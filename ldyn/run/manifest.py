@@ -91,7 +91,6 @@ def describe_environment() -> dict[str, Any]:
 
 
 def installed_versions() -> dict[str, str]:
-    """Version of each package of ``PACKAGES``."""
     return {name: version(name) for name in PACKAGES}
 
 
@@ -117,5 +116,4 @@ def peak_memory_mib() -> int:
 
 
 def now() -> str:
-    """The time in UTC, to the second, ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -83,7 +83,6 @@ def score_models(config: ScoreConfig) -> Scored:
 
 
 def _write_changes(rows: pd.DataFrame, examples: dict[str, list[ProbeExample]], config: ScoreConfig) -> pd.DataFrame:
-    """The changes from each model to the next; nothing is written where there are none."""
     found = [changes_between(rows, *two) for two in pairwise(dict.fromkeys(rows["stage"]))]
     changes = pd.concat([one for one in found if len(one)]) if any(map(len, found)) else pd.DataFrame()
     if len(changes):
@@ -100,7 +99,6 @@ def _write_csv(frame: pd.DataFrame, path: Path) -> None:
 def _score(
     stored: StoredModel, examples: dict[str, list[ProbeExample]], config: ScoreConfig
 ) -> tuple[Sequence[ProbeScore], dict[str, Any], list[str]]:
-    """The scores, where they come from, and notes."""
     model, tokenizer = stored.load()
     nn.Module.to(model, find_device(config.device))
     encoding = encoding_for(model, config.max_prompt_tokens, config.max_tokens, config.keep_prompt)

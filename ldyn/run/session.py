@@ -67,7 +67,6 @@ class Session:
         return self.path / "checkpoints" / stage
 
     def timed(self, part: str) -> AbstractContextManager[None]:
-        """Count the wall time of a part of the run in the manifest's ``seconds``."""
         return self.manifest.timed(part)
 
     def check_same_inputs(self, hashes: Mapping[str, str]) -> None:
@@ -117,7 +116,6 @@ class Session:
             self._observer.step_logged(stage, step, metrics)
 
     def commit_log(self, stage: str) -> None:
-        """Write the rows logged so far."""
         self.store.append_log(stage, self._unwritten)
         self._unwritten = []
 
@@ -130,7 +128,6 @@ class Session:
             self._observer.run_finished(*results)  # trackers attach the manifest, which has all times by now
 
     def publish(self) -> Path:
-        """Give the directory its final name and return it."""
         return self._directory.publish() if self._directory else self.final
 
 

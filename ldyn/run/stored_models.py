@@ -105,7 +105,6 @@ def _base_of(run: StoredRun) -> Loaded:
 
 
 def _loaded(name_or_path: str, options: PretrainedConfig | None = None) -> Loaded:
-    """A model; for the directory of an adapter its base model, with the adapter merged into the weights."""
     adapter = Path(name_or_path, "adapter_config.json")
     named = name_or_path
     if adapter.is_file():

@@ -27,7 +27,6 @@ class Study:
     manifest: Manifest
 
     def timed(self, part: str) -> AbstractContextManager[None]:
-        """Count the wall time of a part of the study in the manifest's ``seconds``."""
         return self.manifest.timed(part)
 
     def write_table(self, name: str, frame: pd.DataFrame) -> None:

@@ -38,14 +38,12 @@ def with_adapters(model: PreTrainedModel, config: LoraConfig) -> PreTrainedModel
 
 
 def with_stored_adapters(model: PreTrainedModel, checkpoint: Path) -> PreTrainedModel:
-    """The model with the adapters of a checkpoint, not to be trained any more."""
     import peft
 
     return cast("PreTrainedModel", peft.PeftModel.from_pretrained(model, str(checkpoint)))
 
 
 def linear_layers(model: nn.Module) -> list[str]:
-    """The last parts of the names of all linear layers, each once."""
     return sorted({name.rpartition(".")[2] for name, module in model.named_modules() if isinstance(module, nn.Linear)})
 
 

@@ -44,7 +44,6 @@ def drop_checkpoints_after(stage_directory: Path, step: int) -> None:
 
 
 def _numbered_checkpoints(stage_directory: Path, prefix: str = "checkpoint-") -> list[tuple[int, Path]]:
-    """All checkpoints with their steps, the newest first."""
     found = {path.name.removeprefix(prefix): path for path in stage_directory.glob(f"{prefix}*")}
     return sorted(((int(step), path) for step, path in found.items() if step.isdecimal()), reverse=True)
 
@@ -75,7 +74,6 @@ def _link_or_copy(source: str, target: str) -> None:
 
 
 def snapshot_directory(stage_directory: Path, step: int) -> Path:
-    """The path of the snapshot after ``step`` updates."""
     return stage_directory / f"snapshot-{step}"
 
 

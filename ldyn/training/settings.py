@@ -75,7 +75,6 @@ class TrainerConfig:
     snapshots: ScheduleConfig | None = None
 
     def faults(self) -> list[str]:
-        """Cross-field faults, one message each; empty if there are none."""
         faults = []
         if (self.max_steps is None) == (self.epochs is None):
             found = f"found max_steps={self.max_steps} and epochs={self.epochs}"

@@ -151,6 +151,5 @@ def _layout(
 
 
 def tokens_of_a_pass(settings: TrainerConfig) -> int:
-    """Tokens of one packed forward pass."""
     automatic = ACCELERATOR_TOKENS if torch.cuda.is_available() else CPU_TOKENS
     return automatic if settings.token_budget == "auto" else settings.token_budget

@@ -152,7 +152,6 @@ class AlgorithmTrainer(SFTTrainer):
         return self._finish(losses, self._metrics_of(responses), residuals)
 
     def _responses(self, tokens: TokenLogps, mean_length: Tensor, reference_logp: Tensor | None) -> Responses:
-        """What the loss sees."""
         progress = self.state.global_step / max(1, self.state.max_steps)  # max_steps is 0 outside of train()
         token_logps = tokens.logps.detach()
         return Responses(tokens.sums, tokens.lengths, mean_length, reference_logp, token_logps, tokens.mask, progress)
