@@ -6,6 +6,7 @@ import math
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import reduce
 
 from ldyn.answers.chats import ChatAnswer, ChatRequest
 from ldyn.answers.settings import ApiConfig
@@ -18,15 +19,11 @@ _MILLION = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """Requests, the tokens of their prompts and answers, and ``estimated``: how many came without token counts.
-
-    Failed tries are not counted, as endpoints do not bill them as a rule.
-    """
+    """Requests, and the tokens of their prompts and answers. Failed tries are not counted: as a rule they are free."""
 
     requests: int = 0
     prompt_tokens: int = 0
     answer_tokens: int = 0
-    estimated: int = 0
 
     def plus(self, other: Spent, sign: int = 1) -> Spent:
         """The sum, or with sign -1 the difference."""
@@ -42,9 +39,8 @@ class Spent:
         """One line for a terminal."""
         cost = self.cost(config)
         money = "" if cost is None else f", cost {cost:.4g}"
-        about = "about " if self.estimated else ""
-        tokens = f"{about}{self.prompt_tokens:,} prompt and {self.answer_tokens:,} answer tokens"
-        return f"{self.requests:,} requests, {tokens}{money}"
+        tokens = f"{self.prompt_tokens:,} prompt and {self.answer_tokens:,} answer tokens"
+        return f"{self.requests:,} requests, about {tokens}{money}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,22 +55,19 @@ def estimate(request: ChatRequest) -> Spent:
     """An upper bound: an answer of full length, and a prompt counted by its bytes."""
     size = sum(len(content.encode("utf-8", "surrogatepass")) for _, content in request.messages)
     prompt = math.ceil(size / BYTES_PER_TOKEN) + TOKENS_PER_MESSAGE * len(request.messages)
-    return Spent(1, prompt, request.max_tokens, 1)
+    return Spent(1, prompt, request.max_tokens)
 
 
 def estimate_all(requests: Iterable[ChatRequest]) -> Spent:
-    total = Spent()
-    for request in requests:
-        total = total.plus(estimate(request))
-    return total
+    return reduce(Spent.plus, map(estimate, requests), Spent())
 
 
 def spent_on(request: ChatRequest, answer: ChatAnswer) -> Spent:
     """The endpoint's token counts; estimated from the texts where it gave none."""
     if answer.prompt_tokens is None or answer.answer_tokens is None:
         written = math.ceil(len(answer.text.encode("utf-8", "replace")) / BYTES_PER_TOKEN)
-        return Spent(1, estimate(request).prompt_tokens, written, 1)
-    return Spent(1, answer.prompt_tokens, answer.answer_tokens, 0)
+        return Spent(1, estimate(request).prompt_tokens, written)
+    return Spent(1, answer.prompt_tokens, answer.answer_tokens)
 
 
 class Ledger:

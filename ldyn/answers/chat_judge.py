@@ -10,7 +10,6 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from ldyn.answers.chats import ChatAnswer, ChatModel, ChatRequest, filled, read_template
 from ldyn.answers.comparison import Comparison, Place, Verdict
@@ -37,28 +36,22 @@ class ChatJudge:
     def compare(self, pairs: Sequence[Comparison]) -> list[Verdict]:
         """Two equal texts tie without a request. Raises an LdynError where the model cannot be asked."""
         answers = iter(self.model.answer(requests_of(self._template, pairs)))
-        return [_SAME if _are_equal(one) else self._verdict(next(answers)) for one in pairs]
+        return [_SAME if _are_equal(one) else _verdict(next(answers)) for one in pairs]
 
-    @staticmethod
-    def _verdict(answer: ChatAnswer) -> Verdict:
-        return Verdict(read_verdict(answer.text), answer.text[:_SAID] or answer.reason)
+
+def _verdict(answer: ChatAnswer) -> Verdict:
+    return Verdict(read_verdict(answer.text), answer.text[:_SAID] or answer.reason)
 
 
 def requests_of(template: str, pairs: Sequence[Comparison]) -> list[ChatRequest]:
     """One request for each pair of two different texts."""
-    return [
-        ChatRequest((("user", filled(template, _texts(one))),), temperature=0.0, max_tokens=MAX_TOKENS)
-        for one in pairs
-        if not _are_equal(one)
-    ]
+    shown = [(one.prompt, one.a.text, one.b.text) for one in pairs if not _are_equal(one)]
+    messages = [filled(template, dict(zip(FIELDS, texts, strict=True))) for texts in shown]
+    return [ChatRequest((("user", message),), temperature=0.0, max_tokens=MAX_TOKENS) for message in messages]
 
 
 def _are_equal(pair: Comparison) -> bool:
     return pair.a.text.strip() == pair.b.text.strip()
-
-
-def _texts(pair: Comparison) -> dict[str, str]:
-    return dict(zip(FIELDS, (pair.prompt, pair.a.text, pair.b.text), strict=True))
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -94,10 +87,6 @@ def _json_winners(text: str) -> Iterator[Place]:
         except ValueError:
             continue
         for key, value in record.items():
-            place = _named(value)
-            if key.strip().lower() in WINNER_KEYS and place is not None:
-                yield place
-
-
-def _named(value: Any) -> Place | None:
-    return _NAMES.get(re.sub(rf"^{_ANSWER}\s*", "", str(value).strip()).lower())
+            name = re.sub(rf"^{_ANSWER}\s*", "", str(value).strip()).lower()
+            if key.strip().lower() in WINNER_KEYS and name in _NAMES:
+                yield _NAMES[name]

@@ -10,13 +10,14 @@ A row of samples.jsonl needs ``example_id``, ``prompt`` and ``text``; ``stage``,
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from ldyn.data.row_reading import RowFaults
+from ldyn.data.tables import read_table
 from ldyn.errors import DataError, expected_one_of
 
 SAMPLES_FILE = "samples.jsonl"
@@ -204,20 +205,12 @@ def _place(word: str) -> tuple[Path, str | None]:
     return file, stage
 
 
-def _rows(path: Path) -> list[dict[str, Any]]:
-    expected = f"expected rows with {', '.join(REQUIRED)}"
-    rows = []
-    try:
-        for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
-            row = json.loads(line) if line.strip() else None
-            missing = [name for name in REQUIRED if not isinstance(row, dict) or not isinstance(row.get(name), str)]
-            if row is not None and missing:
-                raise DataError(f"{path}: line {number}: no text in {missing[0]!r}; {expected}.")
-            rows += [row] if row is not None else []
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 text ({error.reason}); {expected} in JSON.") from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: line {number}: not JSON ({error}); {expected}.") from error
-    if not rows:
-        raise DataError(f"{path} has no row; {expected}.")
-    return rows
+def _rows(path: Path) -> list[Mapping[str, Any]]:
+    faults = RowFaults(path)
+    rows = read_table(path, faults)
+    faults.raise_if_any(rows)
+    for number, row in rows.items():
+        if missing := [name for name in REQUIRED if not isinstance(row.get(name), str)]:
+            expected = f"expected rows with {', '.join(REQUIRED)}"
+            raise DataError(f"{path}: row {number}: no text in {missing[0]!r}; {expected}.")
+    return list(rows.values())

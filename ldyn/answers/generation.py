@@ -88,10 +88,7 @@ def end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> tuple
 
 
 def answer_prompts(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    prompts: Sequence[Sequence[int]],
-    decoding: Decoding,
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Sequence[int]], decoding: Decoding
 ) -> list[Answer]:
     """One answer for each prompt (token ids), in order; a prompt that stands there n times gets n answers.
 
@@ -184,16 +181,12 @@ def _answer(
     if end == len(text):
         return Answer(text.strip(), tuple(token_ids[: n_text + ended]), ended)
     prefixes = (token_ids[:n] for n in range(1, n_text + 1))
-    shortest = next(ids for ids in prefixes if _has_stop(_text(tokenizer, ids), stop))
+    shortest = next(ids for ids in prefixes if any(one in _text(tokenizer, ids) for one in stop))
     return Answer(text[:end].strip(), tuple(shortest), stopped=True)
 
 
 def _text(tokenizer: PreTrainedTokenizerBase, token_ids: list[int]) -> str:
     return str(tokenizer.decode(token_ids, skip_special_tokens=True))
-
-
-def _has_stop(text: str, stop: Sequence[str]) -> bool:
-    return any(one in text for one in stop)
 
 
 def _end_of_answer(text: str, stop: Sequence[str]) -> int:

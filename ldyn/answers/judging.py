@@ -71,11 +71,7 @@ def _row(judgement: Judgement) -> dict[str, Any]:
     comparison = judgement.comparison
     a_first, b_first = judgement.preferences
     return {
-        "split": comparison.split,
-        "example_id": comparison.example_id,
-        "mode": comparison.mode,
-        "sample": comparison.sample,
-        "prompt": comparison.prompt,
+        **{name: getattr(comparison, name) for name in ("split", "example_id", "mode", "sample", "prompt")},
         "a": comparison.a.text,
         "b": comparison.b.text,
         "outcome": judgement.outcome,

@@ -10,7 +10,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ldyn.answers.generation import Decoding, answer_prompts
 from ldyn.answers.text_metrics import TrainingAnswers, longest_loop, repeated_ngrams
-from ldyn.records import AnswerChecker
+from ldyn.data.encoder import Encoder
+from ldyn.records import AnswerChecker, ProbeExample
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,15 @@ class SamplePrompt:
     prompt: str
     prompt_ids: tuple[int, ...]
     own_answers: tuple[str, ...] = ()
+
+
+def sample_prompts(split: str, examples: Sequence[ProbeExample], encoder: Encoder) -> list[SamplePrompt]:
+    """The prompts of the examples, with the data's own answers."""
+    sides = [[one.responses[side] for side in ("chosen", "rejected") if side in one.responses] for one in examples]
+    return [
+        SamplePrompt(split, one.example_id, one.prompt, encoder.prompt(one.prompt, one.turns), tuple(own))
+        for one, own in zip(examples, sides, strict=True)
+    ]
 
 
 def sample_rows(

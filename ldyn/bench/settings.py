@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Gt
-from pydantic import Field
 
-from ldyn.data.sources import FilesConfig, HubConfig, MicroworldConfig
-from ldyn.models.settings import PretrainedConfig, TinyConfig
+from ldyn.data.sources import DatasetConfig
+from ldyn.models.settings import ModelConfig
 from ldyn.training.settings import TrainerConfig
 
 Count = Annotated[int, Gt(0)]
@@ -41,8 +40,8 @@ class BenchConfig:
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}  # inherited by every dataclass below
 
-    model: Annotated[TinyConfig | PretrainedConfig, Field(discriminator="kind")]
-    dataset: Annotated[MicroworldConfig | FilesConfig | HubConfig, Field(discriminator="source")]
+    model: ModelConfig
+    dataset: DatasetConfig
     cache: Path
     json: bool = False
     save: Path | None = None

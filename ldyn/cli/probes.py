@@ -58,10 +58,8 @@ def _build(settings: Mapping[str, Any]) -> int:
 
 
 def _request(settings: Mapping[str, Any]) -> BuildRequest:
-    from ldyn.config.schema import DataSet
     from ldyn.probe_sets.settings import API, BuildRequest
 
-    validated_as(DataSet, {"dataset": settings["dataset"]})
     rephraser = dict(settings["rephraser"])
     if rephraser["who"] == API:
         if settings["api"]["model"] is None:

@@ -12,12 +12,7 @@ from ldyn.errors import ConfigError, RunDirectoryError
 if TYPE_CHECKING:
     import pandas as pd
 
-MEANS_SHOWN = {
-    "logp": "log π(y|x)",
-    "logp_per_token": "per token",
-    "logp_argmax": "log π(y*)",
-    "entropy": "entropy",
-}
+MEANS_SHOWN = {"logp": "log π(y|x)", "logp_per_token": "per token", "logp_argmax": "log π(y*)", "entropy": "entropy"}
 LEGEND = "log π: sums over response tokens, in nats; y* is the most likely token at each position of the response"
 PAGE = Page("score", "commands/score", main=("models", "probes"), many=True)
 

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from ldyn.config.loading import config_to_plain, deciding_settings, load_config, settings_hash
 from ldyn.config.schema import RunConfig
 from ldyn.config.stages import as_mapping
-from ldyn.data.hub_sets import is_commit
+from ldyn.data.hub import is_commit
 from ldyn.data.rows import AUTOMATIC
 from ldyn.errors import ConfigError, RunDirectoryError
 from ldyn.processes.launcher import launched_count, number_faults, room_faults

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Le, MinLen
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator
 
 from ldyn.answers.settings import ResponsesConfig, WinsConfig
-from ldyn.data.sources import FilesConfig, HubConfig, MicroworldConfig
-from ldyn.models.settings import PretrainedConfig, TinyConfig
+from ldyn.data.sources import DatasetConfig
+from ldyn.models.settings import ModelConfig
 from ldyn.probes.builder import ProbesConfig
 from ldyn.theory.settings import DecompositionConfig
 from ldyn.tracking import LoggerConfig
@@ -80,15 +80,6 @@ class StageConfig:
 
 
 @dataclass(frozen=True)
-class DataSet:
-    """A data set alone, for commands that train nothing."""
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
-
-    dataset: Annotated[MicroworldConfig | FilesConfig | HubConfig, Field(discriminator="source")]
-
-
-@dataclass(frozen=True)
 class StudyConfig:
     """What every study has; each adds settings of its own (``ldyn.run.studies`` says what a study is)."""
 
@@ -117,8 +108,8 @@ class RunConfig:
     run: Name
     seed: Seed
     paths: PathsConfig
-    model: Annotated[TinyConfig | PretrainedConfig, Field(discriminator="kind")]
-    dataset: Annotated[MicroworldConfig | FilesConfig | HubConfig, Field(discriminator="source")]
+    model: ModelConfig
+    dataset: DatasetConfig
     probes: ProbesConfig
     trainer: TrainerConfig
     logger: LoggerConfig

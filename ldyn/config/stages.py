@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ldyn.algorithms import ALGORITHMS
@@ -13,14 +13,8 @@ LENGTH = ("max_steps", "epochs")
 FOR_EVERY_STAGE = ("learning_rate", *LENGTH)
 """Settings that ``trainer`` leaves open (null): a value there is for every stage, whatever sft and preference have."""
 MOST_ROUNDS = 100
-RENAMED = {
-    "recipe": "now sft.X and preference.X, as in sft.learning_rate=1e-4, or trainer.X for every stage",
-    "recipe.sft": "now sft.X, as in sft.learning_rate=1e-4",
-    "recipe.preference": "now preference.X, as in preference.learning_rate=1e-5",
-    "recipe.extend_updates": "now stages.extend.length=1, a multiple of the updates of sft",
-    "recipe.extend_exposure": "now stages.extend_exposure.length=2, a multiple of the updates of sft",
-    "recipe.sft_short": "now stages.sft_short.length=0.25, a multiple of the updates of sft",
-    "recipe.sft_long": "now stages.sft_long.length=4, a multiple of the updates of sft",
+OLD_SETTINGS = {
+    "recipe": "now sft.X, preference.X, stages.NAME.length, or trainer.X for every stage (sft.learning_rate=1e-4)",
     "algorithm@sft": "now algorithm@sft.algorithm=sft_token_mean",
 }
 """Settings of earlier versions, and what to write instead."""
@@ -44,7 +38,7 @@ def expand(settings: Mapping[str, Any]) -> dict[str, Any]:
         expanded["trainer"] = {key: value for key, value in trainer.items() if key not in open_rate}
     if not isinstance(settings.get("stages"), Mapping):
         return expanded
-    if faults := [*_old_names(settings), *_unknown_stages(settings["stages"]), *_double_lengths(settings)]:
+    if faults := [*old_settings(settings), *_unknown_stages(settings["stages"]), *_double_lengths(settings)]:
         raise ConfigError(faults)
     stages, before = {}, "base"
     for name, stage in in_rounds(settings["stages"]).items():
@@ -145,15 +139,6 @@ def _unknown_stages(stages: Mapping[str, Any]) -> Iterator[str]:
             yield f"stages.{name}: found no such stage; {expected_one_of(name, known)}"
 
 
-def _old_names(settings: Mapping[str, Any]) -> Iterator[str]:
-    """Names that a user's own experiment may still have."""
-    if "recipe" in settings:
-        yield f"recipe: {RENAMED['recipe']}"
-    for name, stage in settings["stages"].items():
-        if "algorithm" in as_mapping(as_mapping(stage).get("algorithm")):
-            yield f"stages.{name}.algorithm: found ${{sft}}, which is now ${{sft.algorithm}}"
-
-
 def _double_lengths(settings: Mapping[str, Any]) -> list[str]:
     faults = []
     for name in ROLES.values():
@@ -165,11 +150,9 @@ def _double_lengths(settings: Mapping[str, Any]) -> list[str]:
     return faults
 
 
-def old_settings(overrides: Sequence[str]) -> list[str]:
-    """One fault for each override of a setting that has another name now."""
-    faults = []
-    for key in (override.lstrip("+~").partition("=")[0] for override in overrides):
-        names = [key, ".".join(key.split(".")[:2]), key.partition(".")[0] if key.startswith("recipe") else key]
-        if new := next((RENAMED[name] for name in names if name in RENAMED), None):
-            faults.append(f"{key}: {new}")
-    return faults
+def old_settings(keys: Iterable[str]) -> list[str]:
+    """One fault for each key of a setting, as it may stand in an override, that has another name now."""
+    plain = [key.lstrip("+~").partition("=")[0] for key in keys]
+    return [
+        f"{key}: {new}" for key in plain for old, new in OLD_SETTINGS.items() if key == old or key.startswith(f"{old}.")
+    ]

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from ldyn.data.hub_sets import HubConfig, read_split
+from ldyn.data.hub import HubConfig, read_split
 from ldyn.errors import DataError
 
 if TYPE_CHECKING:

@@ -93,14 +93,13 @@ class Encoder:
         self._frame = answer_frame(tokenizer) if uses_template else None
         self._puts_space = self._plain.is_doubled_alone(config.separator)
 
-    # ---------------------------------------------------------------------------------------------- one text
-
     def prompt(self, text: str, turns: Sequence[Turn] = ()) -> tuple[int, ...]:
         """Token ids of a prompt, BOS included where the tokenizer adds it, cut to the limit.
 
         turns: the prompt as a conversation, where it is one.
         """
-        return self._cut_prompt(self._prompt_parts(text, turns))
+        config = self._config
+        return cut_parts(self._prompt_parts(text, turns), config.max_prompt_tokens, config.keep_prompt)
 
     def response(self, text: str, turns: Sequence[Turn] = ()) -> tuple[int, ...]:
         """Token ids of a response with separator and EOS, cut to the limit; empty if the text has no tokens.
@@ -108,8 +107,6 @@ class Encoder:
         turns: those of its prompt; what they say does not matter, only whether there are some.
         """
         return self._response_ids(text, turns)[: self._config.max_response_tokens]
-
-    # ---------------------------------------------------------------------------------------------- many texts
 
     def pairs(self, pairs: Iterable[PreferencePair]) -> list[EncodedPair]:
         """Encodes training pairs; a pair with an empty side or prompt is dropped and counted."""
@@ -151,8 +148,6 @@ class Encoder:
             if number
         }
 
-    # ---------------------------------------------------------------------------------------------- how
-
     def _chat_turns(self, text: str, turns: Sequence[Turn]) -> Sequence[Turn]:
         """What the template is filled with; empty where the prompt is written as plain text."""
         if self._frame is None or (not turns and self._config.chat != "always"):
@@ -178,16 +173,13 @@ class Encoder:
         ids = self._plain.continued(self._config.separator + text, self._puts_space)
         return ids + self._end if ids else ()
 
-    def _cut_prompt(self, parts: Sequence[ChatPart]) -> tuple[int, ...]:
-        return cut_parts(parts, self._config.max_prompt_tokens, self._config.keep_prompt)
-
     def _counted_prompt(self, asked: PreferencePair | ProbeExample, counts: Counter[str]) -> tuple[int, ...]:
         parts = self._prompt_parts(asked.prompt, asked.turns)
         counts["prompts"] += 1
         counts["truncated_prompt"] += sum(len(part.ids) for part in parts) > self._config.max_prompt_tokens
         counts["empty_prompt"] += not parts
         counts["unknown_tokens"] += sum(part.ids.count(self._plain.unknown_id) for part in parts)
-        return self._cut_prompt(parts)
+        return cut_parts(parts, self._config.max_prompt_tokens, self._config.keep_prompt)
 
     def _counted_response(
         self, probe: str, text: str, asked: PreferencePair | ProbeExample, counts: Counter[str]

@@ -9,12 +9,18 @@ Each rule is counted by split and reason:
   the training rows instead, drawn by the seed before anything else.
 
 Two questions are the same if they differ only in case, spacing and Unicode form (``question_key``). The pairs are drawn
-without replacement by the seed, or are the first rows as in the paper. Training rows that become no pair
-feed the corpus: see ``ldyn.data.corpus``.
+without replacement by the seed, or are the first rows as in the paper.
+
+The corpus of a from-scratch base is fluent text without anything that is later trained on or observed:
+- of a training pair its question only, never one of its answers, so that y+ is unlearned when finetuning starts;
+- of training rows that are not pairs the question with each of its answers;
+- no row whose question is a pair's or a test question's, and no document one of whose turns is the chosen or rejected
+  answer of a pair or of a test question: in HH one row's prompt may continue the dialogue of another row.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,15 +29,17 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Gt
 
 from ldyn.data.columns import Columns, column_faults
-from ldyn.data.corpus import corpus_documents
 from ldyn.data.encoder import EncodingConfig
 from ldyn.data.seeding import draw, seeded_random
-from ldyn.data.text import normal_response, question_key
+from ldyn.data.text import normal_prompt, normal_response, question_key
 from ldyn.errors import DataError
 from ldyn.records import MissingResponses, PreferenceData, PreferencePair, ProbeExample
 
 AUTOMATIC: Literal["auto"] = "auto"
 _MOST_HELD_OUT = 500
+_ANSWER_CUE = "Assistant:"
+_SPEAKER = re.compile(r"(?:^|\n)\s*(?:Human|Assistant|System):")
+_SIDES = ("chosen", "rejected")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,3 +169,40 @@ def _check_something_is_left(
             f"{raw.name}: no test question is left (found {found}); expected questions that are not in the training "
             "rows; hold some out, or read the training file alone."
         )
+
+
+# --------------------------------------------------------------------------------------------------------------
+# The corpus
+
+
+def corpus_documents(
+    paired: Sequence[ProbeExample],
+    unseen: Sequence[ProbeExample],
+    others: Sequence[ProbeExample],
+    separator: str,
+    counts: Counter[str],
+) -> list[str]:
+    """The documents, by the rules above; ``others`` are training rows that are no pairs. Counts what is excluded."""
+    watched = [*paired, *unseen]
+    questions = {question_key(row.prompt) for row in watched}
+    observed = {normal_response(row.responses[key]) for row in watched for key in _SIDES if key in row.responses}
+    rest = [row for row in others if question_key(row.prompt) not in questions]
+    counts["corpus.dropped_observed_question"] += len(others) - len(rest)
+    candidates = [(_question_only(row.prompt), _turns(row.prompt)) for row in paired]
+    candidates += [
+        (normal_prompt(row.prompt) + separator + answer, [*_turns(row.prompt), answer])
+        for row in rest
+        for answer in (normal_response(row.responses[key]) for key in _SIDES)
+    ]
+    documents = [document for document, turns in candidates if observed.isdisjoint(turns)]
+    counts["corpus.dropped_observed_answer"] += len(candidates) - len(documents)
+    return documents
+
+
+def _question_only(prompt: str) -> str:
+    """The prompt without the cue for an answer, so that no document teaches that an answer may be nothing."""
+    return normal_prompt(normal_prompt(prompt).removesuffix(_ANSWER_CUE))
+
+
+def _turns(prompt: str) -> list[str]:
+    return [normal_response(turn) for turn in _SPEAKER.split(prompt)]

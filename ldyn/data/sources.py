@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
-from ldyn.data.hub import load_hub, pinned
-from ldyn.data.hub_sets import HubConfig
+from pydantic import Field
+
+from ldyn.data.hub import HubConfig, load_hub, pinned
 from ldyn.data.local_files import FilesConfig, load_files
 from ldyn.data.microworld import MicroworldConfig, load_microworld
 from ldyn.records import PreferenceData
@@ -24,7 +25,7 @@ __all__ = [
     "pinned_dataset",
 ]
 
-DatasetConfig = MicroworldConfig | FilesConfig | HubConfig
+DatasetConfig = Annotated[MicroworldConfig | FilesConfig | HubConfig, Field(discriminator="source")]
 
 
 def load_data(config: DatasetConfig, seed: int) -> PreferenceData:

@@ -182,12 +182,7 @@ def _bytes(path: Path) -> bytes:
         raise DataError(f"{path} cannot be read{kind}: {_reason(error)}; write it again.") from error
 
 
-_OF_TEXT: Mapping[str, Reader] = {
-    ".jsonl": _json_lines,
-    ".json": _json,
-    ".csv": _csv,
-    ".tsv": _csv,
-}
+_OF_TEXT: Mapping[str, Reader] = {".jsonl": _json_lines, ".json": _json, ".csv": _csv, ".tsv": _csv}
 READERS: Mapping[str, Reader] = {
     **_OF_TEXT,
     ".parquet": _parquet,

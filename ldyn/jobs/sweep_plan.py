@@ -56,12 +56,7 @@ class Plan:
 
 
 def plan_sweep(
-    directory: Path,
-    wanted: Sequence[Wanted],
-    arguments: Sequence[str],
-    *,
-    auto: bool,
-    names: Sequence[str] = (),
+    directory: Path, wanted: Sequence[Wanted], arguments: Sequence[str], *, auto: bool, names: Sequence[str] = ()
 ) -> Plan:
     """Compare the jobs ``wanted`` (overrides, configuration) with what is in ``directory``, by their configurations.
 

@@ -105,7 +105,9 @@ class PlannedSweeper(Sweeper):
                 for fault in error.faults:
                     faults.setdefault(fault, []).append(" ".join(overrides))
         if faults:
-            raise ConfigError([f"{fault} (in {_counted(jobs)})" for fault, jobs in faults.items()])
+            raise ConfigError(
+                [f"{fault} (in {len(jobs)} jobs, the first: {jobs[0]})" for fault, jobs in faults.items()]
+            )
         return wanted
 
     def _expanded(self, arguments: list[str]) -> Iterator[list[str]]:
@@ -128,10 +130,6 @@ class PlannedSweeper(Sweeper):
         with read_write(config), open_dict(config):
             del config["hydra"]
         return config
-
-
-def _counted(jobs: Sequence[str]) -> str:
-    return f"the job {jobs[0]}" if len(jobs) == 1 else f"{len(jobs)} jobs, the first: {jobs[0]}"
 
 
 def conclude_sweep(directory: Path, plan: Plan, returns: Sequence[JobReturn]) -> None:

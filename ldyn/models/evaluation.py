@@ -57,15 +57,12 @@ def unwrapped(model: nn.Module) -> PreTrainedModel:
     if hasattr(model, "_orig_mod"):  # of torch.compile
         return unwrapped(cast("nn.Module", model._orig_mod))
     if hasattr(model, "get_base_model") and not is_sharded(model):  # a PeftModel; peft itself need not be installed
-        return unwrapped(_inside_adapters(model))
+        adapted: Any = model
+        if (found := adapted.active_peft_config).is_prompt_learning:
+            kind = found.peft_type
+            raise ModelError(f"The model is adapted by {kind}, which adds tokens to prompts; use LoRA or its like.")
+        return unwrapped(adapted.get_base_model())
     return cast("PreTrainedModel", model)
-
-
-def _inside_adapters(model: Any) -> nn.Module:
-    if model.active_peft_config.is_prompt_learning:
-        found = model.active_peft_config.peft_type
-        raise ModelError(f"The model is adapted by {found}, which adds tokens to prompts; use LoRA or its like.")
-    return cast("nn.Module", model.get_base_model())
 
 
 def is_sharded(model: nn.Module) -> bool:

@@ -10,9 +10,10 @@ import hashlib
 import importlib.util
 import struct
 from pathlib import Path
+from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from ldyn.errors import ModelError
 from ldyn.models.settings import PretrainedConfig, TinyConfig
@@ -21,22 +22,12 @@ UNREADABLE = (OSError, ValueError, KeyError, IndexError, RuntimeError, OverflowE
 """What a damaged file makes the reader raise."""
 
 
-def check_gguf(config: PretrainedConfig) -> None:
-    """Raise ModelError where the package or the local file is missing."""
-    if importlib.util.find_spec("gguf") is None:
-        raise ModelError(f"model.gguf_file={config.gguf_file} needs the package gguf: pip install 'ldyn[gguf]'.")
-    directory = Path(config.name_or_path).expanduser()
-    if directory.is_dir() and not (directory / str(config.gguf_file)).is_file():
-        found = ", ".join(sorted(file.name for file in directory.glob("*.gguf"))) or "no .gguf file"
-        raise ModelError(f"{directory} has {found}; expected {config.gguf_file}. Correct model.gguf_file.")
-
-
 def gguf_model(config: PretrainedConfig, dtype: torch.dtype) -> PreTrainedModel:
     """The dequantized weights in a plain model, which can be saved, trained and resumed.
 
     transformers refuses to save what it loaded from GGUF, since the model's config says that it is quantized.
     """
-    loaded = _read(AutoModelForCausalLM, config, dtype=dtype, attn_implementation=config.attention)
+    loaded = read_gguf(AutoModelForCausalLM, config, dtype=dtype, attn_implementation=config.attention)
     settings = {name: value for name, value in loaded.config.to_dict().items() if name != "quantization_config"}
     plain: PreTrainedModel = AutoModelForCausalLM.from_config(
         type(loaded.config).from_dict(settings), dtype=dtype, attn_implementation=config.attention
@@ -44,11 +35,6 @@ def gguf_model(config: PretrainedConfig, dtype: torch.dtype) -> PreTrainedModel:
     plain.load_state_dict(loaded.state_dict())
     plain.tie_weights()
     return plain
-
-
-def gguf_tokenizer(config: PretrainedConfig) -> PreTrainedTokenizerBase:
-    tokenizer: PreTrainedTokenizerBase = _read(AutoTokenizer, config)
-    return tokenizer
 
 
 def model_file_hash(config: TinyConfig | PretrainedConfig) -> dict[str, str]:
@@ -59,12 +45,18 @@ def model_file_hash(config: TinyConfig | PretrainedConfig) -> dict[str, str]:
     return {"gguf_file": hashlib.sha256(file.read_bytes()).hexdigest()} if file.is_file() else {}
 
 
-def _read(what: type, config: PretrainedConfig, **options: object):  # type: ignore[no-untyped-def]
-    check_gguf(config)
+def read_gguf(what: type, config: PretrainedConfig, **options: object) -> Any:
+    """``what.from_pretrained`` of the file. Raises ModelError where the package or the file is missing or damaged."""
+    if importlib.util.find_spec("gguf") is None:
+        raise ModelError(f"model.gguf_file={config.gguf_file} needs the package gguf: pip install 'ldyn[gguf]'.")
+    directory = Path(config.name_or_path).expanduser()
+    if directory.is_dir() and not (directory / str(config.gguf_file)).is_file():
+        found = ", ".join(sorted(file.name for file in directory.glob("*.gguf"))) or "no .gguf file"
+        raise ModelError(f"{directory} has {found}; expected {config.gguf_file}. Correct model.gguf_file.")
     where = f"{config.gguf_file} of {config.name_or_path}"
     try:
         return what.from_pretrained(  # type: ignore[attr-defined]
-            str(Path(config.name_or_path).expanduser()), gguf_file=config.gguf_file, revision=config.revision, **options
+            str(directory), gguf_file=config.gguf_file, revision=config.revision, **options
         )
     except UNREADABLE as error:
         from transformers.modeling_gguf_pytorch_utils import GGUF_SUPPORTED_ARCHITECTURES

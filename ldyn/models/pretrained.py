@@ -15,7 +15,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 
 from ldyn.errors import ModelError
 from ldyn.models.base import BaseModel, fingerprint
-from ldyn.models.gguf import gguf_model, gguf_tokenizer
+from ldyn.models.gguf import gguf_model, read_gguf
 from ldyn.models.settings import PretrainedConfig, TinyConfig, TokenizerKind
 from ldyn.models.tokenizers import build_tokenizer
 
@@ -27,9 +27,9 @@ _WEIGHTS = ("safetensors", "gguf", "bin", "pt", "pth")
 
 
 def load_pretrained(config: PretrainedConfig, *, corpus: Sequence[str], seed: int) -> BaseModel:
-    """Model and tokenizer. Raises ModelError (what was found, what to do) where one of them cannot be had."""
+    """Model, on the CPU, and tokenizer. Raises ModelError (what was found, what to do) where one cannot be had."""
     tokenizer = pretrained_tokenizer(config, corpus)
-    model = pretrained_model(config, seed)
+    model = (_untrained_model(config, seed) if config.random_init else _trained_model(config)).eval()
     rows, largest = len(model.get_input_embeddings().get_parameter("weight")), max(tokenizer.get_vocab().values())
     if largest >= rows:
         raise ModelError(
@@ -51,13 +51,6 @@ def pinned_model(config: TinyConfig | PretrainedConfig) -> TinyConfig | Pretrain
     except (OSError, ValueError, ImportError):
         return config  # loading the model reports the error
     return replace(config, revision=commit) if commit else config
-
-
-def pretrained_model(config: PretrainedConfig, seed: int) -> PreTrainedModel:
-    """The model in evaluation mode, on the CPU; untrained weights depend on the seed alone."""
-    model = _untrained_model(config, seed) if config.random_init else _trained_model(config)
-    model.eval()
-    return model
 
 
 def pretrained_tokenizer(config: PretrainedConfig, corpus: Sequence[str]) -> PreTrainedTokenizerBase:
@@ -143,7 +136,8 @@ def _untrained_model(config: PretrainedConfig, seed: int) -> PreTrainedModel:
 
 def _own_tokenizer(config: PretrainedConfig) -> PreTrainedTokenizerBase:
     if config.gguf_file is not None:
-        return gguf_tokenizer(config)
+        own: PreTrainedTokenizerBase = read_gguf(AutoTokenizer, config)
+        return own
     _check_local_directory(config.name_or_path)
     try:
         return AutoTokenizer.from_pretrained(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Interval
+from pydantic import Field
 
 Dimension = int | float | str | bool
 TokenizerKind = Literal["word", "bpe"]
@@ -87,3 +88,6 @@ class PretrainedConfig:
                 f"tokenizer={self.tokenizer} would pair trained weights with a vocabulary they have never seen; "
                 "use tokenizer=auto, or random_init=true"
             )
+
+
+ModelConfig = Annotated[TinyConfig | PretrainedConfig, Field(discriminator="kind")]

@@ -35,11 +35,7 @@ def build_tiny_model(config: TinyConfig, tokenizer: PreTrainedTokenizerFast, see
 
 
 def pretrain(
-    model: GPTNeoXForCausalLM,
-    tokenizer: PreTrainedTokenizerFast,
-    corpus: Sequence[str],
-    config: TinyConfig,
-    seed: int,
+    model: GPTNeoXForCausalLM, tokenizer: PreTrainedTokenizerFast, corpus: Sequence[str], config: TinyConfig, seed: int
 ) -> float:
     """Train the model in place by next-token prediction; return the mean loss of the last tenth, in nats per token."""
     rows = pack_documents(tokenizer, corpus, config.sequence_length + 1)

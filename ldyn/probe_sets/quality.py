@@ -139,10 +139,7 @@ def _trained(one: _Response) -> str | None:
 
 
 CHECKS: Mapping[str, tuple[str, Callable[[_Response], str | None]]] = {
-    "leftover markup": (
-        "The curve shows how likely labels and markers are, not how likely a rephrase is.",
-        _markup,
-    ),
+    "leftover markup": ("The curve shows how likely labels and markers are, not how likely a rephrase is.", _markup),
     "length ratio": ("Sums over tokens grow with length: compare means per token only.", _length),
     "unfinished": ("EOS is scored where the text would continue, which lowers the sum.", _unfinished),
     "identical responses": ("Two curves share these rows, so their difference shrinks.", _identical),

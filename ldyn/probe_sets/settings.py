@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Interval
 
@@ -41,6 +41,8 @@ class BuildRequest:
     probes: which are made; None: all that can be with the models given.
     keep: whether further responses of the data are kept; else only prompt, chosen and rejected are used.
     """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}  # also for the data set's settings
 
     dataset: DatasetConfig
     out: Path

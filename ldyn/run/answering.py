@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from ldyn.answers.comparison import GivenAnswer
 from ldyn.answers.generation import Answer, Decoding, Sampling, answer_prompts
-from ldyn.answers.judges import checked_answer, find_scorer
-from ldyn.answers.on_policy import on_policy_pairs
-from ldyn.answers.samples import SamplePrompt, sample_rows
+from ldyn.answers.judges import Scorer, checked_answer, find_scorer
+from ldyn.answers.samples import SamplePrompt, sample_prompts, sample_rows
 from ldyn.answers.settings import ResponsesConfig
 from ldyn.config.schema import RunConfig, SamplesConfig
 from ldyn.data.encoder import Encoder
@@ -22,8 +24,8 @@ from ldyn.errors import RunDirectoryError
 from ldyn.processes.group import in_main
 from ldyn.records import AnswerChecker, EncodedPair, PreferencePair, ProbeExample, Turn
 from ldyn.run.session import Session
-from ldyn.run.stages import stage_weights
 from ldyn.store.files import json_lines, write_atomically
+from ldyn.training.checkpoints import start_weights
 from ldyn.training.plan import StagePlan
 
 if TYPE_CHECKING:
@@ -127,7 +129,7 @@ def _sample_pairs(
     plan: StagePlan, responses: ResponsesConfig, prepared: Prepared, session: Session
 ) -> list[PreferencePair]:
     answering, pairs = prepared.answering, prepared.data.pairs
-    model = stage_weights(plan.info.start, prepared.base, session)
+    model = start_weights(plan.info.start, prepared.base, session.stage_directory)
     sampling = replace(answering.sampling("on policy", plan.info.name), temperature=responses.temperature)
     n = responses.candidates
     asked = [pair for pair in pairs for _ in range(n)]
@@ -142,6 +144,49 @@ def _sample_pairs(
     return sampled
 
 
+def on_policy_pairs(
+    pairs: Sequence[PreferencePair],
+    answers: Sequence[Sequence[GivenAnswer]],
+    config: ResponsesConfig,
+    judge: Scorer | None,
+    random: Random,
+) -> tuple[list[PreferencePair], Counter[str]]:
+    """The pairs with their sampled sides replaced, and counts; ``answers``: the candidates of each pair.
+
+    Between equally good answers a coin decides ("judged_equal" counts the pairs whose best is no better than their
+    worst). A pair of equal texts stays, without effect ("equal_answers"); a side whose answer is empty keeps the data's
+    response ("empty_answers"), so that a round always has as many pairs as the data. An answer cut at the limit has no
+    end token ("cut_answers"); with cut_answers=drop it is no candidate, and a pair without candidates stays the data's.
+    """
+    counts: Counter[str] = Counter()
+    drawn = []
+    for pair, own in zip(pairs, answers, strict=True):
+        cut = [answer for answer in own if answer.stopped is False]
+        counts["cut_answers"] += len(cut)
+        candidates = [answer for answer in own if config.cut_answers == "keep" or answer not in cut]
+        if judge is not None and candidates:
+            scores = judge(pair.pair_id, candidates, pair.prompt)
+            order = sorted(range(len(candidates)), key=lambda number: (-scores[number], random.random()))
+            counts["judged_equal"] += scores[order[0]] == scores[order[-1]]
+            candidates = [candidates[number] for number in order]
+        drawn.append(_with_sides(pair, candidates, config, counts))
+    counts["equal_answers"] = sum(pair.chosen.strip() == pair.rejected.strip() for pair in drawn)
+    return drawn, counts
+
+
+def _with_sides(
+    pair: PreferencePair, ranked: Sequence[GivenAnswer], config: ResponsesConfig, counts: Counter[str]
+) -> PreferencePair:
+    """The best candidate as chosen and the worst as rejected, on the sides that are sampled."""
+    sides = {"chosen": ranked[0], "rejected": ranked[-1]} if ranked else {}
+    sides = {side: answer for side, answer in sides.items() if side in config.sampled}
+    counts["empty_answers"] += sum(not answer.text.strip() for answer in sides.values())
+    sides = {side: answer for side, answer in sides.items() if answer.text.strip()}
+    texts = {"chosen": pair.chosen, "rejected": pair.rejected, **{side: one.text for side, one in sides.items()}}
+    ids = {side: answer.token_ids for side, answer in sides.items()}
+    return replace(pair, chosen=texts["chosen"], rejected=texts["rejected"], sampled=ids)
+
+
 # --------------------------------------------------------------------------------------------------------------
 # Samples
 
@@ -149,15 +194,13 @@ def _sample_pairs(
 def write_samples(plans: Sequence[StagePlan], prepared: Prepared, session: Session) -> None:
     """samples.jsonl: greedy and sampled answers of the base and of every stage's last weights to the same questions."""
     answering = prepared.answering
-    prompts = [
-        SamplePrompt(split, example.example_id, example.prompt, answering.encoder.prompt(example.prompt, example.turns))
-        for split, members in prepared.probes.examples.items()
-        for example in members[: answering.settings.examples]
-    ]
+    prompts = list[SamplePrompt]()
+    for split, members in prepared.probes.examples.items():
+        prompts += sample_prompts(split, members[: answering.settings.examples], answering.encoder)
     limit, checker = answering.settings.max_new_tokens, answering.checker
     rows = []
     for stage in ("base", *(plan.info.name for plan in plans)):
-        model = stage_weights(stage, prepared.base, session)
+        model = start_weights(stage, prepared.base, session.stage_directory)
         for sampling in (None, answering.sampling("sample")):
             how = Decoding(limit, sampling)
             rows += sample_rows(model, answering.tokenizer, prompts, how, stage=stage, checker=checker)

@@ -12,7 +12,7 @@ from torch import nn
 
 from ldyn import __version__
 from ldyn.answers.generation import Decoding, Sampling
-from ldyn.answers.samples import SamplePrompt, sample_rows
+from ldyn.answers.samples import sample_prompts, sample_rows
 from ldyn.answers.settings import GenerateConfig
 from ldyn.answers.text_metrics import TrainingAnswers
 from ldyn.data.encoder import Encoder
@@ -73,21 +73,13 @@ def _answers(
     run = stored.run
     encoding = encoding_for(model, config.max_prompt_tokens) if run is None else run.config.dataset.encoding
     encoder = Encoder(tokenizer, encoding)
-    prompts = [
-        SamplePrompt(split, one.example_id, one.prompt, encoder.prompt(one.prompt, one.turns), _own_answers(one))
-        for split, examples in questions.examples.items()
-        for one in examples
-    ]
+    prompts = [one for split, members in questions.examples.items() for one in sample_prompts(split, members, encoder)]
     length = config.max_new_tokens or (DEFAULT_LENGTH if run is None else run.config.samples.max_new_tokens)
     drawn = Sampling(config.temperature, config.top_p, seeded_random(config.seed, "generate").getrandbits(31))
     for mode in config.mode:
         decoding = Decoding(length, drawn if mode == "sampled" else None, config.stop, config.batch_size)
         stage, checker = stored.stage, questions.checker
         yield from sample_rows(model, tokenizer, prompts, decoding, stage=stage, checker=checker, training=training)
-
-
-def _own_answers(example: ProbeExample) -> tuple[str, ...]:
-    return tuple(example.responses[key] for key in ("chosen", "rejected") if key in example.responses)
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -97,7 +89,9 @@ def _own_answers(example: ProbeExample) -> tuple[str, ...]:
 def _questions(config: GenerateConfig, models: Sequence[StoredModel]) -> Questions:
     runs = [one.run for one in models if one.run is not None]
     if config.prompts is not None:
-        return Questions(_examples_of_file(config.prompts), _pairs_of_file(config.training), None)
+        read = read_row_files(probe_files(config.prompts))
+        asked = {part.split: [without_blanks(row) for row in part.rows if row.prompt.strip()] for part in read}
+        return Questions(asked, _pairs_of_file(config.training), None)
     if not runs:
         raise ConfigError([f"prompts: found none, as {config.models[0]} is no run; set prompts=FILE"])
     _check_same_questions(runs)
@@ -127,11 +121,6 @@ def _chosen_part(questions: Questions, config: GenerateConfig) -> Questions:
     if not any(examples.values()):
         raise DataError("There is no prompt to answer; expected rows with a prompt that is not blank.")
     return Questions(examples, questions.pairs, questions.checker)
-
-
-def _examples_of_file(path: Path) -> dict[str, Sequence[ProbeExample]]:
-    read = read_row_files(probe_files(path))
-    return {part.split: [without_blanks(row) for row in part.rows if row.prompt.strip()] for part in read}
 
 
 def _pairs_of_file(path: Path | None) -> list[PreferencePair]:

@@ -15,11 +15,12 @@ import pyarrow as pa
 from torch import nn
 from transformers import PreTrainedModel
 
+from ldyn import __version__
 from ldyn.answers.settings import ScoreConfig
 from ldyn.data.encoder import Encoder, EncodingConfig
 from ldyn.data.local_files import read_probe_examples
 from ldyn.errors import DataError, ModelError
-from ldyn.models.base import find_device, fingerprint
+from ldyn.models.base import find_device, fingerprint, max_positions
 from ldyn.models.settings import PretrainedConfig
 from ldyn.probes.scorer import score_probes
 from ldyn.processes.group import quiet_libraries
@@ -31,13 +32,13 @@ from ldyn.store.schema import is_measured, table_of_scores, to_bytes
 
 MAX_TOKENS = 512  # of prompt and response, as in the paper
 SCORES_FILE, EXAMPLES_FILE, CHANGES_FILE, PAGE_FILE = "scores.parquet", "examples.csv", "changes.csv", "score.html"
+SETTINGS_FILE = "settings.json"
 REASONS = {
     "truncated_prompt": "prompts cut to the limit (max_prompt_tokens)",
     "truncated_response": "responses cut to the limit (max_tokens less max_prompt_tokens)",
     "empty_response": "empty responses skipped",
     "unknown_tokens": "tokens unknown to the tokenizer",
 }
-_ORIGIN_KEY = b"ldyn.score"
 _NAMES_SHOWN = 5
 
 
@@ -64,16 +65,16 @@ def score_models(config: ScoreConfig) -> Scored:
     options = PretrainedConfig(
         "", revision=config.revision, dtype=config.dtype, trust_remote_code=config.trust_remote_code
     )
-    tables, origins, notes = [], [], []
+    tables, notes, origins = [], list[str](), []
     for model in find_models(config.models, options):
-        scores, origin, of_model = _score(model, examples, config)
+        scores, origin = _score(model, examples, config, notes)
         step = ProbeStep(stage=model.stage, algorithm="none", step=0, examples_seen=0, epoch=0.0)
         tables.append(table_of_scores(step, scores))
         origins.append(origin)
-        notes += of_model
+    settings = {"ldyn": __version__, **asdict(config), "scored": origins}
+    write_atomically(config.out / SETTINGS_FILE, (json.dumps(settings, indent=1, default=str) + "\n").encode())
     table = pa.concat_tables(tables)
-    metadata = {**tables[0].schema.metadata, _ORIGIN_KEY: json.dumps(origins)}
-    write_atomically(config.out / SCORES_FILE, to_bytes(table.replace_schema_metadata(metadata)))
+    write_atomically(config.out / SCORES_FILE, to_bytes(table))
     rows = table.to_pandas()
     pairs = rows[rows["probe"].isin(PAIR)].pivot(index=["stage", "split", "example_id"], columns="probe", values="logp")
     if set(PAIR) <= set(pairs.columns):
@@ -97,8 +98,8 @@ def _write_csv(frame: pd.DataFrame, path: Path) -> None:
 
 
 def _score(
-    stored: StoredModel, examples: dict[str, list[ProbeExample]], config: ScoreConfig
-) -> tuple[Sequence[ProbeScore], dict[str, Any], list[str]]:
+    stored: StoredModel, examples: dict[str, list[ProbeExample]], config: ScoreConfig, notes: list[str]
+) -> tuple[Sequence[ProbeScore], dict[str, Any]]:
     model, tokenizer = stored.load()
     nn.Module.to(model, find_device(config.device))
     encoding = encoding_for(model, config.max_prompt_tokens, config.max_tokens, config.keep_prompt)
@@ -111,20 +112,12 @@ def _score(
     counts = Counter[str]()
     for key, number in encoder.counts.items():
         counts.update({reason: number for reason in REASONS if f".{reason}" in key})
-    notes = [f"{stored.name}: {counts[reason]} {text}" for reason, text in REASONS.items() if counts[reason]]
+    notes += [f"{stored.name}: {counts[reason]} {text}" for reason, text in REASONS.items() if counts[reason]]
     if flagged:
         first = ", ".join(f"{one.probe} of {one.split} {one.example_id}" for one in flagged[:_NAMES_SHOWN])
         found = f"{len(flagged)} responses without numbers, as a logit is not finite"
         notes.append(f"{stored.name}: {found} (first: {first})")
-    origin: dict[str, Any] = {
-        "model": stored.name,
-        "revision": config.revision,
-        "dtype": config.dtype,
-        "fingerprint": fingerprint(model, tokenizer),
-        "probes": str(config.probes),
-        "encoding": asdict(encoding),
-    }
-    return scores, origin, notes
+    return scores, {"model": stored.name, "weights": fingerprint(model, tokenizer), "encoding": asdict(encoding)}
 
 
 def encoding_for(
@@ -137,8 +130,7 @@ def encoding_for(
 
     Raises DataError where no room is left for a response.
     """
-    context = getattr(model.config.get_text_config(), "max_position_embeddings", None) or MAX_TOKENS
-    both = max_tokens or min(MAX_TOKENS, context)
+    both = max_tokens or int(min(MAX_TOKENS, max_positions(model)))
     try:
         return EncodingConfig(max_prompt_tokens or both // 2, both, keep_prompt)
     except ValueError as error:

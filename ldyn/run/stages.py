@@ -6,11 +6,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from transformers import PreTrainedModel
-
 from ldyn.algorithms import algorithm_of, algorithm_parameters
 from ldyn.config.schema import RunConfig
-from ldyn.models.base import BaseModel
 from ldyn.processes.group import from_main, in_main
 from ldyn.processes.signals import StopRequest
 from ldyn.records import EncodedPair, StageInfo
@@ -53,7 +50,7 @@ def run_stage(
         return
     checkpoint = from_main(lambda: last_complete_checkpoint(directory))
     steps = length.scheduled(config.probes.schedule)
-    tokenizer, model = prepared.base.tokenizer, stage_weights(info.start, prepared.base, session)
+    tokenizer, model = prepared.base.tokenizer, start_weights(info.start, prepared.base, session.stage_directory)
     cache = stage_cache(config)
     key = from_main(lambda: stage_key(plan, model, pairs, prepared, config) if cache else "")
     # A stage with snapshots must make them itself; one that has a checkpoint continues from it.
@@ -84,8 +81,3 @@ def run_stage(
             if cache:
                 in_main(lambda: cache.store(key, config.paths.run, info.name, steps))
     session.finish_stage(info)
-
-
-def stage_weights(stage: str, base: BaseModel, session: Session) -> PreTrainedModel:
-    """A separate model with the last weights of ``stage``, or of the base ("base")."""
-    return start_weights(stage, base, session.stage_directory)

@@ -21,7 +21,7 @@ from ldyn.answers.chats import AnswerCache
 from ldyn.answers.comparison import AnswerSet, Judge, answer_set, judge_comparisons, pair_answers
 from ldyn.answers.generation import Decoding
 from ldyn.answers.judges import find_judge
-from ldyn.answers.samples import SamplePrompt, sample_rows
+from ldyn.answers.samples import SamplePrompt, sample_prompts, sample_rows
 from ldyn.answers.settings import REWARD_MODEL, WinsConfig
 from ldyn.answers.win_rates import Match, win_rows
 from ldyn.config.schema import RunConfig
@@ -30,9 +30,8 @@ from ldyn.findings.stages import PreferenceArm, arms_of
 from ldyn.models.base import find_device
 from ldyn.run.preparation import Prepared
 from ldyn.run.session import Session
-from ldyn.run.stages import stage_weights
 from ldyn.store.files import json_lines
-from ldyn.training.checkpoints import snapshot_steps, snapshot_weights
+from ldyn.training.checkpoints import snapshot_steps, snapshot_weights, start_weights
 from ldyn.training.plan import StageLength, StagePlan
 
 ANSWERS_FILE = "wins_answers.jsonl"
@@ -75,7 +74,7 @@ def _weights(
 ) -> Iterator[ArmWeights]:
     """Updates and epochs are counted over all rounds of the arm, as if they were one long stage."""
     start, base, by_name = arm.first.start, prepared.base, {plan.info.name: plan for plan in plans}
-    yield ArmWeights(0, 0.0, start, partial(stage_weights, start, base, session))
+    yield ArmWeights(0, 0.0, start, partial(start_weights, start, base, session.stage_directory))
     before, epochs_before = 0, 0.0
     for plan in (by_name[info.name] for info in arm.rounds):
         name, length = plan.info.name, StageLength.of(plan, len(prepared.pairs))
@@ -86,16 +85,16 @@ def _weights(
                 yield ArmWeights(before + step, epochs_before + epoch, f"{name}@{epoch:.4g}", load)
         before += length.total_steps
         epochs_before += length.probe_step(plan.info, length.total_steps).epoch
-        yield ArmWeights(before, epochs_before, name, partial(stage_weights, name, base, session))
+        yield ArmWeights(before, epochs_before, name, partial(start_weights, name, base, session.stage_directory))
 
 
 def _prompts(config: WinsConfig, prepared: Prepared, seed: int) -> list[SamplePrompt]:
     """The first ``wins.examples`` probe questions of the data, drawn by the seed; ``probes`` may use fewer of them."""
-    return [
-        SamplePrompt(split, one.example_id, one.prompt, prepared.answering.encoder.prompt(one.prompt, one.turns))
-        for split, examples in prepared.data.probes.items()
-        for one in draw(examples, config.examples, seeded_random(seed, "wins", split))[0]
-    ]
+    prompts = list[SamplePrompt]()
+    for split, examples in prepared.data.probes.items():
+        drawn, _ = draw(examples, config.examples, seeded_random(seed, "wins", split))
+        prompts += sample_prompts(split, drawn, prepared.answering.encoder)
+    return prompts
 
 
 def _answers(weights: ArmWeights, prompts: Sequence[SamplePrompt], prepared: Prepared) -> list[dict[str, Any]]:

@@ -60,19 +60,16 @@ def make_observer(logger: LoggerConfig, directory: Path, experiment: str) -> Obs
     """
     from ldyn.tracking.console import ProgressLines
 
-    def wandb() -> Observer:
+    def tracker() -> Observer:
+        if logger.kind == "tensorboard":
+            from ldyn.tracking.tensorboard_tracker import TensorboardTracker
+
+            return TensorboardTracker(directory)
         from ldyn.tracking.wandb_tracker import WandbTracker
 
         return WandbTracker(logger, directory, experiment)
 
-    def tensorboard() -> Observer:
-        from ldyn.tracking.tensorboard_tracker import TensorboardTracker
-
-        return TensorboardTracker(directory)
-
     makers: dict[str, Callable[[], Observer]] = {"the console": ProgressLines}
-    if logger.kind == "tensorboard":
-        makers["tensorboard"] = tensorboard
-    elif logger.kind == "wandb" and logger.mode != "disabled":
-        makers["wandb"] = wandb
+    if logger.kind == "tensorboard" or (logger.kind == "wandb" and logger.mode != "disabled"):
+        makers[logger.kind] = tracker
     return AllObservers(makers)

@@ -31,9 +31,10 @@ def with_adapters(model: PreTrainedModel, config: LoraConfig) -> PreTrainedModel
             warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by a name that is going away
             return cast("PreTrainedModel", peft.get_peft_model(model, settings))
     except ValueError as error:
+        linear = (name for name, module in model.named_modules() if isinstance(module, nn.Linear))
         raise ModelError(
             f"trainer.lora.target_modules: {error} Expected names of linear layers of a {model.config.model_type}: "
-            f"{', '.join(linear_layers(model))}."
+            f"{', '.join(sorted({name.rpartition('.')[2] for name in linear}))}."
         ) from error
 
 
@@ -41,10 +42,6 @@ def with_stored_adapters(model: PreTrainedModel, checkpoint: Path) -> PreTrained
     import peft
 
     return cast("PreTrainedModel", peft.PeftModel.from_pretrained(model, str(checkpoint)))
-
-
-def linear_layers(model: nn.Module) -> list[str]:
-    return sorted({name.rpartition(".")[2] for name, module in model.named_modules() if isinstance(module, nn.Linear)})
 
 
 def has_adapters(model: nn.Module) -> bool:

@@ -16,6 +16,7 @@ OPTIMIZERS = {"adamw": "adamw_torch", "rmsprop": "rmsprop", "sgd": "sgd"}
 
 def common_arguments(config: TrainerConfig, output_dir: Path, seed: int) -> dict[str, Any]:
     """The arguments of TRL's SFTConfig; its defaults (bf16, checkpointing, trackers) are replaced."""
+    fsdp_config = {"activation_checkpointing": config.gradient_checkpointing}
     return {
         "output_dir": str(output_dir),
         "optim": OPTIMIZERS[config.optimizer],
@@ -42,16 +43,10 @@ def common_arguments(config: TrainerConfig, output_dir: Path, seed: int) -> dict
         "ddp_find_unused_parameters": False,
         "remove_unused_columns": False,  # the rows have what is needed and nothing else
         "max_length": None,
-        **_parallel_arguments(config),
+        # FSDP has its own activation checkpointing.
+        "activation_checkpointing": config.gradient_checkpointing and config.parallel == "ddp",
+        **({} if config.parallel == "ddp" else {"fsdp": True, "fsdp_config": fsdp_config}),
     }
-
-
-def _parallel_arguments(config: TrainerConfig) -> dict[str, Any]:
-    """How weights are held by several processes; FSDP has its own activation checkpointing."""
-    if config.parallel == "ddp":
-        return {"activation_checkpointing": config.gradient_checkpointing}
-    fsdp_config = {"activation_checkpointing": config.gradient_checkpointing}
-    return {"activation_checkpointing": False, "fsdp": True, "fsdp_config": fsdp_config}
 
 
 def disable_dropout(model: nn.Module) -> None:

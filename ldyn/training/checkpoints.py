@@ -88,10 +88,7 @@ def final_directory(stage_directory: Path) -> Path:
 
 
 def save_final(
-    model: PreTrainedModel,
-    weights: dict[str, Tensor] | None,
-    tokenizer: PreTrainedTokenizerBase,
-    stage_directory: Path,
+    model: PreTrainedModel, weights: dict[str, Tensor] | None, tokenizer: PreTrainedTokenizerBase, stage_directory: Path
 ) -> Path:
     """Save the stage's last weights; then delete its checkpoints.
 

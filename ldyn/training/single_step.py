@@ -142,23 +142,13 @@ class _StepWatch(TrainerCallback):
         return watched
 
     def on_pre_optimizer_step(
-        self,
-        args: Any,
-        state: TrainerState,
-        control: TrainerControl,
-        optimizer: Any = None,
-        **kwargs: Any,
+        self, args: Any, state: TrainerState, control: TrainerControl, optimizer: Any = None, **kwargs: Any
     ) -> None:
         self._before = {name: weight.detach().clone() for name, weight in self._trained()}
         self.taken.learning_rate = float(optimizer.param_groups[0]["lr"])
 
     def on_optimizer_step(
-        self,
-        args: Any,
-        state: TrainerState,
-        control: TrainerControl,
-        optimizer: Any = None,
-        **kwargs: Any,
+        self, args: Any, state: TrainerState, control: TrainerControl, optimizer: Any = None, **kwargs: Any
     ) -> None:
         for name, weight in self._trained():
             before = self._before.pop(name)

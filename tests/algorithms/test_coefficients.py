@@ -61,11 +61,7 @@ DOCSTRINGS = {
     "cal_dpo": ({}, CALIBRATED + 2 * (TARGET - H_CHOSEN), -CALIBRATED - 2 * (TARGET + H_REJECTED)),
     "dpo_shift": ({"rejected_weight": 0.6}, shift(0.6), -0.6 * shift(0.6)),
     # a quarter of the way from 0.6 to 1: 0.7
-    "dpo_shift_linear": (
-        {"first_rejected_weight": 0.6, "last_rejected_weight": 1.0},
-        shift(0.7),
-        -0.7 * shift(0.7),
-    ),
+    "dpo_shift_linear": ({"first_rejected_weight": 0.6, "last_rejected_weight": 1.0}, shift(0.7), -0.7 * shift(0.7)),
     "apo_zero": ({}, BETA * A_CHOSEN * (1 - A_CHOSEN), -BETA * A_REJECTED * (1 - A_REJECTED)),
 }
 PAIRWISE = {**PAPER, **DOCSTRINGS}

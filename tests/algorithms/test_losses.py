@@ -1,4 +1,4 @@
-"""Each loss on three rows worked by hand, and the sign of its gradients. The rows' log-ratios are in conftest.py:
+"""Each loss on three rows worked by hand. The rows' log-ratios are in conftest.py:
 
 h₊ = 0, −2, 1;  h₋ = 0, 1, −3;  h₊ − h₋ = 0, −3, 4.
 """
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ldyn.algorithms import ALGORITHMS, algorithm_parameters
+from ldyn.algorithms import ALGORITHMS
 
 
 def softplus(x: float) -> float:
@@ -70,10 +70,7 @@ BY_HAND = {
         [log(2), softplus(1.25), softplus(-1.25)],
     ),
     # 1 − σ(βh₊) + σ(βh₋) with βh₊ = 0, −1, 0.5 and βh₋ = 0, 0.5, −1.5
-    "apo_zero": (
-        {"beta": 0.5},
-        [1.0, 1 - sigmoid(-1) + sigmoid(0.5), 1 - sigmoid(0.5) + sigmoid(-1.5)],
-    ),
+    "apo_zero": ({"beta": 0.5}, [1.0, 1 - sigmoid(-1) + sigmoid(0.5), 1 - sigmoid(0.5) + sigmoid(-1.5)]),
 }
 
 
@@ -104,14 +101,3 @@ def test_the_scheduled_shift_goes_linearly_from_its_first_to_its_last_weight(mak
     assert loss(0.0) == pytest.approx(softplus(1.25))
     assert loss(0.5) == pytest.approx(softplus(1.375))
     assert loss(1.0) == pytest.approx(softplus(1.5))  # DPO
-
-
-@pytest.mark.parametrize("name", ALGORITHMS)
-def test_every_loss_pulls_the_chosen_response_up_and_pushes_the_rejected_one_down(name, pair):
-    algorithm = ALGORITHMS[name]
-    sides = pair[: 1 if algorithm.kind == "pointwise" else 2]
-    loss = algorithm.loss(*sides, **algorithm_parameters({"name": name}))
-    gradients = torch.autograd.grad(loss.sum(), [side.logp for side in sides])
-    assert loss.shape == (3,)
-    assert (gradients[0] < 0).all()
-    assert len(gradients) == 1 or (gradients[1] > 0).all()

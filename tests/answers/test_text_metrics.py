@@ -5,12 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ldyn.answers.sample_means import summarise_samples
-from ldyn.answers.text_metrics import (
-    TrainingAnswers,
-    longest_common_subsequence,
-    longest_loop,
-    repeated_ngrams,
-)
+from ldyn.answers.text_metrics import TrainingAnswers, longest_common_subsequence, longest_loop, repeated_ngrams
 from ldyn.records import PreferencePair
 
 

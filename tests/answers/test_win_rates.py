@@ -76,14 +76,6 @@ def test_wilson_equals_scipys(wins: int, n: int) -> None:
 
 
 class TestLengthControl:
-    def test_without_length_differences_it_is_the_win_rate(self) -> None:
-        found = length_controlled([1.0] * 60 + [0.0] * 30 + [0.5] * 10, [0.0] * 100)
-        assert found.rate.value == pytest.approx(0.65, abs=1e-3)  # the prior on α, sd 10, is weak
-        plain = wilson([1.0] * 65 + [0.0] * 35)
-        assert (found.rate.low, found.rate.high) == (
-            pytest.approx(plain.low, abs=0.01), pytest.approx(plain.high, abs=0.01),
-        )  # fmt: skip
-
     @settings(max_examples=25, deadline=None)
     @given(st.lists(st.tuples(st.sampled_from([0.0, 0.5, 1.0]), st.integers(-300, 300)), min_size=2, max_size=40))
     def test_it_is_the_mode_that_an_optimiser_finds(self, data: list[tuple[float, int]]) -> None:

@@ -58,21 +58,6 @@ def test_a_process_that_has_ended_is_reported(make: Callable[[int], None], argum
 
 
 @pytest.mark.parametrize(
-    ("words", "shown"),
-    [
-        (["probes", "model=pythia_410m", "bench.examples=3"], ["examples: 3", "name_or_path: EleutherAI/pythia-410m"]),
-        (["train", "algorithm=sft_token_mean", "bench.steps=7"], ["steps: 7", "name: sft_token_mean"]),
-    ],
-)
-def test_settings_are_shown_without_measuring(
-    words: list[str], shown: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["bench", *words, "--cfg", "job"]) == 0
-    printed = capsys.readouterr().out
-    assert all(text in printed for text in shown)
-
-
-@pytest.mark.parametrize(
     ("setting", "message"),
     [
         ("model=pythia_160", "model: found no option 'pythia_160'; did you mean pythia_160m"),

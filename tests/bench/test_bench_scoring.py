@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import random
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,7 @@ from hydra import compose, initialize_config_dir
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModelForCausalLM, GPT2Config, GPTNeoXConfig, LlamaConfig, PreTrainedModel
 
-from ldyn.bench.methods import METHODS, published_statistics
-from ldyn.bench.probes import load, needed_operations, summarise
+from ldyn.bench.probes import METHODS, load, needed_operations, published_statistics, summarise
 from ldyn.bench.settings import BenchConfig
 from ldyn.cli.bench import load_bench_config
 from ldyn.config.groups import config_directory
@@ -148,18 +146,6 @@ def test_figures_by_hand() -> None:
     ours = found["methods"]["ours"]
     assert ours["examples_per_second"] == pytest.approx(2.0)  # two examples in a median of 1 s
     assert ours["max_abs_logp_difference"] == pytest.approx(0.1)
-
-
-def test_examples_are_drawn_from_all_splits_by_the_seed(probe_directory: Path) -> None:
-    config = configured(f"dataset.path={probe_directory}", "bench.examples=5")
-    base, examples = load(config)
-    assert {example.split for example in examples} == {"train", "test"}
-    assert [list(example.responses) for example in examples] == [["chosen", "rejected"]] * 5
-    assert load(config)[1] == examples
-    assert load(replace(config, seed=1))[1] != examples
-    ids = {token for e in examples for ids in (e.prompt_ids, *e.responses.values()) for token in ids}
-    assert max(ids) < base.model.config.vocab_size == 50_304
-    assert all(5 <= len(response) <= 14 for e in examples for response in e.responses.values())  # about a token a word
 
 
 def test_probes_without_a_response_to_score(probe_directory: Path) -> None:

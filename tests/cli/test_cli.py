@@ -124,7 +124,7 @@ def test_a_configuration_is_checked_without_loading_torch() -> None:
         (["+exp=dpo_squeeze", "model=tinny"], "model: found no option 'tinny'; did you mean tiny"),
         (["+exp=dpo_squeeze", "sede=1"], "sede: unknown key; did you mean seed?"),
         (["+exp=dpo_squeeze", "stages.stf.trainer.batch_size=1"], "stages.stf: found no such stage; did you mean sft?"),
-        (["+exp=dpo_squeeze", "recipe.sft.max_steps=1"], "recipe.sft.max_steps: now sft.X, as in sft.learning_rate"),
+        (["+exp=dpo_squeeze", "recipe.sft.max_steps=1"], "recipe.sft.max_steps: now sft.X, preference.X"),
         (["+exp=dpo_squeeze", "algorithm@sft=sft"], "algorithm@sft: now algorithm@sft.algorithm="),
         (["+exp=dpo_squeeze", "sft.batch_size=abc"], "  - sft.batch_size: found 'abc'"),
         (

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import pandas as pd
-import pyarrow.parquet as pq
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
@@ -74,7 +73,7 @@ def test_one_model_gives_the_trajectory_table_and_the_margins(
         [chosen - rejected for chosen, rejected in zip(expected[::2], expected[1::2], strict=True)], abs=1e-4
     )
     assert f"{rows[rows['probe'] == 'chosen']['logp'].mean():.3f}" in capsys.readouterr().out
-    [origin] = json.loads(pq.read_schema(out / "scores.parquet").metadata[b"ldyn.score"])
+    [origin] = json.loads((out / "settings.json").read_text())["scored"]
     assert (origin["model"], origin["encoding"]["max_prompt_tokens"]) == (models[0], 30)
     assert origin["encoding"]["max_tokens"] == 48  # the model's context
     assert not (out / "score.html").exists()

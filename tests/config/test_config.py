@@ -79,7 +79,7 @@ def test_yaml_reads_back_as_the_same_config(overrides: tuple[str, ...]) -> None:
     assert list(again.stages) == list(config.stages)
 
 
-@hypothesis_settings(max_examples=60, deadline=None)
+@hypothesis_settings(max_examples=20, deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),
     rate=st.floats(1e-30, 1e30),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from ldyn.data.corpus import corpus_documents
+from ldyn.data.rows import corpus_documents
 from ldyn.records import ProbeExample
 
 

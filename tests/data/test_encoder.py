@@ -135,13 +135,6 @@ def test_bos_only_where_the_tokenizer_adds_it_and_within_the_limit(tokenizers):
     assert tokenizers["metaspace"].bos_token_id not in Encoder(tokenizers["metaspace"], ROOMY).prompt("Who")
 
 
-@pytest.mark.parametrize("separator", ["", " ", "\n"])
-def test_other_separators(tokenizers, separator):
-    encoder = Encoder(tokenizers["llama_like"], EncodingConfig(200, 400, "end", separator))
-    ids = encoder.prompt("Who is Ada?") + encoder.response("a baker.")
-    assert tokenizers["llama_like"].decode(ids[1:-1]) == f"Who is Ada?{separator}a baker."  # without BOS and EOS
-
-
 def test_a_response_without_tokens_is_dropped():
     tokenizer = _without_most_characters()
     encoder = Encoder(tokenizer, EncodingConfig(4, 8, "end", separator=""))

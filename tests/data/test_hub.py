@@ -10,8 +10,7 @@ from pathlib import Path
 import datasets
 import pytest
 
-from ldyn.data.hub import load_hub
-from ldyn.data.hub_sets import HubConfig
+from ldyn.data.hub import HubConfig, load_hub
 from ldyn.data.local_files import FilesConfig, load_files
 from ldyn.errors import DataError
 

@@ -16,8 +16,7 @@ SMALL, LARGE = "owner/small-set", "owner/large-set"
 LOADS = """
 import json, sys
 from dataclasses import asdict
-from ldyn.data.hub import load_hub, pinned
-from ldyn.data.hub_sets import HubConfig
+from ldyn.data.hub import HubConfig, load_hub, pinned
 from ldyn.errors import DataError
 
 for settings in json.loads(sys.argv[1]):
@@ -70,6 +69,7 @@ def large_set(tmp_path) -> Path:
     return directory
 
 
+@pytest.mark.slow  # two processes that import datasets, and 60 MB
 def test_sets_of_the_hub_by_their_names(small_set, large_set, tmp_path):
     columns = {"prompt": "question", "chosen": "good", "rejected": "bad"}
     with hub_stand_in({SMALL: small_set, LARGE: large_set}) as hub:

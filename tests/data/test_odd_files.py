@@ -10,8 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ldyn.data.hub import load_hub
-from ldyn.data.hub_sets import HubConfig
+from ldyn.data.hub import HubConfig, load_hub
 from ldyn.data.local_files import FilesConfig, load_files, read_probe_examples
 from ldyn.errors import DataError
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from pydantic import TypeAdapter
 
-from ldyn.data.hub_sets import HubConfig
+from ldyn.data.hub import HubConfig
 from ldyn.data.local_files import FilesConfig
 from ldyn.data.sources import data_fingerprint
 from ldyn.records import PreferenceData, PreferencePair, ProbeExample

@@ -14,6 +14,7 @@ sys.path.append(str(Path(__file__).parents[1] / "answers"))
 from stand_in import StandIn
 from writer import pair, write_rows, writes_well
 
+
 @pytest.fixture
 def pairs(tmp_path: Path) -> Path:
     return write_rows(tmp_path / "pairs.jsonl", [pair(number) for number in range(30)])

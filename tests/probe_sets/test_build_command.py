@@ -238,14 +238,12 @@ def test_conversations_stay_conversations(by_api: list[str], stand_in: StandIn, 
     asked = [body["messages"][0]["content"] for body in stand_in.bodies]  # in whatever order the workers asked
     assert any("Human: What should I know" in text for text in asked)  # a rephraser reads it as plain text
 
-    from ldyn.cli.probes import PAGE
-    from ldyn.cli.settings_command import settings_of, validated_as
-    from ldyn.config.schema import DataSet
+    from ldyn.cli.probes import PAGE, _request
+    from ldyn.cli.settings_command import settings_of
     from ldyn.data.sources import load_data
     from ldyn.probes.builder import ProbesConfig, build_probes
 
-    dataset = (settings_of(PAGE, data) or {})["dataset"]
-    loaded = load_data(validated_as(DataSet, {"dataset": dataset}).dataset, 0)
+    loaded = load_data(_request(settings_of(PAGE, data) or {}).dataset, 0)
     probes = build_probes(loaded, ProbesConfig(path=tmp_path / "out"), 0)
     turns = {one.pair_id: one.turns for one in loaded.pairs}
     assert all(one.turns == turns[one.example_id] for one in probes.examples["train"])

@@ -36,13 +36,7 @@ def test_a_run_of_a_csv_and_its_resumption(write, smoke, monkeypatch):
         "dataset.columns={prompt: question, chosen: good, rejected: bad}",
     ]
     model = ["model=tiny_smoke", "model.tokenizer=bpe", "model.vocab_size=400", "model.max_positions=512"]
-    config = smoke(
-        "csv",
-        *of_files,
-        *model,
-        "probes.families=[chosen, rejected]",
-        "report=true",
-    )
+    config = smoke("csv", *of_files, *model, "probes.families=[chosen, rejected]", "report=true")
     with monkeypatch.context() as stopping:
         stopping.setattr("ldyn.run.run.run_stage", _stop)
         with pytest.raises(KeyboardInterrupt):

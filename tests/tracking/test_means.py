@@ -28,19 +28,6 @@ def test_examples_that_could_not_be_measured_are_ignored() -> None:
     assert math.isnan(probe_means(scores[1:], "logp")["train", "chosen"])
 
 
-def test_charts_are_named_by_stage_column_and_probe() -> None:
-    values = Charts().points(ProbeStep("dpo", "dpo", 0, 0, 0.0), [score("train", "a", "chosen", -2)])
-    assert values == {
-        "dpo/logp/chosen": -2,
-        "dpo/logp/greedy": -1,  # of chosen, the most likely tokens
-        "dpo/logp_argmax/chosen": -1,
-        "dpo/entropy/chosen": 0.5,
-        "dpo/p_label/chosen": 0.25,
-        "dpo/logp_change/chosen": 0,
-        "dpo/logp_change/greedy": 0,
-    }
-
-
 def test_changes_are_since_the_start_of_each_stage_and_split() -> None:
     charts = Charts()
     for stage, step, train, test in (("sft", 0, -5, -6), ("sft", 4, -3, -7), ("dpo", 0, -3, -7)):

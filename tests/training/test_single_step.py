@@ -55,8 +55,8 @@ def weights(model: PreTrainedModel) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("settings", [
-    {"optimizer": "adamw", "weight_decay": 0.1, "gradient_accumulation": 2}, {"optimizer": "rmsprop", "algorithm": "sft"},
-    {"optimizer": "sgd", "algorithm": "dpo_shift_linear"},
+    {"optimizer": "adamw", "weight_decay": 0.1, "gradient_accumulation": 2},
+    {"optimizer": "rmsprop", "algorithm": "sft"}, {"optimizer": "sgd", "algorithm": "dpo_shift_linear"},
 ])  # fmt: skip
 def test_a_step_from_a_snapshot_is_the_step_that_the_stage_took(
     settings, train, plan, make_model, tokenizer, pairs, tmp_path
