@@ -153,6 +153,5 @@ def _double_lengths(settings: Mapping[str, Any]) -> list[str]:
 def old_settings(keys: Iterable[str]) -> list[str]:
     """One fault for each key of a setting, as it may stand in an override, that has another name now."""
     plain = [key.lstrip("+~").partition("=")[0] for key in keys]
-    return [
-        f"{key}: {new}" for key in plain for old, new in OLD_SETTINGS.items() if key == old or key.startswith(f"{old}.")
-    ]
+    names = {key: "recipe" if key.startswith("recipe.") else key for key in plain}
+    return [f"{key}: {OLD_SETTINGS[name]}" for key, name in names.items() if name in OLD_SETTINGS]
