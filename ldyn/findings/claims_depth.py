@@ -46,7 +46,7 @@ def depth_series(runs: Sequence[Run]) -> tuple[dict[str, Evidence], list[str]]:
     for ranks in sorted(depths):
         for run in depths[ranks]:
             series.setdefault(seed_of(run), {})[ranks] = run
-    whole = {seed: _together(own) for seed, own in series.items() if len(own) == len(depths)}
+    whole: dict[str, Evidence] = {seed: _together(own) for seed, own in series.items() if len(own) == len(depths)}
     return whole, [f"{seed} is not used: it lacks a depth" for seed in series if seed not in whole]
 
 

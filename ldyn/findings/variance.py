@@ -79,7 +79,9 @@ def variance_components(runs: Sequence[Run]) -> list[Components]:
             measured = [[part.found_in(one) for one in own] for own in evidence.values()]
             if not measured or not all(one for own in measured for one in own):
                 continue
-            values = [np.array([float(one[part.quantity][1].mean()) for one in own]) for own in measured]
+            values = [
+                np.array([float(part.over_seeds([one[part.quantity][1]]).iloc[0]) for one in own]) for own in measured
+            ]
             key = f"{claim.family}: {part.quantity}"
             found.setdefault(key, ([], values))[0].append(claim.id)
     return [_of_quantity(quantity, claims, worlds) for quantity, (claims, worlds) in found.items()]

@@ -39,9 +39,7 @@ def prediction_agreement(material: Material) -> Drawing:
         axes.set_xlabel("predicted change of log π (nats)")
     for axes in panels[:: len(sizes)]:
         axes.set_ylabel("actual change (nats)")
-    handles, names = panels[0].get_legend_handles_labels()
-    look: dict[str, Any] = {"frameon": False, "fontsize": 8, "handletextpad": 0.1, "borderpad": 0.1, "markerscale": 2.2}
-    panels[0].legend(handles[::-1], names[::-1], loc="lower right", **look)
+    _name_groups(panels[0])
     title = "The first-order prediction A·K·G, with the optimizer's own update, against what happened"
     steps = int(table.groupby("stage")["step"].nunique().max())
     foot = f"Each point: one response at one of {steps} probe steps; {examples_in(table)}. Scales differ."
@@ -53,7 +51,7 @@ def prediction_agreement(material: Material) -> Drawing:
     return finish(canvas, title, foot, about)
 
 
-_WHOLE = {"kernel_at_start": "the kernel at its start", "kernel_at_snapshots": "steps from snapshot to snapshot"}
+_WHOLE = {"kernel_at_start": "the kernel at its start", "kernel_at_snapshots": "from snapshot to snapshot"}
 
 
 def whole_stage(material: Material) -> Drawing:
@@ -67,7 +65,8 @@ def whole_stage(material: Material) -> Drawing:
         axes.set_xlabel("predicted change of log π (nats)")
     for axes in panels[:: len(_WHOLE)]:
         axes.set_ylabel("actual change (nats)")
-    title = "The change over a whole stage, and how much of it the first order explains"
+    _name_groups(panels[0])
+    title = "The change over a whole stage, and its first-order prediction"
     foot = f"Each point: one response; {examples_in(table)}; at most {table['segments'].max()} segments. Scales differ."
     about = (
         "Change of log π(y | x) of each observed response over the stage against its first-order prediction. Left: "
@@ -76,6 +75,12 @@ def whole_stage(material: Material) -> Drawing:
         "prediction = change. K6 judges the share explained, 1 − Σ (actual − predicted)² / Σ actual²."
     )
     return finish(canvas, title, foot, about)
+
+
+def _name_groups(axes: Axes) -> None:
+    handles, names = axes.get_legend_handles_labels()
+    look: dict[str, Any] = {"frameon": False, "fontsize": 8, "handletextpad": 0.1, "borderpad": 0.1, "markerscale": 2.2}
+    axes.legend(handles[::-1], names[::-1], loc="lower right", **look)
 
 
 def _scatter(axes: Axes, rows: pd.DataFrame) -> None:

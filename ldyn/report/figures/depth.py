@@ -39,8 +39,8 @@ def dose_response(by_depth: Mapping[str, pd.DataFrame]) -> Drawing | str:
     return finish(canvas, title, foot, about, ends)
 
 
-def _draw(axes: Axes, values: pd.DataFrame, colour: str) -> None:
-    places, mean = np.arange(values.shape[1]), values.mean()
+def _draw(axes: Axes, values: pd.DataFrame, colour: str, shift: float = 0.0) -> None:
+    places, mean = np.arange(values.shape[1]) + shift, values.mean()
     for _, of_seed in values.iterrows():
         axes.plot(places, of_seed, color=colour, linewidth=0.7, marker="o", markersize=2.5, alpha=0.4, zorder=2)
     half = np.nan_to_num(t_half_width(values.std(ddof=1), values.count()))
@@ -49,5 +49,6 @@ def _draw(axes: Axes, values: pd.DataFrame, colour: str) -> None:
 
 def _labelled(axes: Axes, values: pd.DataFrame, probe: str) -> EndLabel:
     style = curve_style(probe)
-    _draw(axes, values, style.colour)
-    return EndLabel(end_label(probe), values.shape[1] - 1.0, float(values.mean().iloc[-1]), style.text_colour)
+    shift = 0.0 if probe == GREEDY else 0.06  # bars beside each other
+    _draw(axes, values, style.colour, shift)
+    return EndLabel(end_label(probe), values.shape[1] - 1.0 + shift, float(values.mean().iloc[-1]), style.text_colour)
