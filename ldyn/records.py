@@ -219,6 +219,8 @@ class StageInfo:
 HOLDS, FAILS, NO_EFFECT, INCONCLUSIVE = "holds", "fails", "no effect found", "inconclusive"
 THIS_RUN = "this run"
 """In place of a verdict: one seed shows estimates, and only several seeds a verdict."""
+NOT_JUDGED = "not judged"
+"""In place of a verdict: a trainer's own log of batch means has no numbers on the claim."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +247,8 @@ class FindingPart:
 class Finding:
     """One claim of the paper: its numbers, those of its first primary part, and a verdict; ``reason`` says why.
 
-    ``verdict`` is THIS_RUN for a run of one seed, else HOLDS, FAILS, NO_EFFECT or INCONCLUSIVE.
+    ``verdict`` is THIS_RUN for a run of one seed, else HOLDS, FAILS, NO_EFFECT or INCONCLUSIVE; without numbers it is
+    NOT_JUDGED.
     ``n`` counts probe examples; in a study what it draws or repeats (random starts, seeds); over runs the seeds.
     ``seeds`` counts the seeds behind them, 1 for a run. ``paper`` is what the paper or its released logs show.
     """

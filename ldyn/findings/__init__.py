@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from ldyn.findings import claims_arms, claims_depth, claims_kernel, claims_preference, claims_sft, claims_studies
+from ldyn.findings.batch_means import not_judged
 from ldyn.findings.claim import Claim
 from ldyn.findings.claims_depth import depth_series
 from ldyn.findings.evidence import Evidence
@@ -19,6 +20,7 @@ from ldyn.findings.seed_runs import check_seeds, seed_of
 from ldyn.findings.sources import DEPTH_SERIES, DEPTHS, deciding
 from ldyn.records import Finding, FindingOverSeeds, StageInfo
 from ldyn.store import Run
+from ldyn.store.batch_logs import BATCH_MEANS
 
 __all__ = ["CLAIMS", "depth_findings", "find_all", "findings_over_seeds"]
 
@@ -39,8 +41,11 @@ def find_all(
     """What one run says on every claim for which it has the stages and the probes, in the order of CLAIMS.
 
     ``trajectories`` has the columns of records.TRAJECTORY_COLUMNS. ``planned_steps``: stage -> updates it was meant to
-    make; a stage without an entry counts as complete. ``tables``: the run's other tables, see ``Run.tables``.
+    make; a stage without an entry counts as complete. ``tables``: the run's other tables, see ``Run.tables``. Claims on
+    a run of batch means are not judged.
     """
+    if BATCH_MEANS in (tables or {}):
+        return not_judged(CLAIMS, stages)
     evidence = Evidence(trajectories, stages, planned_steps or {}, tables or {})
     found = (find_in_run(claim, evidence) for claim in CLAIMS.values())
     return [finding for finding in found if finding is not None]

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from ldyn.findings.judging import SECONDARY
 from ldyn.findings.variance import Components
-from ldyn.records import FAILS, HOLDS, INCONCLUSIVE, NO_EFFECT, THIS_RUN, Finding, FindingOverSeeds
+from ldyn.records import FAILS, HOLDS, INCONCLUSIVE, NO_EFFECT, NOT_JUDGED, THIS_RUN, Finding, FindingOverSeeds
 
 MARKS = {HOLDS: "✓", FAILS: "✗", NO_EFFECT: "○", INCONCLUSIVE: "?", THIS_RUN: "·"}
 STYLES = {HOLDS: "bold green", FAILS: "bold red", NO_EFFECT: "yellow", INCONCLUSIVE: "yellow"}
@@ -55,6 +55,8 @@ def finding_row(finding: Finding | FindingOverSeeds) -> dict[str, str]:
         p = "–" if math.isnan(finding.p_value) else f"{finding.p_value:.2g}, {finding.p_adjusted:.2g}"
         needed = "–" if math.isnan(finding.seeds_needed) else f"{finding.seeds_needed:.0f}"
         return row | {"n": seeds, "alone": alone, "p": p, "needed": needed}
+    if finding.verdict == NOT_JUDGED:
+        return row | {"n": "no estimate"}
     n = "mean only" if math.isfinite(finding.estimate) and not finding.n else f"n = {finding.n}"
     return row | {"n": n if finding.seeds == 1 else f"{n}, {seeds}"}
 
@@ -113,6 +115,8 @@ def variance_table(found: Sequence[Components], title: str) -> Table:
 
 def _caption(findings: Sequence[Finding] | Sequence[FindingOverSeeds]) -> str:
     counts = Counter(finding.verdict for finding in findings)
+    if counts[NOT_JUDGED]:
+        return f"{counts[NOT_JUDGED]} claims are not judged: a log of batch means has no numbers on them."
     counted = ", ".join(f"{counts[verdict]} {verdict}" for verdict in MARKS if counts[verdict])
     if any(isinstance(finding, FindingOverSeeds) for finding in findings):
         return f"{counted}. {OVER_SEEDS_NOTE}"

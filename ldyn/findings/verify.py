@@ -21,7 +21,7 @@ from ldyn.findings.preconditions import preconditions
 from ldyn.findings.tables import findings_table, variance_table
 from ldyn.findings.together import OverSeeds, judge_together
 from ldyn.findings.variance import variance_components
-from ldyn.records import Finding
+from ldyn.records import NOT_JUDGED, Finding
 from ldyn.store import Run, read_run
 from ldyn.store.directory import changed_tables, plain
 from ldyn.store.sweeps import run_directories
@@ -117,7 +117,7 @@ def _compare(run: Run, findings: Sequence[Finding], changed: Sequence[str]) -> V
         if run.is_partial:
             return Verification(run.path, status, "absent", findings, [])
         return Verification(run.path, status, "different", findings, ["the run is finished but has no findings.json"])
-    if run.findings and not any(finding.parts for finding in run.findings):
+    if run.findings and not any(one.parts or one.verdict == NOT_JUDGED for one in run.findings):
         return Verification(run.path, status, "different" if changed else "earlier rules", findings, changed)
     found = [*changed, *differences(run.findings, findings)]
     return Verification(run.path, status, "different" if found else "same", findings, found)

@@ -22,7 +22,7 @@ from ldyn.findings.claims_depth import means_by_depth
 from ldyn.findings.sources import DEPTHS
 from ldyn.findings.tables import VARIANCE_HEAD, VARIANCE_NOTE, finding_row, variance_rows
 from ldyn.findings.variance import variance_components
-from ldyn.records import HOLDS, FindingOverSeeds
+from ldyn.records import HOLDS, NOT_JUDGED, FindingOverSeeds
 from ldyn.report.abstract import abstract
 from ldyn.report.collection import MICROWORLD, Results, read_results, seeds_of
 from ldyn.report.facets import facets_of
@@ -100,7 +100,7 @@ def _claims(results: Results) -> list[str]:
         logs = [
             f"{log} {row['mark']} {row['estimate']} {row['interval']}".rstrip()
             for log, run in results.logs.items()
-            for row in (finding_row(one) for one in run.findings if one.id == name)
+            for row in (finding_row(one) for one in run.findings if one.id == name and one.verdict != NOT_JUDGED)
         ]
         title = f"{claim.text} ({claim.parts[0].unit}, {claim.parts[0].quantity})"
         rows.append([f"**{name}**", title, *own, "; ".join(logs) or "–", claim.paper])

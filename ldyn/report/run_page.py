@@ -11,6 +11,7 @@ import pandas as pd
 
 from ldyn.errors import RunDirectoryError
 from ldyn.report.arms import arm_changes
+from ldyn.report.batch_means import WARNING, batch_curves
 from ldyn.report.chart import chart_data
 from ldyn.report.curves import summarise
 from ldyn.report.figures import Figure, Material, draw_figures
@@ -19,6 +20,7 @@ from ldyn.report.sections import change_tables, finding_rows, sample_section, ve
 from ldyn.report.what_ran import WARNINGS, commands, facts, stage_lines
 from ldyn.report.wins import win_rates, win_tables
 from ldyn.store import Run, read_run
+from ldyn.store.batch_logs import BATCH_MEANS
 from ldyn.store.directory import changed_tables
 from ldyn.store.files import write_atomically
 from ldyn.store.reader import find_run
@@ -46,6 +48,9 @@ def build_report(run_path: Path, reference_path: Path | None = None) -> Path:
 def _sections(run: Run, reference: Material | None) -> tuple[list[Figure], dict[str, Any]]:
     """The figures, and what the template shows. ``problems``: which parts could not be made, and why."""
     problems = [f"{message}." for message in changed_tables(run.path, run.manifest)]
+    is_batches = BATCH_MEANS in run.tables
+    if is_batches:
+        problems.append(WARNING)
 
     def part(name: str, make: Callable[[], Any], otherwise: Any) -> Any:
         made = attempt(make)
@@ -60,6 +65,7 @@ def _sections(run: Run, reference: Material | None) -> tuple[list[Figure], dict[
     status = str(run.manifest.get("status", "unknown"))
     return figures, {
         "is_study": run.is_study,
+        "is_batches": is_batches,
         "name": str(run.manifest.get("name", run.path.name)),
         "run": str(run.manifest.get("run", run.path.name)),
         "status": status,
@@ -100,7 +106,8 @@ def _write(run_path: Path, files: Mapping[str, bytes]) -> Path:
 
 def material_of(run: Run, reference: Material | None = None) -> Material:
     """What the figures of a run are drawn from."""
-    curves = summarise(run.trajectories)
+    batches = run.tables.get(BATCH_MEANS)
+    curves = summarise(run.trajectories) if batches is None else batch_curves(batches)
     evaluated = tuple(stage for stage in run.stages if stage.name in set(curves["stage"]))
     name = f"{run.manifest.get('name', '')} {run.manifest.get('run', run.path.name)}".strip()
     arms = arm_changes(run.trajectories, evaluated)

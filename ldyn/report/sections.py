@@ -10,7 +10,7 @@ import pandas as pd
 
 from ldyn.answers.sample_means import Means, summarise_samples
 from ldyn.findings.tables import MARKS, finding_row, number
-from ldyn.records import Finding, StageInfo
+from ldyn.records import NOT_JUDGED, Finding, StageInfo
 from ldyn.report.curves import main_split, select
 from ldyn.report.stages import stage_title
 from ldyn.report.style import family_of, order_probes
@@ -27,16 +27,17 @@ Sample = Mapping[str, Any]
 
 def finding_rows(findings: Sequence[Finding]) -> list[Row]:
     """The findings in the order of the file; ``style`` is a known verdict or "unknown"."""
-    styles = {verdict: verdict.replace(" ", "-") for verdict in MARKS}
+    styles = {verdict: verdict.replace(" ", "-") for verdict in (*MARKS, NOT_JUDGED)}
     return [{**finding_row(one), "style": styles.get(one.verdict, "unknown")} for one in findings]
 
 
 def verdict_counts(findings: Sequence[Finding]) -> list[tuple[str, str]]:
     """The verdicts that occur, in the order of MARKS, each with its count: ("holds", "3 hold")."""
     counts = Counter(finding.verdict for finding in findings)
+    order = (*MARKS, NOT_JUDGED)
     plural = {"holds": "hold", "fails": "fail"}
-    words = {verdict: plural.get(verdict, verdict) if counts[verdict] > 1 else verdict for verdict in MARKS}
-    return [(verdict.replace(" ", "-"), f"{counts[verdict]} {words[verdict]}") for verdict in MARKS if counts[verdict]]
+    words = {verdict: plural.get(verdict, verdict) if counts[verdict] > 1 else verdict for verdict in order}
+    return [(verdict.replace(" ", "-"), f"{counts[verdict]} {words[verdict]}") for verdict in words if counts[verdict]]
 
 
 def change_tables(curves: pd.DataFrame, stages: Sequence[StageInfo]) -> list[Row]:

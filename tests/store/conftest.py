@@ -126,3 +126,33 @@ def early_columns() -> dict[str, np.ndarray]:
         LOGP + "rejected": chosen[:, ::-1] + 1,
         LOGP + "random_nonhum": nonhum,
     }
+
+
+@pytest.fixture
+def write_state(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a ``trainer_state.json`` with these rows into a directory; returns its path."""
+
+    def write(name: str, rows: list[dict[str, float]]) -> Path:
+        path = tmp_path / name / "trainer_state.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps({"global_step": 40, "log_history": rows, "train_batch_size": 4}))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def dpo_history() -> list[dict[str, float]]:
+    """Four rows of a DPO with β = 0.1 and two evaluations: y⁺ falls by 8 nats, y⁻ by 20."""
+    chosen, rejected = (-50, -52, -54, -60), (-60, -64, -70, -80)
+    rows: list[dict[str, float]] = [
+        {
+            "epoch": step / 40, "step": step, "loss": 0.7 - step / 100, "entropy": 2.0, "learning_rate": 1e-6,
+            "logps/chosen": y, "logps/rejected": n, "rewards/accuracies": 0.5 + step / 100,
+            "rewards/chosen": (y + 52) / 10, "rewards/rejected": (n + 60) / 10, "rewards/margins": (y - n - 8) / 10,
+        }
+        for step, y, n in zip((10, 20, 30, 40), chosen, rejected, strict=True)
+    ]  # fmt: skip
+    for place, step, margin in ((2, 20, 0.5), (5, 40, 0.75)):
+        rows.insert(place, {"epoch": step / 40, "step": step, "eval_loss": 0.6, "eval_rewards/margins": margin})
+    return [*rows, {"epoch": 1.0, "step": 40, "train_loss": 0.5, "train_runtime": 3.0}]

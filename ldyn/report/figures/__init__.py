@@ -11,6 +11,7 @@ from io import BytesIO
 import matplotlib
 
 from ldyn.report.figures.arms import arms_side_by_side, wins_by_epoch
+from ldyn.report.figures.batch_means import batch_mean_curves
 from ldyn.report.figures.comparison import beside_reference, extend_comparison
 from ldyn.report.figures.curves import overview, reward_curves, stage_panel
 from ldyn.report.figures.decomposition import (
@@ -25,6 +26,7 @@ from ldyn.report.figures.studies import images_influence, toy_distributions
 from ldyn.report.html import attempt
 from ldyn.report.stages import main_stage
 from ldyn.report.style import FIGURE_RC
+from ldyn.store.batch_logs import BATCH_MEANS
 
 __all__ = ["Drawing", "Figure", "Material", "draw_figures", "figure_settings", "png"]
 
@@ -35,6 +37,7 @@ OF_TABLES: dict[str, tuple[str, Draw]] = {
     "images_influence": ("images_influence", images_influence),
     "wins": ("wins", wins_by_epoch),
     "rewards": ("rewards", reward_curves),
+    BATCH_MEANS: (BATCH_MEANS, batch_mean_curves),
     "prediction": ("changes", prediction_agreement),
     "whole_stage": ("stage_changes", whole_stage),
     "kernel_shares": ("change_parts", kernel_shares),
@@ -69,14 +72,14 @@ def figure_settings() -> Iterator[None]:
 
 def _plan(material: Material) -> Iterator[tuple[str, Draw]]:
     """Name and function of each figure, in the order of the page."""
-    if not material.is_study:
+    if BATCH_MEANS not in material.tables and not material.is_study:
         yield "overview", overview
         yield from _panels(material, "pointwise", "sft_panel")
         yield from _panels(material, "pairwise", "preference_panel")
         yield "extend_comparison", extend_comparison
         yield "arms", arms_side_by_side
-        if material.reference is not None:
-            yield "reference", beside_reference
+    if material.reference is not None and not material.is_study:
+        yield "reference", beside_reference
     yield from ((name, draw) for name, (table, draw) in OF_TABLES.items() if table in material.tables)
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ldyn.records import StageInfo
 from ldyn.report.curves import main_split
+from ldyn.store.batch_logs import BATCH_MEANS
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,8 @@ class Material:
 
     def n_words(self, stages: Sequence[StageInfo], value: str) -> str:
         """How many examples stand behind the curves, and how the bands were made; value: "level" or "change"."""
+        if BATCH_MEANS in self.tables:
+            return "Means over the batch of each step: other pairs at every step, so there are no intervals."
         rows = self.curves[self.curves["stage"].isin([stage.name for stage in stages])]
         counts = rows[(rows["split"] == self.split) & (rows["quantity"] == "logp")][f"{value}_n"]
         low, high = (int(counts.min()), int(counts.max())) if len(counts) else (0, 0)
