@@ -14,6 +14,13 @@ from ldyn.records import EncodedProbeExample
 Ids = NDArray[np.int64]
 
 
+SEQUENCES = (
+    ("prompt_ids", "chosen_ids"), ("prompt_ids", "completion_ids"), ("input_ids",), ("chosen_ids",),
+    ("chosen_input_ids",),
+)  # fmt: skip
+"""Columns that are one trained sequence together, as DPO, KTO, SFT, reward, and CPO or ORPO trainers prepare them."""
+
+
 def compare_with_trained(
     examples: Sequence[EncodedProbeExample], dataset: Any, tokenizer: Any, max_length: int | None
 ) -> str | None:
@@ -23,8 +30,7 @@ def compare_with_trained(
     test question is trained on.
     """
     columns = set(getattr(dataset, "column_names", None) or ())
-    layouts = (("prompt_ids", "chosen_ids"), ("prompt_ids", "completion_ids"), ("input_ids",), ("chosen_ids",))
-    names = next((names for names in layouts if set(names) <= columns), None)
+    names = next((names for names in SEQUENCES if set(names) <= columns), None)
     if not hasattr(dataset, "__len__") or "seq_lengths" in columns or names is None:
         return None
     train = [one for one in examples if one.split == "train" and "chosen" in one.responses]

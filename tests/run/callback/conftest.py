@@ -8,7 +8,18 @@ import torch
 from datasets import Dataset
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, Trainer, TrainingArguments
-from trl import DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer, KTOConfig, KTOTrainer, SFTConfig, SFTTrainer
+from trl import (
+    DPOConfig,
+    DPOTrainer,
+    GRPOConfig,
+    GRPOTrainer,
+    KTOConfig,
+    KTOTrainer,
+    RLOOConfig,
+    RLOOTrainer,
+    SFTConfig,
+    SFTTrainer,
+)
 
 from ldyn import ProbeCallback, ProbeSet
 from ldyn.store import read_run
@@ -89,6 +100,36 @@ def grpo(model, tokenizer, dataset, directory):
     return GRPOTrainer(model, reward, args=config, train_dataset=dataset, processing_class=tokenizer)
 
 
+def rloo(model, tokenizer, dataset, directory):
+    config = RLOOConfig(output_dir=str(directory), num_generations=2, max_completion_length=4, **COMMON)
+    reward = lambda completions, **_: [random.random() for _ in completions]  # noqa: E731
+    return RLOOTrainer(model, reward, args=config, train_dataset=dataset, processing_class=tokenizer)
+
+
+def cpo(model, tokenizer, dataset, directory):
+    from trl.experimental.cpo import CPOConfig, CPOTrainer  # warns that it may change
+
+    config = CPOConfig(output_dir=str(directory), max_length=128, **COMMON)
+    return CPOTrainer(model, args=config, train_dataset=dataset, processing_class=tokenizer)
+
+
+def orpo(model, tokenizer, dataset, directory):
+    from trl.experimental.orpo import ORPOConfig, ORPOTrainer
+
+    config = ORPOConfig(output_dir=str(directory), max_length=128, **COMMON)
+    return ORPOTrainer(model, args=config, train_dataset=dataset, processing_class=tokenizer)
+
+
+def online_dpo(model, tokenizer, dataset, directory):
+    from trl.experimental.online_dpo import OnlineDPOConfig, OnlineDPOTrainer
+
+    config = OnlineDPOConfig(output_dir=str(directory), max_new_tokens=4, max_length=128, **COMMON)
+    reward = lambda completions, **_: [random.random() for _ in completions]  # noqa: E731
+    dataset = dataset.select_columns(["prompt"])
+    options = {"reward_funcs": reward, "train_dataset": dataset, "processing_class": tokenizer}
+    return OnlineDPOTrainer(model, copy.deepcopy(model), args=config, **options)
+
+
 def plain(model, tokenizer, dataset, directory):
     """transformers' own Trainer, on rows that a script has tokenised."""
 
@@ -109,6 +150,7 @@ def plain(model, tokenizer, dataset, directory):
 
 FILL = {"input_ids": 0, "labels": -100}
 TRAINERS = {"dpo": dpo, "sft": sft, "kto": kto, "grpo": grpo, "plain": plain}
+TRAINERS |= {"rloo": rloo, "cpo": cpo, "orpo": orpo, "online_dpo": online_dpo}
 
 
 @pytest.fixture(scope="session")
