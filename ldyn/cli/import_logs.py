@@ -79,9 +79,11 @@ def _parser(kinds: list[str]) -> argparse.ArgumentParser:
 
 
 def _check_together(options: argparse.Namespace, batches: Sequence[bool]) -> None:
-    """Raises ConfigError where logs of both kinds, or options of the other kind, are given."""
-    from ldyn.errors import ConfigError
+    """Raises DataError for a path that is not there, ConfigError for logs of both kinds or options that do not fit."""
+    from ldyn.errors import ConfigError, DataError
 
+    if missing := [str(path) for path in options.paths if not path.exists()]:
+        raise DataError(f"There is no {', no '.join(missing)}. Pass a trainer_state.json, a CSV file or a directory.")
     if any(batches) and not all(batches):
         kinds = f"{sum(batches)} logs of batch means and {len(batches) - sum(batches)} published ones"
         raise ConfigError([f"found {kinds}; import each kind into a run of its own"])

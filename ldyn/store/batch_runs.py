@@ -66,13 +66,16 @@ def import_batch_logs(
         raise ConfigError(["found CSV files and other logs together; import them one by one, each into its own run"])
     states = [state for state in map(state_file_of, paths) if state]
     logs = [read_wandb_csv(tables, wandb_run)] if tables else [read_trainer_state(state) for state in states]
-    logged = {metric for log in logs for metric in log.rows["metric"]}
-    faults = ["--wandb-run: expected CSV files of wandb"] if wandb_run and not tables else []
-    faults += ["--beta: the log has no rewards to convert"] if beta and not logged & {"rewards/chosen"} else []
-    faults += [f"--pairs-per-step: found {pairs_per_step}, expected 1 or more"] if (pairs_per_step or 1) < 1 else []
-    faults += [f"--beta: found {beta}, expected a number above 0"] if beta is not None and not 0 < beta < np.inf else []
-    if faults:
-        raise ConfigError(faults)
+    has_rewards = any("rewards/chosen" in set(log.rows["metric"]) for log in logs)
+    faults = {
+        "--wandb-run: expected CSV files of wandb": wandb_run is not None and not tables,
+        f"--pairs-per-step: found {pairs_per_step}, expected 1 or more": pairs_per_step is not None
+        and pairs_per_step < 1,
+        f"--beta: found {beta}, expected a number above 0": beta is not None and not 0 < beta < np.inf,
+        "--beta: the log has no rewards/chosen to convert": beta is not None and not has_rewards,
+    }
+    if any(faults.values()):
+        raise ConfigError([fault for fault, found in faults.items() if found])
     stages: list[BatchStage] = []
     for kind, log in zip(kinds, logs, strict=False):
         stages.append(_stage(kind, log, pairs_per_step, beta, [stage.info.name for stage in stages]))
@@ -146,7 +149,7 @@ def _about_logps(rows: pd.DataFrame) -> Iterator[str]:
             share = max(1, round(LATE * len(curve)))
             first, last = curve.iloc[:share].mean(), curve.iloc[-share:].mean()
             of = "row" if share == 1 else f"{share} rows"
-            yield f"log π({symbol}) as logged: {first:.1f} in the first {of}, {last:.1f} in the last, over other pairs"
+            yield f"log π({symbol}) as logged: {first:.1f} in the first {of}, {last:.1f} in the last, of other pairs"
 
 
 def _about_rewards(rows: pd.DataFrame, beta: float | None) -> Iterator[str]:

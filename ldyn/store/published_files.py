@@ -53,7 +53,7 @@ def read_published_log(directory: Path) -> PublishedLog:
     metrics, arrays = directory / METRICS_FILE, sorted(directory.glob(EXAMPLES_PATTERN))
     if not metrics.is_file() or len(arrays) > 1:
         found = ", ".join(sorted(entry.name for entry in directory.glob("*"))[:6]) or "nothing"
-        expected = f"expected {METRICS_FILE} and, if published, one {EXAMPLES_PATTERN}"
+        expected = f"expected {METRICS_FILE} and, if published, one {EXAMPLES_PATTERN}; or a trainer_state.json"
         raise DataError(f"The directory of logs {directory} holds {found}; {expected}.")
     columns, means = _read_metrics(metrics)
     examples = _read_examples(arrays[0], columns, means) if arrays else None

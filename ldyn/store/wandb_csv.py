@@ -125,7 +125,7 @@ def _step_column(path: Path, header: Mapping[str, int], lines: Sequence[Sequence
     for name in (name for name in _STEPS if name in header):
         if all(_is_logged(line[header[name]]) for line in lines):
             return name
-    found = ", ".join(header)
+    found = ", ".join(sorted(header, key=lambda name: header[name]))
     raise DataError(f"{path} has no step in each row: found the columns {found}; expected one of {', '.join(_STEPS)}.")
 
 

@@ -29,7 +29,7 @@ def test_a_state_has_training_and_evaluation_apart(write_state: WriteState, dpo_
     assert values(log, "logps/chosen") == {10: -50, 20: -52, 30: -54, 40: -60}
     assert values(log, "rewards/margins", "test") == {20: 0.5, 40: 0.75}
     assert not values(log, "train_loss")
-    assert log.rows["epoch"].tolist()[:2] == [0.25, 0.5]
+    assert log.rows["epoch"].tolist()[:2] == [0.5, 1.0]  # of the evaluations
 
 
 def test_later_rows_of_a_resumed_training_win(write_state: WriteState) -> None:

@@ -33,7 +33,7 @@ def test_a_state_becomes_a_run_whose_claims_are_not_judged(
     printed = " ".join(capsys.readouterr().out.split())
     assert "4 claims are not judged: a log of batch means has no numbers on them." in printed
     assert "other pairs each time, scored before the update on them" in printed
-    assert "log π(y⁺) as logged: -50.0 in the first row, -60.0 in the last, over other pairs" in printed
+    assert "log π(y⁺) as logged: -50.0 in the first row, -60.0 in the last, of other pairs" in printed
     assert "rewards/chosen end at -0.8: the pairs of the last batches have a less likely y⁺" in printed
     assert "by 8.0 nats on average" in printed
     run = read_run(out)

@@ -97,7 +97,7 @@ def test_options_that_do_not_fit_the_directories(
     assert main(["import-logs", *directories, "--out", str(tmp_path / "run"), *words]) == 2
     assert message in capsys.readouterr().err
     assert main(["import-logs", str(tmp_path / "no_sft"), "--out", str(tmp_path / "run")]) == 1
-    assert "no_sft holds nothing" in capsys.readouterr().err
+    assert f"There is no {tmp_path / 'no_sft'}. Pass a trainer_state.json" in capsys.readouterr().err
     assert not list(tmp_path.glob("run*"))
 
 
