@@ -16,7 +16,7 @@ import yaml
 from transformers import TrainerCallback, TrainerControl, TrainerState
 
 from ldyn.errors import DataError, ModelError, RunDirectoryError
-from ldyn.models.evaluation import unwrapped
+from ldyn.models.evaluation import is_sharded, unwrapped
 from ldyn.probes.builder import ProbesConfig, probe_fingerprint
 from ldyn.probes.probe_set import ProbeSet
 from ldyn.probes.schedule import ScheduleConfig, scheduled_steps
@@ -141,7 +141,7 @@ class ProbeCallback(TrainerCallback):
         if directory is None:
             return Session(self._final, None, Manifest(None, {}))
         name, run = self._final.parent.name, self._final.name
-        stage = {**asdict(self._info), "steps": state.max_steps, "probe_precision": "fp32"}
+        stage = {**asdict(self._info), "steps": state.max_steps, "probe_precision": _precision(args, model)}
         content = {
             "name": name,
             "run": run,
@@ -184,6 +184,14 @@ class ProbeCallback(TrainerCallback):
         record.__exit__(*((type(error), error, error.__traceback__) if error else (None, None, None)))
         if error is not None and self._directory is not None:
             self._directory.free()
+
+
+def _precision(args: Any, model: Any) -> str:
+    """In which responses are scored: of the weights, or of FSDP's mixed precision."""
+    if args.bf16 and is_sharded(model):
+        return "bf16"
+    dtype = unwrapped(model).dtype
+    return {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}.get(dtype, str(dtype))
 
 
 def _check_model(model: Any) -> None:

@@ -101,7 +101,7 @@ def grpo(model, tokenizer, dataset, directory):
 
 
 def rloo(model, tokenizer, dataset, directory):
-    config = RLOOConfig(output_dir=str(directory), num_generations=2, max_completion_length=4, **COMMON)
+    config = RLOOConfig(output_dir=str(directory), num_generations=2, max_completion_length=4, beta=0.0, **COMMON)
     reward = lambda completions, **_: [random.random() for _ in completions]  # noqa: E731
     return RLOOTrainer(model, reward, args=config, train_dataset=dataset, processing_class=tokenizer)
 

@@ -54,13 +54,13 @@ def main(rank: int, directory: Path) -> None:
     dataset = probes.train_dataset
     args = TrainingArguments(
         output_dir=str(directory / "trl"), use_cpu=True, bf16=False, report_to="none", logging_steps=1, seed=0,
-        learning_rate=1e-3, disable_tqdm=True, save_strategy="no", max_steps=3,
+        learning_rate=1e-3, disable_tqdm=True, save_strategy="no", max_steps=2,
         per_device_train_batch_size=4 if is_alone else 2, **({} if is_alone else {"fsdp": True}),
     )  # fmt: skip
     encoded = dataset.map(encode, remove_columns=dataset.column_names)
     trainer = Trainer(task["model"], args, train_dataset=encoded, processing_class=tokenizer)
     watch = Watch()
-    trainer.add_callback(ProbeCallback(probes, directory / f"run-{1 if is_alone else 2}", every=2))
+    trainer.add_callback(ProbeCallback(probes, directory / f"run-{1 if is_alone else 2}", every=1))
     trainer.add_callback(watch)
     trainer.train()
     if not is_alone and rank == 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -47,6 +48,14 @@ def test_a_model_on_the_meta_device_is_refused(trainers_of, make_model, tokenize
     assert not list(tmp_path.glob("run*"))
 
 
+def test_the_manifest_names_the_precision_of_the_weights(trainers_of, make_model, tokenizer, probes, tmp_path):
+    model = make_model().to(torch.bfloat16)
+    trainer = trainers_of["plain"](model, tokenizer, probes["text"].train_dataset, tmp_path / "trl")
+    trainer.add_callback(ProbeCallback(probes["text"], tmp_path / "run", every=3))
+    trainer.train()
+    assert [stage["probe_precision"] for stage in read_run(tmp_path / "run").manifest["stages"]] == ["bf16"]
+
+
 class Linear4bit(nn.Linear):
     """As bitsandbytes keeps a layer: whole numbers and a scale, from which each forward pass makes the weights."""
 
@@ -68,7 +77,7 @@ def test_a_model_of_quantized_layers_is_scored_as_it_computes(trainers_of, make_
         for name, child in list(module.named_children()):
             if isinstance(child, nn.Linear):
                 setattr(module, name, Linear4bit(child))
-    model.is_quantized = model.is_loaded_in_4bit = True
+    model.is_quantized, model.hf_quantizer = True, SimpleNamespace(is_trainable=True)  # what the Trainer asks for
     adapted = get_peft_model(model, LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False))
     trainer = trainers_of["sft"](adapted, tokenizer, probes["text"].train_dataset, tmp_path / "trl")
     trainer.add_callback(ProbeCallback(probes["text"], tmp_path / "run", every=2))
@@ -90,7 +99,7 @@ def test_fsdp_gives_the_trajectories_of_one_process(make_model, tokenizer, probe
     torch.save(task, tmp_path / "task.pt")
     for number in (1, 2):
         ranks(SCRIPT, number, tmp_path)
-    assert torch.load(tmp_path / "sharded.pt") == [True] * 3
+    assert torch.load(tmp_path / "sharded.pt") == [True] * 2
     one, two = (read_run(tmp_path / f"run-{number}").trajectories for number in (1, 2))
     columns = ["step", "split", "example_id", "probe", "logp"]
     keys = columns[:-1]
