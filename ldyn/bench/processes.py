@@ -43,7 +43,7 @@ def in_turns(tasks: Mapping[str, tuple[Any, ...]], config: TurnsConfig) -> tuple
             except BrokenProcessPool:
                 raise ModelError(
                     f"The process of the method {name!r} ended before it was done; see its output above. If memory "
-                    "ran out (each process holds a copy of the model), take a smaller model or model.dtype=bfloat16."
+                    "ran out (each process holds a copy of the model), take a smaller model."
                 ) from None
     return {name: of[0] for name, of in results.items()}, {name: of[1:] for name, of in results.items()}
 

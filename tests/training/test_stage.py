@@ -9,7 +9,7 @@ import torch
 from datasets import Dataset
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
-from ldyn.errors import Interrupted, TrainingError
+from ldyn.errors import Interrupted, ModelError, TrainingError
 from ldyn.processes.signals import StopRequest
 from ldyn.training.arguments import common_arguments
 from ldyn.training.checkpoints import last_complete_checkpoint
@@ -128,6 +128,14 @@ def test_summed_sft_is_minus_logp(plan_for, make_model, tokenizer, pairs, tmp_pa
         start = len(pair.prompt_ids)
         by_hand.append(-sum(table[start - 1 + i, token].item() for i, token in enumerate(pair.chosen_ids)))
     assert loss.item() == pytest.approx(sum(by_hand) / 2, rel=1e-5)
+
+
+@pytest.mark.parametrize(("name", "dtype"), [("sft", torch.float16), ("dpo", torch.bfloat16)])
+def test_weights_of_16_bits_are_refused(name, dtype, plan_for, make_model, tokenizer, pairs, tmp_path):
+    """At 5e-7, 0.9 % of bfloat16 weights moved in a step; float16 gave NaN after one."""
+    plan = plan_for(name, precision="bf16")
+    with pytest.raises(ModelError, match=rf"Found {str(dtype)[6:]} weights .*expected float32.*trainer.precision=bf16"):
+        make_trainer(plan, make_model().to(dtype), tokenizer, pairs, directory=tmp_path, seed=0)
 
 
 def test_a_loss_that_is_not_finite_stops_the_stage_with_the_step(train, plan_for, make_model, tmp_path):
