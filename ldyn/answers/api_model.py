@@ -202,7 +202,12 @@ class _Connection(httpx2.Client):
     """Removes the key from every response before anyone reads it."""
 
     def __init__(self, key: SecretStr, seconds: float):
-        super().__init__(timeout=seconds)
+        try:
+            super().__init__(timeout=seconds)
+        except (ValueError, ImportError, httpx2.InvalidURL) as error:  # a proxy may be given with a password
+            named = ", ".join(sorted(name for name in os.environ if name.lower().endswith("_proxy")))
+            fault = re.sub(r"//[^/@\s]*@", "//", str(error).partition("\n")[0])
+            raise ApiError(f"The proxy cannot be used ({fault}). Correct or unset {named}.") from None
         self._key = key
 
     def send(self, request: httpx2.Request, **settings: Any) -> httpx2.Response:

@@ -72,7 +72,8 @@ def _check_address(base_url: str) -> None:
     """Raises ValueError for an address that cannot be requested, or that holds a secret."""
     try:
         url = HttpUrl(base_url)
-    except ValidationError:
+        (url.host or "").encode("idna")  # as the client will: a part of a name has 1 to 63 characters
+    except (ValidationError, UnicodeError):
         raise ValueError(f"base_url is {base_url[:200]!r}; expected an address such as {OPENAI}") from None
     if url.username or url.password or url.query:
         raise ValueError("base_url holds a user, a password or a query; keys belong in the environment only")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter, ValidationError
 from stand_in import Reply, StandIn, failed, said
 
 from ldyn.answers.api_costs import Plan, Spent
@@ -220,12 +222,31 @@ def test_without_a_key(stand_in: StandIn, tmp_path: Path, monkeypatch: pytest.Mo
         ({"base_url": "https://host/v1?key=secret"}, "keys belong in the environment"),
         ({"base_url": "http://host:99999/v1"}, "expected an address such as"),
         ({"max_cost": 1.0}, "max_cost needs prompt_price and answer_price"),
+        ({"base_url": f"https://{'a' * 64}.com/v1"}, "expected an address such as"),
     ],
 )
 def test_invalid_settings(settings: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words) as caught:
         ApiConfig("toy", **settings)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("proxy", ["nonsense://user:hunter2@x", "http://x:port"])
+def test_a_proxy_that_cannot_be_used_is_one_error(
+    proxy: str, stand_in: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    with pytest.raises(ApiError, match=r"The proxy cannot be used .*\. Correct or unset .*HTTPS_PROXY") as caught:
+        model_at(stand_in, tmp_path)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("price", [math.nan, -1.0, math.inf])
+def test_a_price_that_would_disable_the_limit_is_refused(price: float) -> None:
+    for name in ("prompt_price", "answer_price", "max_cost"):
+        settings = {"model": "toy", "prompt_price": 1.0, "answer_price": 1.0, "max_cost": 1.0, name: price}
+        with pytest.raises(ValidationError, match=name):
+            TypeAdapter(ApiConfig).validate_python(settings)
 
 
 # --------------------------------------------------------------------------------------------------------------
