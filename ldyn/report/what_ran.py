@@ -12,6 +12,7 @@ import yaml
 from ldyn.records import StageInfo
 from ldyn.report.stages import stage_title
 from ldyn.store import Run
+from ldyn.store.directory import final_path
 
 WARNINGS = {
     "running": "The run has not finished: the page shows what it had measured when the page was made.",
@@ -81,5 +82,6 @@ def commands(run: Run) -> list[tuple[str, str]]:
     steps = [(f"Take the same code{changed}", f"git checkout {git['commit']}")] if git.get("commit") else []
     if command := run.manifest.get("command"):
         steps.append(("Run the experiment", str(command)))
-    directory = "/".join(run.path.parts[-3:]) if run.path.parent.parent.name == "outputs" else run.path.name
+    final = final_path(run.path)  # the page is made before the run gets its final name
+    directory = "/".join(final.parts[-3:]) if final.parent.parent.name == "outputs" else final.name
     return [*steps, ("Make this page again from the run's files", f"ldyn report {directory}")]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from ldyn.records import StageInfo
@@ -13,6 +14,7 @@ from ldyn.report import build_report
 from ldyn.report.curves import over_seeds, select, summarise
 from ldyn.report.figures.curves import overview
 from ldyn.report.figures.material import Material
+from ldyn.report.figures.studies import images_influence
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -94,3 +96,15 @@ def test_over_seeds_the_band_is_between_seeds(synthetic: Any) -> None:
     assert last["change_half"] == pytest.approx(4.303 / 3**0.5, rel=1e-3)
     shorter = [runs[0], runs[1][runs[1]["step"] == 0]]
     assert select(over_seeds(shorter), "warm", "chosen")["step"].tolist() == [0]  # an unfinished run has no more
+
+
+@pytest.mark.parametrize(("largest", "written", "unit"), [(30.0, "30", ""), (2.5, "2.5", ""), (0.0034, "3.4", "{-3}")])
+def test_small_influences_are_written_with_digits(largest: float, written: str, unit: str) -> None:
+    rows = [(i, j, k, largest * (i == j)) for i in range(3) for j in range(3) for k in {i, j}]
+    table = pd.DataFrame(rows, columns=["learned", "observed", "label", "actual"]).assign(seed=0)
+    curves = pd.DataFrame({name: [] for name in ("stage", "split", "probe", "quantity")})
+    drawing = images_influence(Material(curves, (), {"images_influence": table}))
+    texts = [text.get_text() for text in drawing.canvas.axes[0].texts]
+    assert texts[0] == written
+    assert unit in drawing.canvas.axes[0].get_title()
+    assert "−0" not in "".join(texts)

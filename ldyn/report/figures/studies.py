@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
 
 from ldyn.report.figures.canvas import finish, lay_out, zero_line
 from ldyn.report.figures.material import Drawing, Material
@@ -82,16 +84,8 @@ def images_influence(material: Material) -> Drawing:
     }
     for axes, (name, rows) in zip(panels, shown.items(), strict=True):
         matrix = rows.groupby(["learned", "observed"])["actual"].mean().unstack().to_numpy(dtype=np.float64)
-        widest = float(np.abs(matrix).max()) or 1.0
-        axes.imshow(matrix, cmap="PuOr_r", vmin=-widest, vmax=widest)
-        for (row, column), value in np.ndenumerate(matrix):
-            colour = "white" if abs(value) > 0.62 * widest else "#222222"
-            text = str(round(value)).replace("-", "−")
-            axes.text(column, row, text, ha="center", va="center", fontsize=8.5, color=colour)
-        classes = range(len(matrix))
-        axes.set(xticks=classes, yticks=classes, xlabel="class of the observed image", ylabel="class learned")
-        axes.grid(visible=False)
-        axes.set_title(name, fontsize=9.5)
+        power = _draw_matrix(axes, matrix)
+        axes.set_title(name if power == 0 else f"{name}, in $10^{{{power}}}$ nats", fontsize=9.5)
     seeds = table["seed"].nunique()
     title = "Accumulated influence: change of log π on held-out images (nats)"
     foot = (
@@ -103,3 +97,19 @@ def images_influence(material: Material) -> Drawing:
         "Right: of the image's own class, which off the diagonal is interference."
     )
     return finish(canvas, title, foot, about)
+
+
+def _draw_matrix(axes: Axes, matrix: NDArray[np.float64]) -> int:
+    """Returns the power of ten in which the numbers are written: 0, or less where all are small."""
+    widest = float(np.abs(matrix).max()) or 1.0
+    power = 0 if widest >= 0.1 else math.floor(math.log10(widest))
+    decimals = 0 if widest >= 10 else 1 if widest >= 1 or power else 2
+    axes.imshow(matrix, cmap="PuOr_r", vmin=-widest, vmax=widest)
+    for (row, column), value in np.ndenumerate(matrix):
+        colour = "white" if abs(value) > 0.62 * widest else "#222222"
+        text = f"{value / 10.0**power:z.{decimals}f}".replace("-", "−")
+        axes.text(column, row, text, ha="center", va="center", fontsize=8.5 - decimals / 2, color=colour)
+    classes = range(len(matrix))
+    axes.set(xticks=classes, yticks=classes, xlabel="class of the observed image", ylabel="class learned")
+    axes.grid(visible=False)
+    return power

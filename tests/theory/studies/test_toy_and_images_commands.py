@@ -37,7 +37,9 @@ def test_toy_leaves_tables_findings_figures_and_a_page(outputs: Path) -> None:
     assert {(finding.n, finding.seeds) for finding in run.findings} == {(8, 2)}
     assert {path.name for path in (run.path / "figures").iterdir()} == {"toy_distributions.png"}
     assert run.manifest["seeds"] == [0, 1]
-    assert "finished" in (run.path / "report.html").read_text("utf-8")
+    page = (run.path / "report.html").read_text("utf-8")
+    assert "finished" in page
+    assert f"ldyn report {run.path.name}<" in page  # the name that the run has now, without .partial
 
 
 def test_images_leaves_tables_a_finding_figures_and_a_page(outputs: Path) -> None:
