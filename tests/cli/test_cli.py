@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import subprocess
@@ -148,6 +149,23 @@ def test_what_cannot_run_is_said_in_words(overrides: list[str], said: str, capsy
     assert captured.err.startswith("ldyn: ")
     assert "Traceback" not in captured.err
     assert "HYDRA_FULL_ERROR" not in captured.err
+
+
+def test_a_command_leaves_logging_as_it_was(capsys: pytest.CaptureFixture[str]) -> None:
+    """A handler of Hydra's on a stream that is closed later would print a traceback at every later message."""
+    root = logging.getLogger()
+    before = root.level, list(root.handlers), logging.root.manager.disable
+    assert main(["train", "+exp=smoke", "--cfg", "job"]) == 0
+    assert main(["train", "+exp=smoke", "seed=one"]) == 2
+    assert main(["train", "-m", "+exp=smoke", "seed=1,2", "trainer.batch_size=0"]) == 2
+    assert (root.level, root.handlers, logging.root.manager.disable) == before
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize("words", [["probes", "--help"], ["probes", "check=file.jsonl", "--help"]])
+def test_help_that_is_asked_for_late_is_given(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 0
+    assert "settings (key=value" in capsys.readouterr().out
 
 
 def test_an_unknown_exception_passes_with_its_traceback(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -89,6 +89,8 @@ def test_results_go_to_standard_output_and_progress_to_standard_error(work: Path
     for job in ("0", "1"):
         assert f"Report: not written; run `ldyn report {work}/sweep/{job}`" in out
     assert "Findings" in out
+    assert "loading libraries and data" in err
+    assert "base: pretraining" in err
     assert "sft: sft on chosen, from base, 4 steps" in err
     assert "dpo 4/4" in err
 

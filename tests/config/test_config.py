@@ -140,6 +140,7 @@ def test_all_faults_are_told_together(settings: dict[str, Any]) -> None:
         ("stages.dpo", None, "stages.dpo: found None, expected a mapping"),
         ("stages.dpo.view", ["chosen"], "stages.dpo.view: found ['chosen'], expected [chosen, rejected]: dpo compares"),
         ("stages.dpo.algorithm", {"name": "dpoo"}, "stages.dpo.algorithm.name: found 'dpoo'; did you mean dpo"),
+        ("stages.dpo.rounds", 1_000_000, "stages.dpo.rounds: found 1000000, expected a whole number, 1 to"),
         ("stages.dpo.algorithm.gamma", 1, "stages.dpo.algorithm.gamma: dpo has no such parameter"),
         ("preference.epochs", 2, "preference: found max_steps=400 and epochs=2, expected one of them"),
         ("stages.sft.start", "dpo", "stages.sft.start: found 'dpo', which is no earlier stage"),

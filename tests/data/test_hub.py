@@ -10,7 +10,7 @@ from pathlib import Path
 import datasets
 import pytest
 
-from ldyn.data.hub import HubConfig, load_hub
+from ldyn.data.hub import HubConfig, load_hub, pinned
 from ldyn.data.local_files import FilesConfig, load_files
 from ldyn.errors import DataError
 
@@ -132,6 +132,24 @@ def test_without_network_the_next_step_is_said():
     message = error_of(HH)
     assert "Could not load split 'train' of Anthropic/hh-rlhf: the hub cannot be reached (or HF_HUB_OFFLINE" in message
     assert "set dataset.path to a local copy" in message
+
+
+def test_one_request_that_nobody_answers_is_enough(monkeypatch):
+    """Else every later request of the libraries would try again for a minute."""
+    import huggingface_hub
+
+    asked = []
+
+    def nobody(*_, timeout, **__):
+        asked.append(timeout)
+        raise ConnectionError("nobody answers")
+
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", nobody)
+    assert pinned(HH).revision == HH.revision
+    assert (len(asked), datasets.config.HF_HUB_OFFLINE, huggingface_hub.constants.HF_HUB_OFFLINE) == (1, True, True)
+    assert asked[0] <= 15
 
 
 def test_a_split_that_is_not_there(ultrafeedback_copy):

@@ -76,6 +76,16 @@ def test_steps_and_seed_decide_the_weights_and_global_randomness_does_not(tokeni
     assert made(1, global_seed=5) != made(2, global_seed=5)
 
 
+def test_the_fingerprint_covers_the_config(tokenizer, tiny_config):
+    """Another base of the rotary embedding is another model, though every weight is the same."""
+    model = build_tiny_model(tiny_config, tokenizer, 0)
+    before = fingerprint(model, tokenizer)
+    model.config._name_or_path = "elsewhere"
+    assert fingerprint(model, tokenizer) == before
+    model.config.rope_parameters = {**model.config.rope_parameters, "rope_theta": 20_000.0}
+    assert fingerprint(model, tokenizer) != before
+
+
 def test_saving_and_loading_gives_bit_identical_logits(tokenizer, corpus, tiny_config, tmp_path):
     """GPT-NeoX writes its head under another name than it reads it; a head lost on the way would be random."""
     model = build_tiny_model(tiny_config, tokenizer, 0)

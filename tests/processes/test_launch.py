@@ -1,14 +1,16 @@
 """What a launch says of how its processes ended."""
 
+import os
 import signal
+import sys
 from types import SimpleNamespace
 
 import pytest
 
 from ldyn.config.loading import load_config
 from ldyn.errors import ConfigError, Interrupted, LostProcess, RunDirectoryError, TrainingError
-from ldyn.processes.launch import _fault, launch
-from ldyn.processes.launcher import usable_cores
+from ldyn.processes.launch import _fault, _run_one, launch
+from ldyn.processes.launcher import MEETING, usable_cores
 
 STOPPED = Interrupted(15, "Stopped by SIGTERM.")
 LOST = LostProcess("Process 0 of 2 lost another one.")
@@ -36,6 +38,21 @@ def test_who_stops_the_launch_gets_that_signal():
     before_it_began = _fault([], failed(0, -15), [15], 2)
     assert (type(before_it_began), before_it_began.exit_code) == (Interrupted, 143)
     assert _fault([STOPPED, STOPPED], failed(0, 143), [], 2) is STOPPED  # one process was told, and told the others
+
+
+def test_processes_meet_by_a_file_and_talk_over_the_loopback_interface(tmp_path, monkeypatch):
+    """torch's store would listen on all interfaces."""
+    kept = dict(os.environ)
+    for name in ("MASTER_ADDR", "MASTER_PORT", "GLOO_SOCKET_IFNAME"):
+        monkeypatch.delenv(name, raising=False)
+    try:
+        _run_one(1, 2, lambda seen: seen.update(os.environ), seen := {}, str(tmp_path))
+    finally:
+        os.environ.clear()
+        os.environ.update(kept)
+    assert seen[MEETING] == f"file://{tmp_path}/meeting"
+    assert "MASTER_ADDR" not in seen
+    assert sys.platform != "linux" or seen["GLOO_SOCKET_IFNAME"] == "lo"
 
 
 def test_a_killed_process_is_named():

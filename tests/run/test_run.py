@@ -3,14 +3,16 @@
 import json
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from safetensors.torch import load_file
 
+from ldyn.algorithms.registry import _registered
 from ldyn.cli.main import main
-from ldyn.errors import ConfigError, RunDirectoryError
+from ldyn.errors import ConfigError, RunDirectoryError, TrainingError
 from ldyn.records import FINDING_FIELDS, TRAJECTORY_COLUMNS
 from ldyn.run.manifest import Manifest
 from ldyn.run.run import run
@@ -156,6 +158,17 @@ def test_on_policy_rounds_train_on_answers_of_the_weights_they_start_from(smoke)
 def test_weights_in_16_bits_are_refused_with_the_configuration(smoke):
     with pytest.raises(ConfigError, match=r"model.dtype: found bfloat16, expected float32.*trainer.precision=bf16"):
         smoke("half", "model=smollm2_135m", "model.dtype=bfloat16")
+
+
+def test_a_loss_that_cannot_be_used_is_refused_before_anything_is_trained(smoke, monkeypatch):
+    def mean(chosen, rejected, **parameters):
+        return (rejected.logp - chosen.logp).mean()
+
+    monkeypatch.setitem(_registered, "dpo", replace(_registered["dpo"], loss=mean))
+    config = smoke("mean")
+    with pytest.raises(TrainingError, match=r"shape \[\] for 2 examples"):
+        run(config)
+    assert not list(config.paths.run.parent.glob("mean*"))
 
 
 @pytest.mark.parametrize("changed", ["data", "base_model", "probes"])

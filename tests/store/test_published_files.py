@@ -75,6 +75,9 @@ def test_two_runs_that_wrote_one_file_at_the_same_time(tmp_path: Path, noise: fl
     assert "two runs wrote it at the same time" in refused(tmp_path)
     write(one)
     assert len(read_published_log(tmp_path).means) == 30
+    other[0] = one[0]
+    write(np.concatenate([one, other]))  # appended, as by a second start
+    assert "evaluation 31 is evaluation 1 again" in refused(tmp_path)
 
 
 def test_an_array_of_another_run_or_with_rows_in_another_order(

@@ -14,8 +14,10 @@ from ldyn.processes.signals import StopRequest
 from ldyn.records import EncodedProbeExample
 from ldyn.training.adapters import with_adapters
 from ldyn.training.logps import token_logps
+from ldyn.training.reference import reference_logps
 from ldyn.training.settings import LoraConfig
 from ldyn.training.stage import make_trainer
+from ldyn.training.trainers import rounding
 
 LORA = LoraConfig(rank=4, alpha=8)
 PLAIN = {"max_steps": 4, "batch_size": 8, "checkpoint_every": 2}
@@ -149,6 +151,22 @@ def test_randomness_that_cannot_be_turned_off_is_refused(trained, make_model, tm
     model.gpt_neox.layers[0].register_forward_hook(lambda module, _, output: torch.nn.functional.dropout(output, 0.5))
     with pytest.raises(TrainingError, match="Two passes over the first batch differ by"):
         trained("sft", model, tmp_path)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_reference_that_is_wrong_by_two_nats_is_refused(
+    precision, plan_for, make_model, tokenizer, pairs, tmp_path, monkeypatch
+):
+    def wrong(*args, **options):
+        return reference_logps(*args, **options) + 2
+
+    monkeypatch.setattr("ldyn.training.stage.reference_logps", wrong)
+    plan = plan_for("dpo", precision=precision)
+    trainer = make_trainer(plan, make_model(), tokenizer, pairs, directory=tmp_path, seed=0)
+    with pytest.raises(TrainingError, match=r"differs from its reference by 2\.?\d* nats"):
+        trainer.train()
+    allowed = rounding(torch.tensor([-74.0]), torch.tensor([20]), bf16=precision == "bf16")
+    assert allowed.item() < 0.6
 
 
 @pytest.mark.parametrize("known_head", [True, False])
