@@ -52,13 +52,17 @@ def draw_figures(material: Material) -> tuple[list[Figure], list[str]]:
     figures, notes = [], []
     with figure_settings():
         for name, draw in _plan(material):
-            drawing = attempt(partial(draw, material))
-            picture = drawing if isinstance(drawing, str) else attempt(partial(png, drawing))
-            if isinstance(drawing, str) or isinstance(picture, str):
+            picture = attempt(partial(_picture, name, draw, material))
+            if isinstance(picture, str):
                 notes.append(f"{name}.png is not drawn: {picture}.")
             else:
-                figures.append(Figure(f"{name}.png", picture, drawing.title, drawing.caption))
+                figures.append(picture)
     return figures, notes
+
+
+def _picture(name: str, draw: Draw, material: Material) -> Figure | str:
+    drawing = draw(material)
+    return drawing if isinstance(drawing, str) else Figure(f"{name}.png", png(drawing), drawing.title, drawing.caption)
 
 
 @contextmanager
