@@ -43,8 +43,12 @@ def _central(worlds: Mapping[str, Found]) -> str:
     for where, one in found.items():
         row = finding_row(one)
         verdict = {HOLDS: "holds", FAILS: "fails", NO_EFFECT: "shows no effect"}.get(one.verdict, "is inconclusive")
-        told.append(f"{verdict} {_WHERE[where]} over {row['n']} ({row['estimate']} {row['interval']} {row['unit']})")
+        told.append(f"{verdict} {_WHERE[where]} over {row['n']} ({_numbers(row)})")
     return f"{name} {' and '.join(told)}."
+
+
+def _numbers(row: Mapping[str, str]) -> str:
+    return f"{row['estimate']} {row['interval']} {row['unit']}; {row['alone']}"
 
 
 def _held(found: Found, where: str) -> str:
