@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -32,7 +33,7 @@ class Curve:
         """The value of each example at the last evaluation."""
         return self.values.iloc[:, -1]
 
-    @property
+    @cached_property
     def change(self) -> pd.Series:
         """Last minus first; NaN for an example that lacks either."""
         return self.last - self.first
