@@ -119,12 +119,6 @@ def over_seeds(curves: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return rows[rows["level_n"] == len(curves)].reset_index()
 
 
-def select(curves: pd.DataFrame, stage: str, probe: str, quantity: str = "logp", split: str = "train") -> pd.DataFrame:
-    """The evaluations of one curve in the order of its steps; empty where there are none."""
-    keys = {"stage": stage, "probe": probe, "quantity": quantity, "split": split}
-    return curves[(curves[list(keys)] == list(keys.values())).all(axis=1)].sort_values("step")
-
-
 def main_split(curves: pd.DataFrame) -> str:
     """The split that figures show: "train" as in the paper, or the first there is."""
     splits = sorted(curves["split"].unique())

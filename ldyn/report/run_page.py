@@ -77,7 +77,7 @@ def _sections(run: Run, reference: Material | None) -> tuple[list[Figure], dict[
         "findings": part("findings", lambda: finding_rows(run.findings), []),
         "verdicts": verdict_counts(run.findings),
         "chart": part("chart", lambda: chart_data(material.curves, material.stages), {"stages": []}),
-        "numbers": part("table of changes", lambda: change_tables(material.curves, material.stages), []),
+        "numbers": part("table of changes", lambda: change_tables(material), []),
         "figures": [{"figure": figure, "source": data_url(figure.picture)} for figure in figures],
         "wins": part("win rates", lambda: list(win_tables(win_rates(wins))) if len(wins) else [], []),
         "samples": part("samples", lambda: sample_section(run), {"cards": []}),

@@ -10,8 +10,8 @@ import pandas as pd
 
 from ldyn.answers.sample_means import Means, summarise_samples
 from ldyn.findings.tables import MARKS, finding_row, number
-from ldyn.records import NOT_JUDGED, Finding, StageInfo
-from ldyn.report.curves import main_split, select
+from ldyn.records import NOT_JUDGED, Finding
+from ldyn.report.figures.material import Material
 from ldyn.report.stages import stage_title
 from ldyn.report.style import family_of, order_probes
 from ldyn.store import Run
@@ -40,19 +40,15 @@ def verdict_counts(findings: Sequence[Finding]) -> list[tuple[str, str]]:
     return [(verdict.replace(" ", "-"), f"{counts[verdict]} {words[verdict]}") for verdict in words if counts[verdict]]
 
 
-def change_tables(curves: pd.DataFrame, stages: Sequence[StageInfo]) -> list[Row]:
+def change_tables(material: Material) -> list[Row]:
     """One table for each stage, of log π summed over tokens: level at the first and last evaluation, paired change."""
-    split = main_split(curves)
     tables = []
-    for stage in stages:
-        rows = curves[(curves["stage"] == stage.name) & (curves["split"] == split)]
-        seen = f"{int(rows['examples_seen'].max()):,}" if len(rows) else "0"
-        probes = order_probes(set(rows["probe"]))
-        lines = [_change_row(probe, select(rows, stage.name, probe, split=split)) for probe in probes]
-        tables.append(
-            {"title": stage_title(stage), "stage": stage.name, "split": split, "examples_seen": seen, "rows": lines}
-        )
-    return tables
+    for stage in material.stages:
+        curves = {probe: material.curve(stage, probe) for probe in order_probes(material.probes(stage))}
+        seen = max((int(curve["examples_seen"].iloc[-1]) for curve in curves.values()), default=0)
+        lines = [_change_row(probe, curve) for probe, curve in curves.items()]
+        tables.append({"title": stage_title(stage), "stage": stage.name, "examples_seen": f"{seen:,}", "rows": lines})
+    return [table | {"split": material.split} for table in tables]
 
 
 def _change_row(probe: str, curve: pd.DataFrame) -> Row:

@@ -11,7 +11,9 @@ import pandas as pd
 import pytest
 
 from ldyn.records import MEAN_EXAMPLE
-from ldyn.report.curves import select, summarise
+from ldyn.report.curves import summarise
+
+from .selecting import select
 
 
 @pytest.fixture

@@ -11,10 +11,12 @@ import pytest
 
 from ldyn.records import StageInfo
 from ldyn.report import build_report
-from ldyn.report.curves import over_seeds, select, summarise
+from ldyn.report.curves import over_seeds, summarise
 from ldyn.report.figures.curves import overview
 from ldyn.report.figures.material import Material
 from ldyn.report.figures.studies import images_influence
+
+from .selecting import select
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure as Canvas
-from numpy.typing import NDArray
 
 from ldyn.records import StageInfo
 from ldyn.report.curves import main_split
@@ -51,27 +49,25 @@ class Material:
     name: str = "this run"
     reference: Material | None = None
     unit: str = ""
-    _rows: Mapping[tuple[str, str, str, str], NDArray[np.intp]] = field(init=False, repr=False)
+    _drawn: Mapping[tuple[str, str], pd.DataFrame] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Find the rows of every curve once: figures ask for some hundred."""
-        keys = ["stage", "split", "probe", "quantity"]
-        object.__setattr__(self, "_rows", self.curves.groupby(keys).indices)
+        """Find the curves that are drawn once: figures ask for some hundred."""
+        rows = self.curves[(self.curves["split"] == self.split) & (self.curves["quantity"] == "logp")]
+        object.__setattr__(self, "_drawn", dict(list(rows.groupby(["stage", "probe"]))))
 
     @property
     def split(self) -> str:
         """The split that is drawn."""
         return main_split(self.curves)
 
-    def curve(self, stage: StageInfo, probe: str, quantity: str = "logp") -> pd.DataFrame:
-        """One curve of the split that is drawn."""
-        rows = self._rows.get((stage.name, self.split, probe, quantity), np.array([], np.intp))
-        return self.curves.iloc[rows].sort_values("step")
+    def curve(self, stage: StageInfo, probe: str) -> pd.DataFrame:
+        """log π of one probe over a stage, of the split that is drawn, by ascending step as ``summarise`` has them."""
+        return self._drawn.get((stage.name, probe), self.curves.iloc[:0])
 
     def probes(self, stage: StageInfo) -> set[str]:
         """The probe keys seen in a stage, the greedy curve among them where there is a chosen response."""
-        rows = self.curves[(self.curves["stage"] == stage.name) & (self.curves["split"] == self.split)]
-        return set(rows["probe"])
+        return {probe for name, probe in self._drawn if name == stage.name}
 
     def n_words(self, stages: Sequence[StageInfo], value: str) -> str:
         """How many examples stand behind the curves, and how the bands were made; value: "level" or "change"."""
