@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 from hydra import compose, initialize_config_dir
@@ -11,8 +13,10 @@ from hydra import compose, initialize_config_dir
 from ldyn.cli.main import main
 from ldyn.config.groups import config_directory
 from ldyn.config.loading import load_study_config
+from ldyn.config.schema import DirectoryConfig, StudyConfig
 from ldyn.config.studies import ImagesStudy, ToyStudy
 from ldyn.findings.verify import verify
+from ldyn.run.studies import Study, run_study
 from ldyn.store import read_run
 from ldyn.theory.settings import ImagesConfig, ToyConfig
 
@@ -86,3 +90,18 @@ def test_what_cannot_run_is_an_error(
     monkeypatch.chdir(tmp_path)
     assert main(words) in (1, 2)
     assert said in capsys.readouterr().err
+
+
+def test_the_error_of_a_study_is_written_down_and_what_was_measured_stays(tmp_path: Path) -> None:
+    def broken(study: Study) -> None:
+        study.write_table("mine", pd.DataFrame({"change": [0.5]}))
+        raise ZeroDivisionError("a mistake")
+
+    partial = tmp_path / "trial" / "first.partial"
+    with pytest.raises(ZeroDivisionError) as caught:
+        run_study(StudyConfig("trial", "first", 7, DirectoryConfig(tmp_path, tmp_path / "trial" / "first")), broken)
+    [note] = caught.value.__notes__
+    assert note == f"What was measured so far is in {partial}; a study cannot be resumed; start it again"
+    manifest = json.loads((partial / "manifest.json").read_text("utf-8"))
+    assert (manifest["status"], manifest["error"]) == ("failed", "ZeroDivisionError: a mistake")
+    assert (partial / "mine.parquet").exists()
