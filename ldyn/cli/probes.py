@@ -58,7 +58,8 @@ def _build(settings: Mapping[str, Any]) -> int:
 
 
 def _request(settings: Mapping[str, Any]) -> BuildRequest:
-    from ldyn.probe_sets.settings import API, BuildRequest
+    from ldyn.answers.settings import API
+    from ldyn.probe_sets.settings import BuildRequest
 
     rephraser = dict(settings["rephraser"])
     if rephraser["who"] == API:

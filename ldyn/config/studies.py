@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ldyn.config.jobs import stored_run_directory
 from ldyn.config.loading import config_to_plain, load_config, load_study_config, plain_settings
-from ldyn.config.schema import DecomposeStudyConfig, RunConfig, StudyConfig
+from ldyn.config.schema import DecomposeStudyConfig, StudyConfig
 from ldyn.errors import ConfigError
 from ldyn.theory.settings import ImagesConfig, ToyConfig
 
@@ -55,17 +55,14 @@ def decompose_config(composed: DictConfig, overrides: Sequence[str]) -> Decompos
     elif faults := list(_without_effect(overrides)):
         raise ConfigError(faults)
     else:
-        experiment = _stored(Path(str(path)), str(composed.paths.cache))
+        file = stored_run_directory(Path(str(path)), "decompose.run") / "config.yaml"
+        stored = yaml.safe_load(file.read_text(encoding="utf-8"))
+        experiment = load_config({**stored, "paths": {**stored["paths"], "cache": str(composed.paths.cache)}})
     directories = {"outputs": str(composed.paths.outputs), "run": str(composed.paths.run)}
     own = {"name": composed.name, "run": composed.run, "seed": experiment.seed, "paths": directories}
     decompose = plain_settings(composed)["decompose"]
-    stored = config_to_plain(experiment)
-    return load_study_config(DecomposeStudyConfig, {**own, "decompose": decompose, "experiment": stored})
-
-
-def _stored(path: Path, cache: str) -> RunConfig:
-    settings = yaml.safe_load((stored_run_directory(path, "decompose.run") / "config.yaml").read_text(encoding="utf-8"))
-    return load_config({**settings, "paths": {**settings["paths"], "cache": cache}})
+    parts = {"decompose": decompose, "experiment": config_to_plain(experiment)}
+    return load_study_config(DecomposeStudyConfig, {**own, **parts})
 
 
 def _without_effect(overrides: Sequence[str]) -> Iterator[str]:

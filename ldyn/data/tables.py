@@ -51,10 +51,6 @@ def read_table(path: Path, faults: RowFaults) -> Records:
 # JSON
 
 
-def _json_lines(path: Path, faults: RowFaults) -> Records:
-    return _of_lines(_text(path), faults)
-
-
 def _json(path: Path, faults: RowFaults) -> Records:
     """One array of objects; a file of JSON lines that is called .json is read as well."""
     text = _text(path)
@@ -160,7 +156,12 @@ def _reason(error: Exception) -> str:
 
 def _text(path: Path) -> str:
     r"""The text, with "\n" as line ends: old Mac files have "\r" alone."""
-    data = _bytes(path)
+    is_gzipped = path.suffix.lower() == ".gz"
+    try:
+        data = gzip.decompress(path.read_bytes()) if is_gzipped else path.read_bytes()
+    except (OSError, EOFError, zlib.error) as error:
+        kind = " as gzip" if is_gzipped else ""
+        raise DataError(f"{path} cannot be read{kind}: {_reason(error)}; write it again.") from error
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -173,16 +174,12 @@ def _text(path: Path) -> str:
     return text if "\n" in text else text.replace("\r", "\n")
 
 
-def _bytes(path: Path) -> bytes:
-    is_gzipped = path.suffix.lower() == ".gz"
-    try:
-        return gzip.decompress(path.read_bytes()) if is_gzipped else path.read_bytes()
-    except (OSError, EOFError, zlib.error) as error:
-        kind = " as gzip" if is_gzipped else ""
-        raise DataError(f"{path} cannot be read{kind}: {_reason(error)}; write it again.") from error
-
-
-_OF_TEXT: Mapping[str, Reader] = {".jsonl": _json_lines, ".json": _json, ".csv": _csv, ".tsv": _csv}
+_OF_TEXT: Mapping[str, Reader] = {
+    ".jsonl": lambda path, faults: _of_lines(_text(path), faults),
+    ".json": _json,
+    ".csv": _csv,
+    ".tsv": _csv,
+}
 READERS: Mapping[str, Reader] = {
     **_OF_TEXT,
     ".parquet": _parquet,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ DEFAULT_LENGTH = 128
 class Questions:
     """Split -> examples (``chosen`` and ``rejected`` are their own answers), the training pairs, and the facts."""
 
-    examples: dict[str, Sequence[ProbeExample]]
+    examples: Mapping[str, Sequence[ProbeExample]]
     pairs: Sequence[PreferencePair]
     checker: AnswerChecker | None
 
@@ -98,7 +98,7 @@ def _questions(config: GenerateConfig, models: Sequence[StoredModel]) -> Questio
     data = load_data(runs[0].config.dataset, runs[0].config.seed)
     probes = build_probes(data, runs[0].config.probes, runs[0].config.seed)
     pairs = data.pairs if config.training is None else _pairs_of_file(config.training)
-    return Questions(dict(probes.examples), pairs, data.checker)
+    return Questions(probes.examples, pairs, data.checker)
 
 
 def _check_same_questions(runs: Sequence[StoredRun]) -> None:
