@@ -56,11 +56,6 @@ class Comparison:
     a: GivenAnswer
     b: GivenAnswer
 
-    @property
-    def question(self) -> tuple[str, str]:
-        """The observation: several samples of one question are not independent."""
-        return self.split, self.example_id
-
 
 @dataclass(frozen=True, slots=True)
 class Verdict:

@@ -20,15 +20,13 @@ NOT_DECISIVE = {"_name_or_path", "transformers_version", "architectures", "dtype
 class BaseModel:
     """The model from which every first stage starts.
 
-    fingerprint: see the function. seconds_pretraining: of a from-scratch base, when it was made (0 for a pretrained
-    one). from_cache: whether it was made earlier.
+    fingerprint: see the function. from_cache: whether it was made earlier.
     """
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     fingerprint: str
-    seconds_pretraining: float
-    from_cache: bool
+    from_cache: bool = False
 
 
 def fingerprint(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> str:

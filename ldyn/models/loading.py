@@ -36,8 +36,7 @@ def load_base(config: TinyConfig | PretrainedConfig, *, corpus: Sequence[str], s
     from_cache = cached_directory(entry, lambda directory: build_tiny_base(directory, config, corpus, seed))
     model = load_weights(entry, dtype=torch.float32, local_files_only=True).eval()
     tokenizer = AutoTokenizer.from_pretrained(entry, local_files_only=True)
-    record = json.loads((entry / RECORD).read_text(encoding="utf-8"))
-    return BaseModel(model, tokenizer, fingerprint(model, tokenizer), record["seconds"], from_cache)
+    return BaseModel(model, tokenizer, fingerprint(model, tokenizer), from_cache)
 
 
 def cache_key(config: TinyConfig, corpus: Sequence[str], seed: int) -> str:

@@ -36,7 +36,7 @@ def load_pretrained(config: PretrainedConfig, *, corpus: Sequence[str], seed: in
             f"The tokenizer of {config.name_or_path} has token ids up to {largest}, but the model embeds {rows} "
             "tokens; the two do not belong together."
         )
-    return BaseModel(model, tokenizer, fingerprint(model, tokenizer), 0.0, from_cache=False)
+    return BaseModel(model, tokenizer, fingerprint(model, tokenizer))
 
 
 def pinned_model(config: TinyConfig | PretrainedConfig) -> TinyConfig | PretrainedConfig:

@@ -24,8 +24,7 @@ from ldyn.probes.trained_tokens import compare_with_trained
 from ldyn.processes.group import in_main, process_count
 from ldyn.records import ProbeScore, ProbeStep, StageInfo
 from ldyn.run.manifest import Manifest, recorded
-from ldyn.run.probing import ScheduledProbes, StageProbes
-from ldyn.run.reward_probes import RewardProbes, is_reward_model
+from ldyn.run.probing import RewardProbes, ScheduledProbes, StageProbes, is_reward_model
 from ldyn.run.session import Session, earlier_hashes
 from ldyn.store import RunDirectory
 from ldyn.store.directory import final_path, partial_path

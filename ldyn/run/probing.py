@@ -6,8 +6,11 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
+import pandas as pd
+import torch
 from transformers import PreTrainedModel, TrainerCallback, TrainerControl, TrainerState
 
+from ldyn.models.evaluation import evaluation_mode
 from ldyn.probes.builder import ProbesConfig
 from ldyn.probes.engine import TokenBudget
 from ldyn.probes.scorer import score_probes
@@ -82,3 +85,33 @@ class StageProbes(ScheduledProbes):
     def measure(self, model: PreTrainedModel, step: int) -> None:
         scores = score_probes(model, self._examples, token_budget=self._budget, pad_id=self._pad_id)
         self._session.record_scores(self._step_of(step), scores)
+
+
+def is_reward_model(model: Any) -> bool:
+    """Whether the model gives one number for a text."""
+    return type(model).__name__.endswith("ForSequenceClassification") and model.config.num_labels == 1
+
+
+class RewardProbes(ScheduledProbes):
+    """Scores r(x, y) of each probe response into ``rewards.parquet``: stage, step, split, example_id, probe, reward.
+
+    A reward model has no log-probs of responses, so its rewards go into a table of their own.
+    """
+
+    def __init__(self, session: Session, stage: str, examples: Sequence[EncodedProbeExample], steps: Sequence[int]):
+        super().__init__(session, stage, steps)
+        self._examples = examples
+
+    def measure(self, model: Any, step: int) -> None:
+        """One sequence at a time, as padding would meet heads that find the last token by the padding token."""
+        with evaluation_mode(model):
+            rows = [
+                (self._stage, step, one.split, one.example_id, probe, self._reward(model, (*one.prompt_ids, *response)))
+                for one in self._examples
+                for probe, response in one.responses.items()
+            ]
+        names = ["stage", "step", "split", "example_id", "probe", "reward"]
+        self._session.append_to_table("rewards", pd.DataFrame(rows, columns=names))
+
+    def _reward(self, model: Any, ids: tuple[int, ...]) -> float:
+        return float(model(input_ids=torch.tensor([ids], device=model.device)).logits.float().flatten()[0])

@@ -17,7 +17,7 @@ HALF_EPOCHS = ScheduleConfig(epochs=(0.5, 1.5, 9))
 @pytest.mark.parametrize("lora", [None, LoraConfig(rank=4, alpha=8)], ids=["weights", "adapters"])
 def test_a_snapshot_is_the_model_after_so_many_updates(lora, train, plan_for, make_model, tokenizer, tmp_path):
     plan = plan_for("dpo", learning_rate=1e-2, max_steps=8, lora=lora, snapshots=HALF_EPOCHS)
-    base = BaseModel(make_model().eval(), tokenizer, "fingerprint", 0.0, from_cache=False)
+    base = BaseModel(make_model().eval(), tokenizer, "fingerprint")
     seen: dict[int, torch.Tensor] = {}
     ids = torch.tensor([[5, 6, 7, 8]])
 

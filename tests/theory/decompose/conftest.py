@@ -77,7 +77,7 @@ def base(tokenizer) -> BaseModel:
         for weight in model.parameters():
             if weight.ndim == 2:
                 weight.mul_(4)  # predictions that differ between positions, as a trained model's do
-    return BaseModel(model.eval(), tokenizer, "fingerprint", 0.0, from_cache=False)
+    return BaseModel(model.eval(), tokenizer, "fingerprint")
 
 
 @pytest.fixture(scope="session")
