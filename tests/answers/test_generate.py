@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 import yaml
-from hydra import compose, initialize_config_dir
 
 from ldyn.answers.settings import GenerateConfig
+from ldyn.cli.hydra_jobs import composed_settings
 from ldyn.config.loading import config_to_yaml, load_config
 from ldyn.config.schema import RunConfig
 from ldyn.data.sources import load_data
@@ -24,7 +24,6 @@ from ldyn.run.generate import generate
 from ldyn.run.stored_models import find_models
 from ldyn.training.checkpoints import save_final
 
-CONFIGS = Path(__file__).parents[2] / "configs"
 SMALL = [
     "+exp=smoke", "logger=none", "model.steps=2", "model.warmup_steps=1", "dataset.documents=60", "dataset.pairs=12",
     "dataset.train_probes=4", "dataset.test_probes=3", "samples.max_new_tokens=6",
@@ -35,9 +34,8 @@ SMALL = [
 def stored_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """With the stages sft and dpo, of which dpo is not finished."""
     outputs = tmp_path_factory.mktemp("outputs")
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        words = [*SMALL, f"paths.outputs={outputs}", f"paths.cache={outputs}/cache", "run=made"]
-        config: RunConfig = load_config(compose("train", words))
+    words = [*SMALL, f"paths.outputs={outputs}", f"paths.cache={outputs}/cache", "run=made"]
+    config: RunConfig = load_config(composed_settings("train", words))
     return write_run(config, ["sft"])
 
 

@@ -10,14 +10,13 @@ from typing import Any
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModelForCausalLM, GPT2Config, GPTNeoXConfig, LlamaConfig, PreTrainedModel
 
 from ldyn.bench.probes import METHODS, load, needed_operations, published_statistics, summarise
 from ldyn.bench.settings import BenchConfig
 from ldyn.cli.bench import load_bench_config
-from ldyn.config.groups import config_directory
+from ldyn.cli.hydra_jobs import composed_settings
 from ldyn.errors import DataError
 from ldyn.records import EncodedProbeExample
 
@@ -75,8 +74,7 @@ def probe_directory(tmp_path: Path) -> Path:
 
 
 def configured(*overrides: str) -> BenchConfig:
-    with initialize_config_dir(str(config_directory()), version_base="1.3"):
-        return load_bench_config(compose("bench", [*SMALL_MODEL, *overrides]))
+    return load_bench_config(composed_settings("bench", [*SMALL_MODEL, *overrides]))
 
 
 def oracle_logits(model: PreTrainedModel, prompt: tuple[int, ...], response: tuple[int, ...]) -> torch.Tensor:

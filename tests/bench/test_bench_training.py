@@ -6,12 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
 
 from ldyn.bench.settings import BenchConfig
 from ldyn.bench.training import TRAINING_METHODS, TrainingTask, summarise
 from ldyn.cli.bench import TIMED_ALGORITHMS, load_bench_config
-from ldyn.config.groups import config_directory
+from ldyn.cli.hydra_jobs import composed_settings
 from ldyn.errors import ConfigError
 
 SMALL = [
@@ -22,8 +21,7 @@ SMALL = [
 
 
 def config(cache: Path, *overrides: str) -> BenchConfig:
-    with initialize_config_dir(str(config_directory()), version_base="1.3"):
-        return load_bench_config(compose("bench_train", [*SMALL, f"cache={cache}", *overrides]))
+    return load_bench_config(composed_settings("bench_train", [*SMALL, f"cache={cache}", *overrides]))
 
 
 @pytest.mark.parametrize("algorithm", TIMED_ALGORITHMS)

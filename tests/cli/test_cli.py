@@ -90,7 +90,7 @@ def test_the_composed_configuration_is_shown_without_loading_torch() -> None:
 
 FAULTS_AND_JOBS_WITHOUT_TORCH = """
 import sys
-from hydra import compose, initialize_config_dir
+from ldyn.cli.hydra_jobs import composed_settings
 from ldyn.cli.main import main
 from ldyn.config.groups import config_directory
 from ldyn.config.loading import load_config
@@ -103,9 +103,8 @@ assert main(['train', '+exp=dpo_squeeze', 'trainer.batch_size=abc', '+algorithm.
 no_torch()
 losses = [path.stem for path in (config_directory() / 'algorithm').glob('*.yaml') if not path.stem.startswith('sft')]
 assert len(losses) > 10
-with initialize_config_dir(str(config_directory()), version_base='1.3'):
-    for choice in [f'algorithm={loss}' for loss in losses] + ['+algorithm/gate=sequence']:
-        load_config(compose('train', ['+exp=dpo_squeeze', choice]))
+for choice in [f'algorithm={loss}' for loss in losses] + ['+algorithm/gate=sequence']:
+    load_config(composed_settings('train', ['+exp=dpo_squeeze', choice]))
 no_torch()
 """
 

@@ -6,10 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from ldyn.config.groups import config_directory
+from ldyn.cli.hydra_jobs import composed_settings
 from ldyn.config.jobs import job_config, settle_resume
 from ldyn.config.loading import config_to_yaml
 from ldyn.config.schema import RunConfig
@@ -20,8 +19,7 @@ EXPERIMENTS = ["dpo_squeeze", "extend"]
 
 
 def composed(*overrides: str) -> DictConfig:
-    with initialize_config_dir(str(config_directory()), version_base="1.3"):
-        return compose("train", list(overrides))
+    return composed_settings("train", list(overrides))
 
 
 def job(*overrides: str) -> RunConfig:

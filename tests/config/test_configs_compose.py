@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
+from ldyn.cli.hydra_jobs import composed_settings
 from ldyn.config.groups import config_directory, description, experiments, groups
 from ldyn.config.loading import load_config
 
@@ -22,8 +22,7 @@ OPTIONS = [
 
 
 def composed(*overrides: str) -> DictConfig:
-    with initialize_config_dir(str(DIR), version_base="1.3"):
-        return compose("train", list(overrides))
+    return composed_settings("train", list(overrides))
 
 
 def _with_path(config: DictConfig, directory: Path) -> DictConfig:

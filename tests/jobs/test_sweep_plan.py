@@ -9,11 +9,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from ldyn.cli.hydra_jobs import composed_settings
 from ldyn.cli.main import main
-from ldyn.config.groups import config_directory
 from ldyn.config.loading import config_to_yaml, load_config
 from ldyn.config.schema import RunConfig
 from ldyn.errors import ConfigError, LdynError
@@ -25,8 +24,7 @@ Job = tuple[list[str], RunConfig]
 
 
 def job(*overrides: str) -> Job:
-    with initialize_config_dir(str(config_directory()), version_base="1.3"):
-        return list(overrides), load_config(compose("train", ["+exp=smoke", *overrides]))
+    return list(overrides), load_config(composed_settings("train", ["+exp=smoke", *overrides]))
 
 
 @pytest.fixture(scope="module")

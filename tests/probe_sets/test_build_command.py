@@ -89,26 +89,13 @@ def test_a_dry_run_asks_nothing_and_needs_no_key(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(
-    ("words", "reply", "said_instead"),
-    [
-        (["api.key_variable=NO_SUCH_KEY"], None, "NO_SUCH_KEY is not set"),
-        ([], failed(429, "pay", "insufficient_quota"), "gave no answer in"),
-        (["api.prompt_price=1", "api.answer_price=1", "api.max_cost=0.0001"], None, "over max_cost=0.0001"),
-        (["api.base_url=http://127.0.0.1:1/v1", "api.retries=0"], None, "gave no answer in 1 tries"),
-    ],
-)
 def test_an_endpoint_that_cannot_be_used_ends_the_build_and_nothing_is_written(
-    words: list[str], reply: Reply | None, said_instead: str, build: list[str], by_api: list[str], stand_in: StandIn,
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    if reply is not None:
-        stand_in.behaviour = lambda _: reply
-    if "api.key_variable=NO_SUCH_KEY" in words:
-        words = [*words, "api.base_url=https://api.example.org/v1"]  # one on this machine needs no key
-    assert main([*build, *by_api, *words]) == 1
+    build: list[str], by_api: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prices = ["api.prompt_price=1", "api.answer_price=1", "api.max_cost=0.0001"]
+    assert main([*build, *by_api, *prices]) == 1
     shown = capsys.readouterr().err
-    assert said_instead in shown
+    assert "over max_cost=0.0001" in shown
     assert "Traceback" not in shown
     assert not (tmp_path / "out").exists()
 

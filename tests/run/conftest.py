@@ -3,15 +3,14 @@
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
 
+from ldyn.cli.hydra_jobs import composed_settings
 from ldyn.config.loading import load_config
 from ldyn.config.schema import RunConfig
 
 FEW_PROBES = (
     "probes.families=[chosen,rejected,irr_train,irr_test]"  # not those that the model writes, which take longer
 )
-CONFIGS = Path(__file__).parents[2] / "configs"
 
 
 @pytest.fixture(scope="session")
@@ -25,8 +24,7 @@ def smoke(outputs):
     """Compose the smoke experiment: ``smoke("name", "key=value", ...)`` is the config of the run called ``name``."""
 
     def config(run: str, *overrides: str) -> RunConfig:
-        with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-            return load_config(compose("train", [*arguments(outputs, run), *overrides]))
+        return load_config(composed_settings("train", [*arguments(outputs, run), *overrides]))
 
     return config
 

@@ -1,16 +1,13 @@
 """Data that a run cannot use stop it before any weight is made or loaded."""
 
 import json
-from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
 
+from ldyn.cli.hydra_jobs import composed_settings
 from ldyn.config.loading import load_config
 from ldyn.errors import DataError
 from ldyn.run.run import run
-
-CONFIGS = Path(__file__).parents[2] / "configs"
 
 
 @pytest.mark.parametrize(
@@ -25,8 +22,9 @@ def test_unusable_data_are_refused_before_a_base_is_made(extra, message, words, 
     rows = [{"prompt": f"What is {n}?", "chosen": f"It is {n}.", **extra} for n in range(5)]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     places = [f"dataset.path={tmp_path}/rows.jsonl", f"paths.outputs={tmp_path}", f"paths.cache={tmp_path}/cache"]
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        config = load_config(compose("train", ["+exp=hh_tiny", "algorithm=simpo", "logger=wandb", *places, *words]))
+    config = load_config(
+        composed_settings("train", ["+exp=hh_tiny", "algorithm=simpo", "logger=wandb", *places, *words])
+    )
     with pytest.raises(DataError, match=message) as refused:
         run(config)
     assert not getattr(refused.value, "__notes__", [])  # nothing to resume

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
 
 from ldyn.answers.comparison import read_answers
+from ldyn.cli.hydra_jobs import composed_settings
 from ldyn.config.loading import load_config
 from ldyn.config.schema import RunConfig
 from ldyn.errors import ApiError, ConfigError
@@ -16,7 +15,6 @@ from ldyn.run.run import run
 from ldyn.run.win_rates import check_judges
 from ldyn.store import Run, read_run
 
-CONFIGS = Path(__file__).parents[2] / "configs"
 SMALL = (
     "logger=none", "model.hidden_size=32", "model.layers=2", "model.heads=2", "model.steps=30", "model.warmup_steps=5",
     "dataset.people=40", "dataset.test_people=12", "dataset.pairs=32", "dataset.train_probes=8", "probes.n_test=2",
@@ -28,8 +26,7 @@ SMALL = (
 
 
 def composed(*overrides: str) -> RunConfig:
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        return load_config(compose("train", ["+exp=extend_wins", *overrides]))
+    return load_config(composed_settings("train", ["+exp=extend_wins", *overrides]))
 
 
 @pytest.fixture(scope="module")

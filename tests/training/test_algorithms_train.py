@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 
+from ldyn.cli.hydra_jobs import composed_settings
 from ldyn.config.groups import config_directory
 from ldyn.config.loading import load_config
 from ldyn.run.stages import stage_plans
@@ -25,8 +25,7 @@ STATISTICS = ("mean", "p10", "p50", "p90")
 
 def plan_for(*overrides: str, stage: int = -1, config: TrainerConfig = CONFIG) -> StagePlan:
     """A stage of the smoke experiment (SFT, then a pairwise loss), with another length."""
-    with initialize_config_dir(str(config_directory()), version_base="1.3"):
-        plan = stage_plans(load_config(compose("train", ["+exp=smoke", *overrides])))[stage]
+    plan = stage_plans(load_config(composed_settings("train", ["+exp=smoke", *overrides])))[stage]
     return dataclasses.replace(plan, trainer=config)
 
 
@@ -36,8 +35,7 @@ def plans() -> dict[str, StagePlan]:
     stages = [f"+algorithm@stages.{option}.algorithm={option}" for option in PAIRWISE]
     rest = "{view: [chosen,rejected], start: sft, trainer: {max_steps: 2}}"
     more = [f"++stages.{option}={rest}" for option in PAIRWISE]
-    with initialize_config_dir(str(config_directory()), version_base="1.3"):
-        pairwise = stage_plans(load_config(compose("train", ["+exp=smoke", *stages, *more])))[1:]
+    pairwise = stage_plans(load_config(composed_settings("train", ["+exp=smoke", *stages, *more])))[1:]
     sft = {
         option: plan_for(f"algorithm@sft.algorithm={option}", stage=0) for option in OPTIONS if option not in PAIRWISE
     }

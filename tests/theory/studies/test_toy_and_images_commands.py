@@ -8,10 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from hydra import compose, initialize_config_dir
 
+from ldyn.cli.hydra_jobs import composed_settings
 from ldyn.cli.main import main
-from ldyn.config.groups import config_directory
 from ldyn.config.loading import load_study_config
 from ldyn.config.schema import DirectoryConfig, StudyConfig
 from ldyn.config.studies import ImagesStudy, ToyStudy
@@ -63,8 +62,7 @@ def test_images_leaves_tables_a_finding_figures_and_a_page(outputs: Path) -> Non
     ("study", "kind", "expected"), [("toy", ToyStudy, ToyConfig()), ("images", ImagesStudy, ImagesConfig())]
 )
 def test_the_defaults_of_the_command_are_those_of_the_code(study: str, kind: type, expected: object) -> None:
-    with initialize_config_dir(str(config_directory()), version_base="1.3"):
-        config = load_study_config(kind, compose(study, ["run=any"]))
+    config = load_study_config(kind, composed_settings(study, ["run=any"]))
     assert getattr(config, study) == expected
     assert config.seeds == 5
 
