@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -171,7 +172,8 @@ class ProbeCallback(TrainerCallback):
         self._session.finish_stage(self._info)
         in_main(lambda: self._session.conclude(with_report=True))
         self._close()
-        in_main(self._session.publish)
+        if published := in_main(self._session.publish):
+            print(f"ProbeCallback: the run is {published}, its page report.html", file=sys.stderr)
 
     def _close(self, error: BaseException | None = None) -> None:
         """Write to the manifest how it ended; a process that exits during the training was interrupted."""

@@ -132,12 +132,15 @@ def test_a_killed_training_resumes_to_the_same_trajectories(trainers_of, make_mo
     assert {"logps/chosen", "rewards/margins", "entropy", "change/chosen"} <= set(logged["metric"])
 
 
-def test_a_training_that_stops_early_has_its_last_weights_scored(trainers_of, make_model, tokenizer, probes, tmp_path):
+def test_a_training_that_stops_early_has_its_last_weights_scored(
+    trainers_of, make_model, tokenizer, probes, tmp_path, capsys
+):
     trainer = trainers_of["dpo"](make_model(), tokenizer, probes["text"].train_dataset, tmp_path / "trl")
     trainer.add_callback(ProbeCallback(probes["text"], tmp_path / "run"))
     trainer.add_callback(Stop())
     trainer.train()
     assert sorted(read_run(tmp_path / "run").trajectories["step"].unique()) == [0, 2]
+    assert f"ProbeCallback: the run is {tmp_path / 'run'}, its page report.html" in capsys.readouterr().err
 
 
 def test_a_reward_model_has_rewards_in_place_of_log_probs(common, make_model, tokenizer, probes, tmp_path):
