@@ -89,7 +89,7 @@ def test_the_claim_the_table_and_the_figure_are_there(finished):
     assert finding.n == 7
     page = (finished.path / "report.html").read_text(encoding="utf-8")
     assert "E3" in page
-    assert "paper, by ChatGPT" in page
+    assert "by ChatGPT" in page
     assert (finished.path / "figures" / "wins.png").stat().st_size > 10_000
 
 
