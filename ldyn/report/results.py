@@ -34,6 +34,7 @@ from ldyn.report.published import published_runs
 from ldyn.report.sweep import comparison_lines, facet_material, finding_cell, seconds_of
 from ldyn.store import Run
 from ldyn.store.files import write_atomically
+from ldyn.store.sweeps import read_sweep
 
 MARKDOWN_FILE, HTML_FILE = "RESULTS.md", "results.html"
 FIGURES_DIR = Path("figures", "results")
@@ -219,6 +220,9 @@ def _experiments(results: Results, pictures: Path) -> list[str]:
 def _command(runs: Sequence[Run]) -> str:
     """The command that makes all runs of an experiment, without settings that only say where files go."""
     words = shlex.split(str(runs[0].manifest.get("command", "")))
+    listed = {job.run: job.overrides for job in read_sweep(runs[0].path.parent).jobs}
+    if overrides := listed.get(runs[0].path.name):  # of a sweep the manifest has the words for all its jobs
+        words = ["ldyn", "train", *overrides]
     where = ("paths.", "run=", "resume=", "hydra", "seed=")
     words = [word for word in words if not word.lstrip("+").startswith(where) and word not in ("-m", "--multirun")]
     command = shlex.join(["ldyn", *words[1:]])

@@ -13,6 +13,7 @@ import pytest
 from ldyn.findings import CLAIMS
 from ldyn.report import compare_sweep, write_results
 from ldyn.report.abstract import abstract, by_family
+from ldyn.store.sweeps import Sweep, SweepJob, write_sweep
 
 RANKS = {"depth_1_4": "[1, 4]", "depth_5_15": "[5, 15]", "depth_16_40": "[16, 40]"}
 PARTS: dict[str, Sequence[int]] = {
@@ -47,6 +48,8 @@ def page(tmp_path_factory: Any, synthetic: Any, without_pictures: Any) -> str:
     directory = tmp_path_factory.mktemp("parts") / "tiny"
     for part, seeds in PARTS.items():
         write_part(directory, synthetic, part, seeds)
+    words = ("+exp=dpo_squeeze", "seed=0", "name=depth_1_4", "paths.cache='x'")
+    write_sweep(directory, Sweep(("reproduce",), (SweepJob("depth_1_4-0", words, ""),)))
     with without_pictures():
         return write_results(directory)[0].read_text()
 
@@ -61,6 +64,7 @@ def test_each_claim_names_the_part_that_decides_it(page: str) -> None:
     assert cell(page, "D5").startswith("✓ holds +8")
     assert cell(page, "D5").endswith("from depth series")
     assert "### dpo_squeeze_log\n\n```\nldyn train +exp=dpo_squeeze -m seed=0,1,2" in page
+    assert "### depth_1_4\n\n```\nldyn train +exp=dpo_squeeze name=depth_1_4 -m seed=0,1,2" in page
 
 
 def test_depth_series_and_variance_are_shown(page: str) -> None:
