@@ -115,7 +115,8 @@ def test_every_command_of_the_table_and_the_docs_composes(command, directory, fo
     """They name settings, options and experiments that exist; most of them run in tests of their own."""
     words = shlex.split(command)[1:]
     if words[0] in COMPOSED_BY_HYDRA and not {"--help", "--dry-run", "--config-dir"} & set(words):
-        one_job = [word if {"[", "{"} & set(word) else word.split(",")[0] for word in words if word != "-m"]
+        firsts = [re.sub(r"\],\[.*", "]", word) for word in words if word != "-m"]  # of several lists
+        one_job = [word if {"[", "{"} & set(word) else word.split(",")[0] for word in firsts]
         done = forked([LDYN, *one_job, "--cfg", "job"], cwd=directory)
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
 

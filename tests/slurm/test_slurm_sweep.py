@@ -67,6 +67,14 @@ def halted_in_training(run: Path) -> int:
     return process
 
 
+def wait_for_empty_queue() -> None:
+    """A job that has written its result may still be ending."""
+    deadline = time.monotonic() + PATIENCE
+    while subprocess.run(["squeue", "--noheader"], capture_output=True, text=True, check=True).stdout.strip():
+        assert time.monotonic() < deadline, "jobs are still in SLURM's queue"
+        time.sleep(0.2)
+
+
 def log_of(sweep: Path, job: int) -> str:
     [path] = (sweep / ".submitit").glob(f"*_{job}/*_0_log.err")
     return path.read_text()
@@ -92,6 +100,7 @@ def test_nothing_is_submitted_where_nothing_is_missing(
 ) -> None:
     monkeypatch.chdir(sweep.parent)
     submitted = list((sweep / ".submitit").iterdir())
+    wait_for_empty_queue()
     assert main([*SWEEP, *ON_SLURM, "hydra.sweep.dir=sweep", "resume=auto"]) == 0
     assert "3 jobs: 3 finished" in capsys.readouterr().err
     assert list((sweep / ".submitit").iterdir()) == submitted
