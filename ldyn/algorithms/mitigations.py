@@ -77,18 +77,48 @@ def apo_zero_loss(chosen: Responses, rejected: Responses, *, beta: float) -> Ten
     return (-beta * chosen.log_ratio).sigmoid() + (beta * rejected.log_ratio).sigmoid()
 
 
+def nca_loss(chosen: Responses, rejected: Responses, *, beta: float) -> Tensor:
+    """−log σ(β h₊) − ½ log σ(−β h₊) − ½ log σ(−β h₋), Chen et al. 2024 (arXiv 2402.05369), two responses. [B], nats.
+
+    c₊ = β(1 − 3a₊/2), c₋ = −β a₋/2, with a± = σ(β h±): the chosen one is drawn to a target of its own, a₊ = 2/3.
+    """
+    chosen_reward, rejected_reward = beta * chosen.log_ratio, beta * rejected.log_ratio
+    return -log_sigmoid(chosen_reward) - (log_sigmoid(-chosen_reward) + log_sigmoid(-rejected_reward)) / 2
+
+
+def alphapo_loss(chosen: Responses, rejected: Responses, *, beta: float, margin: float, alpha: float) -> Tensor:
+    """−log σ(β(r₊ − r₋) − γ), r = (1 − p^−α)/α, p = exp(s/|y|), Gupta et al. 2025 (arXiv 2501.03884). [B], nats.
+
+    c₊ = β(1 − a) p₊^−α/|y⁺|, c₋ = −β(1 − a) p₋^−α/|y⁻|, a being the sigmoid: α > 0 weighs the rarer response more,
+    α → 0 is SimPO.
+    """
+
+    def reward(one: Responses) -> Tensor:
+        return -(-alpha * one.logp_per_token).expm1() / alpha if alpha else one.logp_per_token
+
+    return -log_sigmoid(beta * (reward(chosen) - reward(rejected)) - margin)
+
+
+def wpo_loss(chosen: Responses, rejected: Responses, *, beta: float) -> Tensor:
+    """w₊ w₋ DPO, w = exp(s/|y|) without gradient, Zhou et al. 2024 (arXiv 2406.11827). [B], nats.
+
+    c₊ = w₊ w₋ β(1 − a), c₋ = −c₊, with a = σ(β(h₊ − h₋)): pairs that the policy would write itself count more. The
+    weights are not aligned: dividing each token's π by Σ_v π(v)² takes more than the log-probs of a pair.
+    """
+    weight = (chosen.logp_per_token + rejected.logp_per_token).detach().exp()
+    return weight * dpo_loss(chosen, rejected, beta=beta)
+
+
 def _rejected_weight(default: float, when: str = "") -> Parameter:
     meaning = f"λ{when}, what is left of the rejected side; 1 is DPO"
     return Parameter(default, low=0.0, high=1.0, closed="both", meaning=meaning)
 
 
+_SCALE = Parameter(default=2.0, low=0.0, meaning="β, the scale of the reward per token")
+_MARGIN = Parameter(default=1.0, low=0.0, closed="left", meaning="γ, the target margin")
+
 MITIGATIONS = (
-    pairwise(
-        "simpo",
-        simpo_loss,
-        beta=Parameter(default=2.0, low=0.0, meaning="β, the scale of the reward per token"),
-        margin=Parameter(default=1.0, low=0.0, closed="left", meaning="γ, the target margin"),
-    ),
+    pairwise("simpo", simpo_loss, beta=_SCALE, margin=_MARGIN),
     pairwise(
         "dpo_sft",
         dpo_sft_loss,
@@ -111,4 +141,9 @@ MITIGATIONS = (
         last_rejected_weight=_rejected_weight(1.0, " at the end of the stage"),
     ),
     pairwise("apo_zero", apo_zero_loss, beta=BETA),
+    pairwise("nca", nca_loss, beta=BETA),
+    pairwise(
+        "alphapo", alphapo_loss, beta=_SCALE, margin=_MARGIN, alpha=Parameter(0.25, meaning="α, the reward's shape")
+    ),
+    pairwise("wpo", wpo_loss, beta=BETA),
 )

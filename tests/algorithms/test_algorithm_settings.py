@@ -27,7 +27,7 @@ GATE = {"name": "sequence", "threshold": 0.2}
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        ({"name": "dpoo", "beta": 0.1}, r"name: found 'dpoo'; did you mean dpo.* expected one of apo_zero, cal_dpo"),
+        ({"name": "dpoo", "beta": 0.1}, r"name: found 'dpoo'; did you mean dpo.* expected one of alphapo, apo_zero"),
         ({}, "name: found 'None'; expected one of"),
         ({"name": "dpo", "beta": 0.0}, r"beta: found 0.0, expected a number in \(0, inf\): β"),
         ({"name": "dpo", "beta": -1}, r"beta: found -1, expected a number in \(0, inf\)"),

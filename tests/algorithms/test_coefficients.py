@@ -47,6 +47,9 @@ SIMPO = BETA * (1 - torch.sigmoid(BETA * (CHOSEN.logp_per_token - REJECTED.logp_
 DPOP = BETA * (1 - torch.sigmoid(BETA * (MARGIN - 5 * (-H_CHOSEN).clamp(min=0))))
 CALIBRATED = 1 - torch.sigmoid(MARGIN)
 A_CHOSEN, A_REJECTED = torch.sigmoid(BETA * H_CHOSEN), torch.sigmoid(BETA * H_REJECTED)
+P_CHOSEN, P_REJECTED = CHOSEN.logp_per_token.exp(), REJECTED.logp_per_token.exp()
+REWARDS = 2 - 2 * P_CHOSEN**-0.5, 2 - 2 * P_REJECTED**-0.5  # α = ½
+ALPHAPO = BETA * (1 - torch.sigmoid(BETA * (REWARDS[0] - REWARDS[1]) - 0.7))
 
 
 def shift(weight: float) -> torch.Tensor:
@@ -62,6 +65,13 @@ DOCSTRINGS = {
     "dpo_shift": ({"rejected_weight": 0.6}, shift(0.6), -0.6 * shift(0.6)),
     # a quarter of the way from 0.6 to 1: 0.7
     "dpo_shift_linear": ({"first_rejected_weight": 0.6, "last_rejected_weight": 1.0}, shift(0.7), -0.7 * shift(0.7)),
+    "nca": ({}, BETA * (1 - 1.5 * A_CHOSEN), -BETA * A_REJECTED / 2),
+    "alphapo": (
+        {"margin": 0.7, "alpha": 0.5},
+        ALPHAPO * P_CHOSEN**-0.5 / CHOSEN.lengths,
+        -ALPHAPO * P_REJECTED**-0.5 / REJECTED.lengths,
+    ),
+    "wpo": ({}, P_CHOSEN * P_REJECTED * PULL, -P_CHOSEN * P_REJECTED * PULL),
     "apo_zero": ({}, BETA * A_CHOSEN * (1 - A_CHOSEN), -BETA * A_REJECTED * (1 - A_REJECTED)),
 }
 PAIRWISE = {**PAPER, **DOCSTRINGS}

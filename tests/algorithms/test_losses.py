@@ -71,6 +71,22 @@ BY_HAND = {
     ),
     # 1 − σ(βh₊) + σ(βh₋) with βh₊ = 0, −1, 0.5 and βh₋ = 0, 0.5, −1.5
     "apo_zero": ({"beta": 0.5}, [1.0, 1 - sigmoid(-1) + sigmoid(0.5), 1 - sigmoid(0.5) + sigmoid(-1.5)]),
+    # the same βh: log(1 + e^−βh₊) + log(1 + e^βh₊)/2 + log(1 + e^βh₋)/2
+    "nca": (
+        {"beta": 0.5},
+        [
+            2 * log(2),
+            softplus(1) + softplus(-1) / 2 + softplus(0.5) / 2,
+            softplus(-0.5) + softplus(0.5) / 2 + softplus(-1.5) / 2,
+        ],
+    ),
+    # SimPO's s/|y|; α = 1: r = 1 − e^−s/|y|, so that r₊ − r₋ = e² − e⁵, 0, e − e^1.5
+    "alphapo": (
+        {"beta": 0.5, "margin": 1.0, "alpha": 1.0},
+        [softplus((exp(5) - exp(2)) / 2 + 1), softplus(1), softplus((exp(1.5) - exp(1)) / 2 + 1)],
+    ),
+    # DPO's, weighted by e^(s₊/|y⁺| + s₋/|y⁻|)
+    "wpo": ({"beta": 0.5}, [exp(-7) * log(2), exp(-6) * softplus(1.5), exp(-2.5) * softplus(-2)]),
 }
 
 
@@ -101,3 +117,10 @@ def test_the_scheduled_shift_goes_linearly_from_its_first_to_its_last_weight(mak
     assert loss(0.0) == pytest.approx(softplus(1.25))
     assert loss(0.5) == pytest.approx(softplus(1.375))
     assert loss(1.0) == pytest.approx(softplus(1.5))  # DPO
+
+
+def test_alphapo_with_little_shape_is_simpo(pair):
+    expected = ALGORITHMS["simpo"].loss(*pair, beta=2.0, margin=1.0).tolist()
+    for alpha in (0.0, 1e-9):
+        found = ALGORITHMS["alphapo"].loss(*pair, beta=2.0, margin=1.0, alpha=alpha)
+        assert found.tolist() == pytest.approx(expected, rel=1e-6)

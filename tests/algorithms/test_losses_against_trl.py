@@ -24,6 +24,7 @@ IN_TRL = {
     "slic": ({"hinge": 1.0}, {}, {}),
     "sppo": ({"sppo_hard": 1.0}, {}, {}),
     "apo_zero": ({"apo_zero": 1.0}, {}, {}),
+    "nca": ({"nca_pair": 1.0}, {}, {}),
     # TRL smooths labels in "aot", which sorts the margins of a batch against the reference's: of one pair it is cDPO
     "cdpo": ({"aot": 1.0}, {"label_smoothing": 0.2}, {"flip_rate": 0.2}),
     # its mean is over the batch's tokens, ours over those of each pair: the same where all chosen are of one length
@@ -113,11 +114,12 @@ def test_policy_and_reference_differ_in_these_tests(trl):
         assert (side.log_ratio.abs() > 0.5).all()
 
 
-def test_simpo_is_trls(trl):
+@pytest.mark.parametrize(("name", "shape"), [("simpo", {}), ("alphapo", {"alpha": 0.25})])
+def test_simpo_and_alphapo_are_trls(name, shape, trl):
     """TRL's SimPO is a function of the mean log-probs; its margin is γ too, divided by β and multiplied again."""
     chosen, rejected = our_sides(trl, PAIRS)
-    settings = {"alpha": 0.0, "loss_type": "simpo", "simpo_gamma": 0.5, "beta": 2.0, "label_smoothing": 0.0}
+    settings = {"alpha": 0.0, **shape, "loss_type": "simpo", "simpo_gamma": 0.5, "beta": 2.0, "label_smoothing": 0.0}
     stand_in = SimpleNamespace(**settings, accelerator=trl.accelerator)
     theirs, *_ = CPOTrainer.cpo_loss(stand_in, chosen.logp / chosen.lengths, rejected.logp / rejected.lengths)
-    ours = ALGORITHMS["simpo"].loss(chosen, rejected, beta=2.0, margin=0.5)
-    torch.testing.assert_close(ours, theirs)
+    ours = ALGORITHMS[name].loss(chosen, rejected, beta=2.0, margin=0.5, **shape)
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
