@@ -42,10 +42,6 @@ class ApiError(LdynError):
     """An endpoint that cannot be used, or answers that stopped coming; what was answered before is kept."""
 
 
-class BudgetReached(ApiError):
-    """The next request could exceed the limit of cost or tokens."""
-
-
 class TrainingError(LdynError):
     """Training that cannot continue, for instance a loss that is not finite."""
 

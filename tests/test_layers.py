@@ -29,7 +29,7 @@ LAYERS: tuple[dict[str, str], ...] = (
     {"report": "tables, figures, pages"},
     {"config": "schema, loading, faults"},
     {"run": "the experiment: run.py is its table of contents"},
-    {"jobs": "what runs many runs: sweeps, reproductions, SLURM", "probe_sets": "build and check probe sets"},
+    {"jobs": "what runs many runs: sweeps, reproductions, SLURM", "probe_sets": "build probe sets"},
     {"cli": "one file a command, and the Hydra glue"},
     {"__main__": "python -m ldyn"},
 )

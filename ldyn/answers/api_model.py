@@ -1,6 +1,6 @@
 """A model behind an endpoint that speaks OpenAI's chat completions. Retries and timeouts are the openai client's.
 
-Ours are the limit of cost, the cache of answers, and that the key leaves this module in no text.
+Ours are the cache of answers, and that the key leaves this module in no text.
 """
 
 from __future__ import annotations
@@ -17,11 +17,10 @@ import httpx2
 import openai
 from pydantic import SecretStr
 
-from ldyn.answers.api_costs import Ledger, Plan, Spent, estimate_all, spent_on
 from ldyn.answers.chats import REFUSED, AnswerCache, ChatAnswer, ChatRequest, Progress
 from ldyn.answers.settings import OPENAI, ApiConfig
 from ldyn.data.text import one_line
-from ldyn.errors import ApiError, BudgetReached, Interrupted
+from ldyn.errors import ApiError, Interrupted
 
 REFUSALS_AT_ONCE = 5
 """So many refusals before any answer mean that the fault is not in single requests."""
@@ -34,10 +33,9 @@ LONGEST_ANSWER = 2_000_000  # bytes; no chat completion is longer
 _NO_ANSWER, _WEB_PAGE = 502, 406  # in place of a success that is no answer; the client retries the first
 
 
-def plan_requests(config: ApiConfig, cache: AnswerCache, requests: Sequence[ChatRequest]) -> Plan:
-    """What asking ``requests`` would cost; needs no key."""
-    new = [request for request in dict.fromkeys(requests) if cache.get(_question(config, request)) is None]
-    return Plan(len(set(requests)) - len(new), estimate_all(new))
+def requests_left(config: ApiConfig, cache: AnswerCache, requests: Sequence[ChatRequest]) -> int:
+    """How many of ``requests`` are not answered in the cache; needs no key."""
+    return sum(cache.get(_question(config, request)) is None for request in dict.fromkeys(requests))
 
 
 def _question(config: ApiConfig, request: ChatRequest) -> Mapping[str, Any]:
@@ -71,31 +69,26 @@ class ApiModel:
             max_retries=config.retries,
             http_client=_Connection(self._key, config.timeout_seconds),
         )
-        self._ledger = Ledger(config)
         self._failed = False
-
-    @property
-    def spent(self) -> Spent:
-        """Requests and tokens so far, cached answers not included."""
-        return self._ledger.spent
+        self.n_sent = 0
+        """Requests answered by the endpoint so far, cached answers not included."""
 
     def answer(self, requests: Sequence[ChatRequest]) -> list[ChatAnswer]:
-        """See ``ChatModel``. Raises ApiError, BudgetReached or Interrupted; what was answered until then is cached."""
+        """See ``ChatModel``. Raises ApiError or Interrupted; what was answered until then is cached."""
         known = {request: self._cache.get(_question(self.config, request)) for request in dict.fromkeys(requests)}
         self._failed = False
         answers = {request: answer for request, answer in known.items() if answer is not None}
         try:
             for request, answer in self._answers([request for request in known if request not in answers]):
                 answers[request] = answer
+                self.n_sent += 1
                 self._check_refusals(answers, len(known))
                 if self._progress is not None:
                     self._progress(len(answers), len(known))
         except (ApiError, KeyboardInterrupt) as caught:
             error = Interrupted(signal.SIGINT, "Stopped.") if isinstance(caught, KeyboardInterrupt) else caught
-            more = "raise the limit and " if isinstance(error, BudgetReached) else ""
             done = f"{len(answers):,} of {len(known):,} requests are answered and kept in {self._cache.directory}"
-            spent = f"Spent: {self.spent.words(self.config)}."
-            error.add_note(f"{done}; {more}run the same command again to continue. {spent}")
+            error.add_note(f"{done}; run the same command again to continue.")
             raise error from None
         return [answers[request] for request in requests]
 
@@ -115,17 +108,13 @@ class ApiModel:
     def _ask(self, request: ChatRequest) -> tuple[ChatRequest, ChatAnswer]:
         if self._failed:
             raise ApiError("Another request has failed.")
-        reserved, spent = self._ledger.reserve(request), Spent()
         try:
             answer = self._answer(request)
-            if answer.finish != REFUSED:  # a refusal costs nothing, and may end with a change at the endpoint
-                spent = spent_on(request, answer)
-                self._cache.put(_question(self.config, request), answer)
         except ApiError:
             self._failed = True
             raise
-        finally:
-            self._ledger.book(reserved, spent)
+        if answer.finish != REFUSED:  # a refusal may end with a change at the endpoint
+            self._cache.put(_question(self.config, request), answer)
         return request, answer
 
     def _answer(self, request: ChatRequest) -> ChatAnswer:
@@ -144,11 +133,9 @@ class ApiModel:
                 f"{endpoint} gave no answer in {tries} tries ({cause}). Start it, or correct base_url."
             ) from None
         message, finish = found.choices[0].message, self._clean(found.choices[0].finish_reason or "stop")
-        tokens = (getattr(found.usage, name, None) for name in ("prompt_tokens", "completion_tokens"))
-        asked, written = (number if isinstance(number, int) else None for number in tokens)
         if not isinstance(message.content, str):
-            return ChatAnswer("", REFUSED, asked, written, self._clean(message.refusal or "no text"))
-        return ChatAnswer(_without(self._key, message.content), finish, asked, written)
+            return ChatAnswer("", REFUSED, self._clean(message.refusal or "no text"))
+        return ChatAnswer(_without(self._key, message.content), finish)
 
     def _fault(self, status: int, said: str) -> str:
         if status in (401, 403):

@@ -38,13 +38,10 @@ class ChatAnswer:
     """The answer. ``text`` is empty where the model or its endpoint refused; ``reason`` then says why.
 
     finish: "stop" (the model ended it), "length" (cut at max_tokens), REFUSED, or what the endpoint says.
-    prompt_tokens, answer_tokens: as counted by the endpoint; None where it did not say.
     """
 
     text: str
     finish: str = "stop"
-    prompt_tokens: int | None = None
-    answer_tokens: int | None = None
     reason: str = ""
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ldyn import __version__
-from ldyn.answers.api_model import ApiModel, plan_requests
+from ldyn.answers.api_model import ApiModel, requests_left
 from ldyn.answers.chat_judge import ChatJudge, compare_template, requests_of
 from ldyn.answers.chats import AnswerCache, Progress
 from ldyn.answers.comparison import Comparison, Judgement, in_both_orders, judge_comparisons, pair_answers, read_answers
@@ -24,7 +24,7 @@ JUDGEMENTS_FILE, RESULT_FILE = "judgements.jsonl", "judge.json"
 
 
 def judge_answers(config: JudgeConfig, report: Callable[[str], None], progress: Progress | None = None) -> WinRates:
-    """Judge, and write the judgements and the win rates into ``config.out``; ``report`` gets a line on what was spent.
+    """Judge, and write the judgements and the win rates into ``config.out``; ``report`` gets the number of requests.
 
     Raises an LdynError where answers or judge cannot be had, before anything is asked.
     """
@@ -35,8 +35,8 @@ def judge_answers(config: JudgeConfig, report: Callable[[str], None], progress: 
         config.judge, AnswerCache(config.cache), api=config.api, template=config.template, progress=progress
     )
     judgements = judge_comparisons(judge, comparisons)
-    if config.api is not None and isinstance(judge, ChatJudge) and isinstance(judge.model, ApiModel):
-        report(f"Asked: {judge.model.spent.words(config.api)}")
+    if isinstance(judge, ChatJudge) and isinstance(judge.model, ApiModel):
+        report(f"Asked: {judge.model.n_sent:,} requests")
     rates = summarise((config.a, config.b), judge.name, judgements, alone)
     write_atomically(config.out / JUDGEMENTS_FILE, json_lines(map(_row, judgements)))
     content = {"ldyn": __version__, "seed": config.seed, **asdict(rates)}
@@ -45,14 +45,13 @@ def judge_answers(config: JudgeConfig, report: Callable[[str], None], progress: 
 
 
 def plan_judging(config: JudgeConfig) -> list[str]:
-    """What ``judge_answers`` would ask and what it could cost, in lines for a terminal; asks nothing."""
+    """What ``judge_answers`` would ask, in lines for a terminal; asks nothing."""
     comparisons, _ = _comparisons(config)
     lines = [f"{len(comparisons):,} pairs of answers, each judged in both orders"]
     if config.judge == API and config.api is not None:
         requests = requests_of(compare_template(config.template), in_both_orders(comparisons))
-        plan = plan_requests(config.api, AnswerCache(config.cache), requests)
-        lines.append(f"{plan.cached:,} of the requests are answered in {config.cache}")
-        lines.append(f"to be asked, at most: {plan.most.words(config.api)}")
+        left = requests_left(config.api, AnswerCache(config.cache), requests)
+        lines.append(f"{left:,} of {len(set(requests)):,} requests are to be sent; {config.cache} answers the others")
     return lines
 
 

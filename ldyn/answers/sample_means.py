@@ -14,15 +14,11 @@ COLUMNS = {
     "distinct_2": "distinct-2",
     "repeated_4grams": "repeated 4-grams",
     "longest_loop": "longest loop",
-    "likeness_own": "like own",
-    "likeness_other": "like another",
-    "foreign_4grams": "foreign 4-grams",
     "is_right": "right",
     "borrowed": "borrowed",
 }
-"""Name -> its label. n_tokens, longest_loop (words): means. All others are shares in [0, 1] or likenesses
-(``ldyn.answers.text_metrics``); endless: answers cut by the limit; borrowed: answers that state the fact of another
-training question.
+"""Name -> its label. n_tokens, longest_loop (words): means. All others are shares in [0, 1]; endless: answers cut by
+the limit; borrowed: answers that state the fact of another training question.
 """
 
 

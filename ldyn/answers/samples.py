@@ -1,4 +1,4 @@
-"""Rows of samples.jsonl: a model's answers to prompts, how repetitive, how borrowed and how right they are."""
+"""Rows of samples.jsonl: a model's answers to prompts, how repetitive and how right they are."""
 
 from __future__ import annotations
 
@@ -9,32 +9,23 @@ from typing import Any
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ldyn.answers.generation import Decoding, answer_prompts
-from ldyn.answers.text_metrics import TrainingAnswers, longest_loop, repeated_ngrams
+from ldyn.answers.repetition import longest_loop, repeated_ngrams
 from ldyn.data.encoder import Encoder
 from ldyn.records import AnswerChecker, ProbeExample
 
 
 @dataclass(frozen=True, slots=True)
 class SamplePrompt:
-    """A prompt to answer, as text (for readers) and as token ids (for the model).
-
-    own_answers: the data's answers to it, chosen first, for the overlap.
-    """
+    """A prompt to answer, as text (for readers) and as token ids (for the model)."""
 
     split: str
     example_id: str
     prompt: str
     prompt_ids: tuple[int, ...]
-    own_answers: tuple[str, ...] = ()
 
 
 def sample_prompts(split: str, examples: Sequence[ProbeExample], encoder: Encoder) -> list[SamplePrompt]:
-    """The prompts of the examples, with the data's own answers."""
-    sides = [[one.responses[side] for side in ("chosen", "rejected") if side in one.responses] for one in examples]
-    return [
-        SamplePrompt(split, one.example_id, one.prompt, encoder.prompt(one.prompt, one.turns), tuple(own))
-        for one, own in zip(examples, sides, strict=True)
-    ]
+    return [SamplePrompt(split, one.example_id, one.prompt, encoder.prompt(one.prompt, one.turns)) for one in examples]
 
 
 def sample_rows(
@@ -45,20 +36,17 @@ def sample_rows(
     *,
     stage: str,
     checker: AnswerChecker | None = None,
-    training: TrainingAnswers | None = None,
 ) -> list[dict[str, Any]]:
     """One row of samples.jsonl for each prompt, in order.
 
     ``stage``: the last stage that the model was trained in, "base" before the first. Without a ``checker`` the facts
-    are None (states_a_fact, is_right, borrowed_from), without ``training`` the overlap with other questions' training
-    answers (likeness_own, likeness_other, likest_other, foreign_4grams).
+    are None (states_a_fact, is_right, borrowed_from).
     """
     answers = answer_prompts(model, tokenizer, [prompt.prompt_ids for prompt in prompts], decoding)
     rows = []
     for prompt, answer in zip(prompts, answers, strict=True):
         words = answer.text.split()  # not tokens, so that models with different tokenizers compare
         check = None if checker is None else checker(prompt.example_id, answer.text)
-        overlap = None if training is None else training.overlap(prompt.prompt, answer.text, prompt.own_answers)
         rows.append(
             {
                 "stage": stage,
@@ -73,7 +61,6 @@ def sample_rows(
                 **{f"distinct_{n}": 1 - repeated_ngrams(words, n) for n in (1, 2, 3)},
                 "longest_loop": longest_loop(words),
                 **{name: getattr(check, name, None) for name in ("states_a_fact", "is_right", "borrowed_from")},
-                **(overlap or dict.fromkeys(("likeness_own", "likeness_other", "likest_other", "foreign_4grams"))),
             }
         )
     return rows

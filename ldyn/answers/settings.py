@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +15,6 @@ from pydantic import BeforeValidator, HttpUrl, ValidationError
 Side = Literal["chosen", "rejected"]
 Mode = Literal["greedy", "sampled"]
 Device = Literal["auto", "cpu", "cuda"]
-Price = Annotated[float, Interval(ge=0, lt=math.inf)]
 _AS_LIST = BeforeValidator(
     lambda value: (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
 )
@@ -37,8 +35,6 @@ class ApiConfig:
     key_variable: the environment variable that holds the key; "" for an endpoint without one.
     concurrency: requests in flight at a time. timeout_seconds: to wait for the endpoint.
     retries: further tries of a request that failed with a rate limit, a server error or a broken connection.
-    prompt_price, answer_price: for a million tokens, in the currency of ``max_cost``.
-    max_cost: no request is sent that could exceed it; cached answers cost nothing.
     length_field: what the endpoint calls the limit of an answer. extra: further fields of each request.
     """
 
@@ -48,9 +44,6 @@ class ApiConfig:
     concurrency: Annotated[int, Ge(1)] = 4
     timeout_seconds: Annotated[float, Gt(0)] = 120.0
     retries: Annotated[int, Ge(0)] = 6
-    prompt_price: Price | None = None
-    answer_price: Price | None = None
-    max_cost: Price | None = None
     length_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     extra: Mapping[str, Any] = field(default_factory=dict)
 
@@ -58,8 +51,6 @@ class ApiConfig:
         _check_address(self.base_url)
         if self.key_variable and not re.fullmatch(r"[A-Za-z_]\w*", self.key_variable):  # it may be the key: not shown
             raise ValueError("key_variable is no name of an environment variable; it names the one that holds the key")
-        if self.max_cost is not None and (self.prompt_price is None or self.answer_price is None):
-            raise ValueError("max_cost needs prompt_price and answer_price, for a million tokens each")
 
     @property
     def is_local(self) -> bool:
@@ -145,7 +136,6 @@ class GenerateConfig:
     overwrite: bool = False
     json: bool = False
     prompts: Path | None = None
-    training: Path | None = None
     split: Names | None = None
     examples: Annotated[int, Gt(0)] | None = None
     mode: Annotated[tuple[Mode, ...], _AS_LIST, MinLen(1)] = ("greedy", "sampled")

@@ -1,4 +1,4 @@
-"""`ldyn generate`: let models answer prompts, and measure repetition and hallucination."""
+"""`ldyn generate`: let models answer prompts, and measure repetition."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from ldyn.cli.settings_command import Page, print_table, settings_of, validated_
 PAGE = Page("generate", "commands/generate", main=("models",), many=True)
 LEGEND = (
     "tokens: mean length, EOS counts; never stops: share cut by the limit; longest loop: words of the longest stretch "
-    "that repeats itself. like: 2 LCS / (sum of words), with its own chosen answer and with the nearest training "
-    "answer to another question; foreign 4-grams: the share that occurs in such an answer and not in its own; right, "
-    "borrowed: the exact check of the microworld."
+    "that repeats itself; right, borrowed: the exact check of the microworld."
 )
 
 

@@ -54,7 +54,6 @@ def lines(result: WinRates) -> list[tuple[str, str]]:
         ("judge", result.judge),
         ("answers", f"{result.mode}, {result.n_comparisons} pairs on {result.n_questions} questions{only}"),
         ("a wins", f"{result.win_rate}   ties are half a win"),
-        ("at equal length", f"{result.at_equal_length.rate}   logistic regression on the length difference"),
         ("verdicts", f"{result.wins} for a, {result.losses} for b, {result.ties} ties, {result.unjudged} unread"),
         ("orders disagree", f"{result.orders_disagree} of {judged}, counted as ties"),
         ("first preferred", f"{result.first_preferred}   1/2 if the order of the answers does not matter"),

@@ -1,10 +1,9 @@
-"""`ldyn probes`: build a probe set from preference data, or check one."""
+"""`ldyn probes`: build a probe set from preference data."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ldyn.cli.settings_command import Page, ProgressLines, settings_of, validated_as
@@ -18,27 +17,11 @@ PAGE = Page("probes", "probe_set")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Build or check; 1 where a set that is checked does not pass."""
     settings = settings_of(PAGE, arguments)
     if settings is None:
         return 0
-    if settings["check"] is not None:
-        return _check(Path(str(settings["check"])))
     if settings.get("dataset") is None:
-        raise ConfigError(["found neither data nor check; expected dataset=NAME to build a set, or check=FILE_OR_DIR"])
-    return _build(settings)
-
-
-def _check(path: Path) -> int:
-    from ldyn.probe_sets.quality import check_probe_set, findings_table
-
-    report = check_probe_set(path)
-    _print([findings_table(report)] if report.findings else [])
-    print(report.summary, file=sys.stderr)
-    return 1 if report.faults else 0
-
-
-def _build(settings: Mapping[str, Any]) -> int:
+        raise ConfigError(["dataset: found none, expected dataset=NAME, the pairs that a set is built from"])
     request = _request(settings)
     file = request.out / "probe_train.jsonl"
     if file.exists() and not settings["overwrite"]:
@@ -72,25 +55,11 @@ def _request(settings: Mapping[str, Any]) -> BuildRequest:
 
 
 def _report(build: ProbeSetBuild) -> None:
-    """Check the set as it is on the disk, against all that is trained on; print what was made and found."""
-    from ldyn.probe_sets.output import built_table, rows_lacking
-    from ldyn.probe_sets.quality import check_probe_set, findings_table
-
-    out, endpoint = build.plan.request.out, build.plan.request.rephraser.endpoint
-    own = {one.example_id for one in build.examples["train"]}
-    further = [row for row in build.plan.drawn.training.rows if row.example_id not in own]
-    quality = check_probe_set(out, further)
-    _print([built_table(build), *([findings_table(quality)] if quality.findings else [])])
-    if build.spent is not None and endpoint is not None:
-        print(f"Asked: {build.spent.words(endpoint)}", file=sys.stderr)
-    if lacking := rows_lacking(build):
-        print(f"{lacking} rows lack a probe that others have: train with probes.on_missing=drop", file=sys.stderr)
-    print(f"Quality: {quality.summary}\nProbe set: {out}", file=sys.stderr)
-
-
-def _print(parts: Iterable[Any]) -> None:
     from rich.console import Console
 
-    console = Console()
-    for part in parts:
-        console.print(part, highlight=False)
+    from ldyn.probe_sets.output import built_table
+
+    Console().print(built_table(build), highlight=False)
+    if build.n_requests:
+        print(f"Asked: {build.n_requests:,} requests", file=sys.stderr)
+    print(f"Probe set: {build.plan.request.out}", file=sys.stderr)

@@ -1,1 +1,1 @@
-"""Build probe sets from preference data, and check them."""
+"""Build probe sets from preference data."""

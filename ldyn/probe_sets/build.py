@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ldyn.answers.api_costs import Plan, Spent
-from ldyn.answers.api_model import ApiModel, plan_requests
+from ldyn.answers.api_model import ApiModel, requests_left
 from ldyn.answers.chats import AnswerCache, Progress
 from ldyn.data.sources import data_fingerprint, load_data
 from ldyn.data.text import visible
@@ -25,13 +24,13 @@ from ldyn.run.manifest import describe_environment, now
 
 @dataclass(frozen=True)
 class BuildPlan:
-    """The data, the examples drawn, the texts to be written and what they may cost, before any request."""
+    """The data, the examples drawn, the texts to be written and how many requests they need."""
 
     request: BuildRequest
     data: PreferenceData
     drawn: Drawn
     writings: Sequence[Writing]
-    asking: Plan | None
+    n_requests: int
 
     def summary(self) -> Iterator[str]:
         numbers = " and ".join(f"{len(members):,} {split}" for split, members in self.drawn.examples.items())
@@ -39,14 +38,12 @@ class BuildPlan:
         if "test" not in self.drawn.examples:
             yield "no unseen question, so no probe_test.jsonl and no irr_test; set dataset.n_held_out=N"
         rephraser = self.request.rephraser
-        if self.asking is None or rephraser.endpoint is None:
+        if rephraser.endpoint is None:
             return
         asked = Counter(writing.probe for writing in self.writings)
         yield f"by {rephraser.endpoint.model}: {', '.join(f'{count:,} {probe}' for probe, count in asked.items())}"
-        yield f"{self.asking.cached:,} of the requests are answered in {self.request.cache}"
-        yield f"to be asked of {rephraser.endpoint.base_url}, at most: {self.asking.most.words(rephraser.endpoint)}"
-        if rephraser.tries > 1 and rephraser.temperature > 0:
-            yield f"unusable texts (empty, cut, unchanged, with markup …) are requested again, {rephraser.tries} times"
+        again = ", and again for unusable texts" if rephraser.tries > 1 and rephraser.temperature > 0 else ""
+        yield f"{self.n_requests:,} requests are to be sent to {rephraser.endpoint.base_url}{again}"
 
     def sample(self) -> Iterator[str]:
         """The first request of each kind of prompt, as it would be sent."""
@@ -61,13 +58,13 @@ class BuildPlan:
 
 @dataclass
 class ProbeSetBuild:
-    """The set as far as it is built. ``spent``: the requests sent to an endpoint; None without one."""
+    """The set as far as it is built. ``n_requests``: those sent to an endpoint."""
 
     plan: BuildPlan
     examples: Examples
     counts: Counter[str]
     hashes: dict[str, Any] = field(default_factory=dict)
-    spent: Spent | None = None
+    n_requests: int = 0
 
 
 def plan_build(request: BuildRequest) -> BuildPlan:
@@ -77,8 +74,8 @@ def plan_build(request: BuildRequest) -> BuildPlan:
     drawn = draw_examples(data, request)
     writings, endpoint = texts_to_write(drawn.examples, request), request.rephraser.endpoint
     asked = [writing.request for writing in writings]
-    asking = plan_requests(endpoint, AnswerCache(request.cache), asked) if endpoint and writings else None
-    return BuildPlan(request, data, drawn, writings, asking)
+    n_requests = requests_left(endpoint, AnswerCache(request.cache), asked) if endpoint else 0
+    return BuildPlan(request, data, drawn, writings, n_requests)
 
 
 def build_probe_set(plan: BuildPlan, progress: Progress) -> ProbeSetBuild:
@@ -90,7 +87,7 @@ def build_probe_set(plan: BuildPlan, progress: Progress) -> ProbeSetBuild:
         build.examples, counts = with_rephrases(build.examples, plan.writings, model, request.rephraser.tries)
         build.counts.update(counts)
         build.hashes["templates"] = Templates(request.rephraser.templates).hashes
-        build.spent = model.spent
+        build.n_requests = model.n_sent
     check_disjoint(build.examples, plan.data.pairs)
     build.hashes |= {"data": data_fingerprint(plan.data), "probes": probe_fingerprint(build.examples)}
     build.hashes["files"] = write_examples(build.examples, request.dataset.encoding.separator, request.out)
@@ -99,8 +96,7 @@ def build_probe_set(plan: BuildPlan, progress: Progress) -> ProbeSetBuild:
 
 
 def _manifest(build: ProbeSetBuild) -> Mapping[str, Any]:
-    plan, endpoint = build.plan, build.plan.request.rephraser.endpoint
-    cost = None if build.spent is None or endpoint is None else build.spent.cost(endpoint)
+    plan = build.plan
     data = {name: getattr(plan.data, name) for name in ("name", "version", "counts")}
     return {
         **describe_environment(),
@@ -108,7 +104,6 @@ def _manifest(build: ProbeSetBuild) -> Mapping[str, Any]:
         "settings": asdict(plan.request),
         "data": {**data, "training_pairs": len(plan.data.pairs)},
         "counts": dict(sorted(build.counts.items())),
-        "estimated": asdict(plan.asking.most) if plan.asking else None,
-        "spent": None if build.spent is None else {**asdict(build.spent), "cost": cost},
+        "requests": build.n_requests,
         "hashes": build.hashes,
     }

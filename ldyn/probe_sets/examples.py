@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from ldyn.data.seeding import draw, seeded_random
 from ldyn.data.text import normal_prompt, normal_response
 from ldyn.errors import DataError
-from ldyn.probe_sets.quality import TrainingText
 from ldyn.probe_sets.settings import BuildRequest
+from ldyn.probe_sets.training_text import TrainingText
 from ldyn.probes.builder import check_probes
 from ldyn.probes.families import Completer
 from ldyn.records import PROBE_FAMILIES, PreferenceData, PreferencePair, ProbeExample
@@ -21,10 +21,9 @@ _FAULTS_SHOWN = 5
 
 @dataclass(frozen=True)
 class Drawn:
-    """Split -> its examples; the training text; counts of what was and could not be made."""
+    """Split -> its examples; counts of what was and could not be made."""
 
     examples: Examples
-    training: TrainingText
     counts: Mapping[str, int]
 
 
@@ -36,11 +35,9 @@ def draw_examples(data: PreferenceData, request: BuildRequest) -> Drawn:
     run of words with the training text. Raises DataError unless training and unseen text is apart.
     """
     counts: Counter[str] = Counter()
-    training = TrainingText(
-        [ProbeExample(p.pair_id, p.prompt, {"chosen": p.chosen, "rejected": p.rejected}) for p in data.pairs]
-    )
+    training = TrainingText(data.pairs)
     drawn = {split: _drawn(data, split, request) for split in ("train", "test") if data.probes.get(split)}
-    unseen = [one for one in data.probes.get("test", ()) if training.overlap(one.responses["chosen"]) is None]
+    unseen = [one for one in data.probes.get("test", ()) if not training.has(one.responses["chosen"])]
     sources = {"irr_train": drawn["train"], "irr_test": unseen}
     for split, members in drawn.items():
         dealt = members
@@ -49,7 +46,7 @@ def draw_examples(data: PreferenceData, request: BuildRequest) -> Drawn:
         drawn[split] = _completed(split, dealt, data, request, counts)
         counts[f"{split}.examples"] = len(members)
     check_disjoint(drawn, data.pairs)
-    return Drawn(drawn, training, {reason: number for reason, number in counts.items() if number})
+    return Drawn(drawn, {reason: number for reason, number in counts.items() if number})
 
 
 def _drawn(data: PreferenceData, split: str, request: BuildRequest) -> list[ProbeExample]:

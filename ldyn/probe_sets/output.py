@@ -73,15 +73,6 @@ def built_table(build: ProbeSetBuild) -> Table:
     return table
 
 
-def rows_lacking(build: ProbeSetBuild) -> int:
-    """Rows without a probe that other rows of their split have."""
-    lacking = 0
-    for rows in build.examples.values():
-        probes = {probe for one in rows for probe in one.responses}
-        lacking += sum(len(one.responses) < len(probes) for one in rows)
-    return lacking
-
-
 def _missing(build: ProbeSetBuild, probe: str) -> str:
     reasons: Counter[str] = Counter()
     for key, number in build.counts.items():

@@ -9,12 +9,10 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from ldyn.answers.api_costs import BYTES_PER_TOKEN
 from ldyn.answers.chats import REFUSED, ChatAnswer, ChatRequest, filled, read_template
-from ldyn.answers.text_metrics import repeated_ngrams
+from ldyn.answers.repetition import repeated_ngrams
 from ldyn.data.seeding import seeded_random
 from ldyn.data.text import normal_response
-from ldyn.probe_sets.quality import LONG, SHORT, is_open, leftover_markup
 from ldyn.records import ProbeExample
 
 SEMANTIC, FORMAT, SENTENCE = "semantic", "format", "sentence"
@@ -32,6 +30,7 @@ WRITTEN: Mapping[str, tuple[str, str]] = {
 
 MOST_TRIES = 100
 _SHORTEST_SENTENCE = 5  # words, also where chosen is "Yes."
+_BYTES_PER_TOKEN = 4  # of English in UTF-8, roughly, for every tokenizer in use
 _LONGEST_ANSWER = 2048  # tokens
 _ROOM_FOR_TAGS = 64  # tokens of "<new>" and "</new>", and of an introduction
 _STEP = 128  # lengths are rounded up to multiples of it: a local model answers requests of one length together
@@ -92,13 +91,32 @@ class Templates:
 
 def _room(source: str) -> int:
     """Tokens for an answer twice as long as its source, the longest that is accepted."""
-    tokens = 2 * len(source.encode("utf-8", "surrogatepass")) // BYTES_PER_TOKEN + _ROOM_FOR_TAGS
+    tokens = 2 * len(source.encode("utf-8", "surrogatepass")) // _BYTES_PER_TOKEN + _ROOM_FOR_TAGS
     return min(-(-tokens // _STEP) * _STEP, _LONGEST_ANSWER)
 
 
+SHORT, LONG = 0.5, 2.0
+"""Fewest and most words of a rephrase for each word of its source."""
 MOST_REPEATED = 0.3
 """Share of 4-grams that occurred before in the text, above which it runs in a loop and no person wrote it."""
 
+_LABELS = r"(?:original|rephras|paraphras|reword|rewrit|revis|input|output|answer|response|version|sentence)"
+_MARKUP = (
+    re.compile(r"([@#=*~_|<>^%+-])\1{2,}"),
+    re.compile(rf"(?im)^\W*(?:(?:the|my|your|a|first|second)\s+)?{_LABELS}[\w ]{{0,20}}:"),
+    re.compile(r"(?m)^\s*(?:Human|Assistant|User|System|Question|Q|A):"),
+    re.compile(
+        r"(?i)\A\W*(?:(?:sure|certainly|of course)\W+)?here(?:'s|’s| is| are)\b[^.\n]{0,60}"
+        r"(?:rephras|paraphras|reword|rewrit|version|sentence|alternative)"
+    ),
+    re.compile(r"(?m)^\s*(?:[*•+-]|\d{1,2}[.)])\s+\S"),
+    re.compile(r"</?[a-zA-Z][a-zA-Z0-9-]*(?:\s[^<>]*)?/?>|<\|[^|<>\s]+\|>|\[/?INST\]"),
+    re.compile(r"(?m)\*\*\S|^#{1,6}\s|`{1,3}\S|\[[^\]\n]+\]\(http"),
+    re.compile(r"\{[^{}\n]{1,40}\}|[\[<](?:your|insert|name|sentence|topic)\b[^\]>\n]*[\]>]"),
+    re.compile(r"\A\s*(?:\"[^\"]*\"|“[^”]*”|'[^'\n]*'|\([^()]*\)|\[[^\[\]]*\])\s*\Z"),
+)
+"""Markers, labels, turns, announcements, lists, tags and control tokens, Markdown, slots, quotes around all of it."""
+_END_OF_SENTENCE = re.compile(r"[.?!:…)\]}\"”’'*]\s*\Z")
 _TAGGED = re.compile(r"<new>(.*?)</new>", re.DOTALL)
 _QUOTED = re.compile(r"\A\"([^\"]*)\"\Z|\A“([^“”]*)”\Z")
 
@@ -126,10 +144,19 @@ def fault_of(answer: ChatAnswer, text: str, writing: Writing) -> str | None:
         "too_long": len(words) > LONG * writing.words,
         "loop": repeated_ngrams(words, 4) > most_repeated,
         "unchanged": letters_of(text) == letters_of(source),
-        "markup": leftover_markup(text, source) is not None,
+        "markup": has_leftover_markup(text, source),
         "unfinished": is_open(text) and not is_open(source),
     }
     return next((fault for fault, is_so in faults.items() if is_so), None)
+
+
+def has_leftover_markup(text: str, source: str) -> bool:
+    """Whether ``text`` has markup of a kind that ``source`` lacks (a rephrased list is a list)."""
+    return any(pattern.search(text) and not pattern.search(source) for pattern in _MARKUP)
+
+
+def is_open(text: str) -> bool:
+    return bool(text.strip()) and not _END_OF_SENTENCE.search(text)
 
 
 def letters_of(text: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -14,7 +13,6 @@ from ldyn import __version__
 from ldyn.answers.generation import Decoding, Sampling
 from ldyn.answers.samples import sample_prompts, sample_rows
 from ldyn.answers.settings import GenerateConfig
-from ldyn.answers.text_metrics import TrainingAnswers
 from ldyn.data.encoder import Encoder
 from ldyn.data.local_files import probe_files, read_row_files
 from ldyn.data.rows import without_blanks
@@ -24,7 +22,7 @@ from ldyn.errors import ConfigError, DataError, RunDirectoryError
 from ldyn.models.base import find_device
 from ldyn.probes.builder import build_probes
 from ldyn.processes.group import quiet_libraries
-from ldyn.records import AnswerChecker, PreferencePair, ProbeExample
+from ldyn.records import AnswerChecker, ProbeExample
 from ldyn.run.score_models import encoding_for
 from ldyn.run.stored_models import StoredModel, StoredRun, find_models
 from ldyn.store.files import json_lines, write_atomically
@@ -36,10 +34,9 @@ DEFAULT_LENGTH = 128
 
 @dataclass(frozen=True)
 class Questions:
-    """Split -> examples (``chosen`` and ``rejected`` are their own answers), the training pairs, and the facts."""
+    """Split -> examples, and what checks the facts of their answers."""
 
     examples: Mapping[str, Sequence[ProbeExample]]
-    pairs: Sequence[PreferencePair]
     checker: AnswerChecker | None
 
 
@@ -55,19 +52,16 @@ def generate(config: GenerateConfig, report: Callable[[str], None]) -> list[dict
     questions = _chosen_part(_questions(config, models), config)
     settings = json.dumps({"ldyn": __version__, **asdict(config)}, indent=1, default=str) + "\n"
     write_atomically(config.out / SETTINGS_FILE, settings.encode())
-    training = TrainingAnswers(questions.pairs) if questions.pairs else None
     rows: list[dict[str, Any]] = []
     for model in models:
-        answers = list(_answers(model, questions, training, config))
+        answers = list(_answers(model, questions, config))
         rows += answers
         report(f"{model.name}: {len(answers)} answers")
         write_atomically(config.out / SAMPLES_FILE, json_lines(rows))
     return rows
 
 
-def _answers(
-    stored: StoredModel, questions: Questions, training: TrainingAnswers | None, config: GenerateConfig
-) -> Iterator[dict[str, Any]]:
+def _answers(stored: StoredModel, questions: Questions, config: GenerateConfig) -> Iterator[dict[str, Any]]:
     model, tokenizer = stored.load()
     nn.Module.to(model, find_device(config.device))
     run = stored.run
@@ -78,8 +72,7 @@ def _answers(
     drawn = Sampling(config.temperature, config.top_p, seeded_random(config.seed, "generate").getrandbits(31))
     for mode in config.mode:
         decoding = Decoding(length, drawn if mode == "sampled" else None, config.stop, config.batch_size)
-        stage, checker = stored.stage, questions.checker
-        yield from sample_rows(model, tokenizer, prompts, decoding, stage=stage, checker=checker, training=training)
+        yield from sample_rows(model, tokenizer, prompts, decoding, stage=stored.stage, checker=questions.checker)
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -91,14 +84,13 @@ def _questions(config: GenerateConfig, models: Sequence[StoredModel]) -> Questio
     if config.prompts is not None:
         read = read_row_files(probe_files(config.prompts))
         asked = {part.split: [without_blanks(row) for row in part.rows if row.prompt.strip()] for part in read}
-        return Questions(asked, _pairs_of_file(config.training), None)
+        return Questions(asked, None)
     if not runs:
         raise ConfigError([f"prompts: found none, as {config.models[0]} is no run; set prompts=FILE"])
     _check_same_questions(runs)
     data = load_data(runs[0].config.dataset, runs[0].config.seed)
     probes = build_probes(data, runs[0].config.probes, runs[0].config.seed)
-    pairs = data.pairs if config.training is None else _pairs_of_file(config.training)
-    return Questions(probes.examples, pairs, data.checker)
+    return Questions(probes.examples, data.checker)
 
 
 def _check_same_questions(runs: Sequence[StoredRun]) -> None:
@@ -120,17 +112,4 @@ def _chosen_part(questions: Questions, config: GenerateConfig) -> Questions:
     examples = {split: questions.examples[split][: config.examples] for split in splits}
     if not any(examples.values()):
         raise DataError("There is no prompt to answer; expected rows with a prompt that is not blank.")
-    return Questions(examples, questions.pairs, questions.checker)
-
-
-def _pairs_of_file(path: Path | None) -> list[PreferencePair]:
-    if path is None:
-        return []
-    rows = [row for part in read_row_files(probe_files(path)[:1]) for row in part.rows]
-    return [
-        PreferencePair(
-            row.example_id, row.prompt, row.responses["chosen"], row.responses.get("rejected", ""), row.turns
-        )
-        for row in rows
-        if row.responses.get("chosen", "").strip()
-    ]
+    return Questions(examples, questions.checker)

@@ -70,7 +70,7 @@ def test_a_run_answers_its_own_probes(stored_run: Path, tmp_path: Path) -> None:
             assert [(row["split"], row["example_id"], row["prompt"]) for row in own] == asked
     assert len(rows) == 4 * len(asked)
     assert all(row["n_tokens"] <= 6 for row in rows)
-    assert all(row["is_right"] in (True, False) and row["likeness_other"] is not None for row in rows)
+    assert all(row["is_right"] in (True, False) for row in rows)
     assert [line.rpartition(": ")[2] for line in lines] == ["14 answers"] * 2
     assert json.loads((tmp_path / "settings.json").read_text())["models"] == [str(stored_run)]
     with pytest.raises(LdynError, match="exists already; set another out, or overwrite=true"):
@@ -98,11 +98,7 @@ def test_a_model_directory_answers_a_file(stored_run: Path, tmp_path: Path) -> N
     assert [(row["stage"], row["split"], row["example_id"], row["n_tokens"]) for row in rows] == [
         (directory, "mine", "q1", 3)
     ]
-    assert (rows[0]["is_right"], rows[0]["likeness_other"]) == (None, None)
-    trained = tmp_path / "pairs.jsonl"
-    trained.write_text(json.dumps({"prompt": "?", "chosen": rows[0]["text"]}) + "\n")
-    rows = generate(replace(config, training=trained, overwrite=True), quiet)
-    assert rows[0]["likeness_other"] == 1
+    assert rows[0]["is_right"] is None
 
 
 def test_stages_of_two_runs_have_different_names(stored_run: Path, tmp_path: Path) -> None:

@@ -163,7 +163,6 @@ def test_rows_of_samples(model: PreTrainedModel, tokenizer: PreTrainedTokenizerF
     assert rows[2].keys() == {
         "stage", "example_id", "split", "prompt", "mode", "text", "n_tokens", "stopped", "repeated_4grams",
         "distinct_1", "distinct_2", "distinct_3", "longest_loop", "states_a_fact", "is_right", "borrowed_from",
-        "likeness_own", "likeness_other", "likest_other", "foreign_4grams",
     }  # fmt: skip
     assert {row["mode"] for row in rows} == {"greedy"}
     sampled = sample_rows(model, tokenizer, prompts, Decoding(9, Sampling()), stage="base")

@@ -84,7 +84,7 @@ def test_an_endpoint_judges_and_a_second_time_is_free(a: str, b: str, stand_in: 
     api = asking(stand_in, tmp_path)
     planned = "\n".join(plan_judging(JudgeConfig(a, b, tmp_path, **api)))
     assert "8 pairs of answers" in planned
-    assert "at most: 16 requests" in planned
+    assert "16 of 16 requests are to be sent" in planned
     assert stand_in.bodies == []
     found, _ = judge(a, b, tmp_path / "one", **api)
     assert (found.wins, found.unjudged, found.orders_disagree) == (8, 0, 0)
@@ -92,7 +92,7 @@ def test_an_endpoint_judges_and_a_second_time_is_free(a: str, b: str, stand_in: 
     assert {body["temperature"] for body in stand_in.bodies} == {0.0}
     assert judge(a, b, tmp_path / "two", **api)[0].win_rate == found.win_rate
     assert len(stand_in.bodies) == 16
-    assert "16 of the requests are answered" in plan_judging(JudgeConfig(a, b, tmp_path, **api))[1]
+    assert "0 of 16 requests are to be sent" in plan_judging(JudgeConfig(a, b, tmp_path, **api))[1]
 
 
 def test_what_cannot_be_read_is_counted(a: str, b: str, stand_in: StandIn, tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_what_cannot_be_read_is_counted(a: str, b: str, stand_in: StandIn, tmp_p
     shown = dict(lines_of(found))
     assert shown["verdicts"] == "6 for a, 0 for b, 0 ties, 2 unread"
     assert shown["with the unread"] == "a wins 0.750 to 1.000, whoever won those"
-    assert lines[0].startswith("Asked: 14 requests")
+    assert lines[0].startswith("Asked: 16 requests")
     rows = rows_of(tmp_path)
     assert [one["outcome"] for one in rows] == ["a", "a", "a", None, "a", None, "a", "a"]
     assert rows[3]["said_a_first"] == "400: I do not talk about threes"

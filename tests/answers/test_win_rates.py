@@ -1,18 +1,15 @@
-"""Win rates, their intervals, the rate at equal lengths, and what two orders of a comparison come to."""
+"""Win rates, their intervals, and what two orders of a comparison come to."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from scipy import optimize, stats
+from scipy import stats
 
 from ldyn.answers.comparison import Comparison, GivenAnswer, Judgement, Verdict
-from ldyn.answers.win_rates import PRIOR_SD, length_controlled, summarise, wilson
+from ldyn.answers.win_rates import summarise, wilson
 
 
 def comparison(a: str = "x", b: str = "y", example_id: str = "q", **known: Any) -> Comparison:
@@ -54,7 +51,6 @@ def test_a_result_by_hand() -> None:
     assert (result.lengths_a["characters"], result.lengths_b["characters"], result.lengths_a["tokens"]) == (4, 7, 4.5)
     unread = summarise(("A", "B"), "me", found[-2:-1], {})
     assert math.isnan(unread.win_rate.value)
-    assert math.isnan(unread.at_equal_length.rate.value)
     assert (unread.at_worst, unread.at_best) == (0, 1)
 
 
@@ -73,46 +69,3 @@ def test_wilson_equals_scipys(wins: int, n: int) -> None:
     found = wilson([1.0] * wins + [0.0] * (n - wins))
     assert (found.low, found.high) == (pytest.approx(expected.low), pytest.approx(expected.high))
     assert found.value == pytest.approx(wins / n)
-
-
-class TestLengthControl:
-    @settings(max_examples=25, deadline=None)
-    @given(st.lists(st.tuples(st.sampled_from([0.0, 0.5, 1.0]), st.integers(-300, 300)), min_size=2, max_size=40))
-    def test_it_is_the_mode_that_an_optimiser_finds(self, data: list[tuple[float, int]]) -> None:
-        y, x = (np.array(column, float) for column in zip(*data, strict=True))
-        unit = x.std() or 1.0
-
-        def objective(c: Any) -> float:
-            z = c[0] + c[1] * x / unit
-            return float(-(y @ z) + np.logaddexp(0, z).sum() + 0.5 * (c**2 / PRIOR_SD**2).sum())
-
-        best = optimize.minimize(objective, np.zeros(2), method="BFGS", options={"gtol": 1e-9})
-        found = length_controlled(list(y), list(x))
-        assert found.rate.value == pytest.approx(1 / (1 + math.exp(-best.x[0])), abs=1e-4)
-        assert found.slope == pytest.approx(best.x[1], abs=1e-3)
-
-    def test_a_judge_of_length_alone_is_seen_through(self) -> None:
-        random = np.random.default_rng(0)
-        difference = random.normal(80, 100, 500)  # a is longer, and longer wins
-        outcome = (difference + random.normal(0, 40, 500) > 0).astype(float)
-        found = length_controlled(list(outcome), list(difference))
-        assert outcome.mean() > 0.7
-        assert found.rate.low < 0.5 < found.rate.high
-        assert found.slope > 1
-
-    def test_the_interval_covers_the_truth(self) -> None:
-        random = np.random.default_rng(1)
-        covered = 0
-        for _ in range(300):
-            x = random.normal(0.5, 1, 150)
-            y = (random.random(150) < 1 / (1 + np.exp(-(0.4 + 0.8 * x)))).astype(float)
-            rate = length_controlled(list(y), list(x)).rate
-            covered += rate.low <= 1 / (1 + math.exp(-0.4)) <= rate.high
-        assert 0.92 <= covered / 300 <= 0.985  # 95 % but for three standard errors, 0.038
-
-    def test_answers_that_always_win_have_a_finite_estimate(self) -> None:
-        found = length_controlled([1.0] * 50, list(range(50)))
-        assert 0.8 < found.rate.value < 1
-        assert found.rate.low < found.rate.value < found.rate.high <= 1
-        separated = length_controlled([0.0] * 25 + [1.0] * 25, [-5.0] * 25 + [5.0] * 25)
-        assert separated.rate.value == pytest.approx(0.5)

@@ -6,11 +6,10 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from ldyn.answers.api_costs import estimate
 from ldyn.answers.chats import REFUSED, ChatAnswer, ChatRequest
 from ldyn.errors import DataError
 from ldyn.probe_sets.examples import check_disjoint
-from ldyn.probe_sets.rephrase_texts import Templates, Writing, text_of
+from ldyn.probe_sets.rephrase_texts import Templates, Writing, has_leftover_markup, text_of
 from ldyn.probe_sets.rephrases import write_texts
 from ldyn.records import PreferencePair, ProbeExample
 
@@ -116,4 +115,23 @@ def test_every_sentence_is_a_draw_of_its_own_and_rephrases_are_asked_by_content(
     assert [one.probe for one in asked] == ["chosen_gptformat", "irr_hum"] * 2  # there is no rejected
     assert asked[0].request == asked[2].request
     assert asked[1].request != asked[3].request
-    assert all(estimate(one.request).answer_tokens == one.request.max_tokens for one in asked)
+
+
+@pytest.mark.parametrize(
+    ("text", "has_markup"),
+    [
+        ("A plain sentence, with (some) “quotes” - and a dash -- or two...", False),
+        ("1 < 2 and 3 > 2", False),
+        ("@@@@ Original: x\n@@@ Rephrase: y", True),
+        ("Yes.\n\nHuman: and then?", True),
+        ("Certainly! Here is a random sentence with 61 words: x", True),
+        ("First:\n- one\n2) two", True),
+        ("Bye</s>", True),
+        ("It **must** be", True),
+        ("Dear [your name],", True),
+        ("“All of it.”", True),
+    ],
+)
+def test_markup(text: str, has_markup: bool) -> None:
+    assert has_leftover_markup(text, "A plain source.") == has_markup
+    assert not has_leftover_markup(text, text)  # what the source has is not left over
