@@ -20,8 +20,6 @@ from transformers import (
     GenerationConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
-    StoppingCriteria,
-    StoppingCriteriaList,
 )
 
 from ldyn.data.chat_tokens import turn_end
@@ -43,11 +41,10 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Decoding:
-    """How answers are made: greedily or by ``sampling``; they end at an end token, a text of ``stop`` or the limit."""
+    """How answers are made: greedily or by ``sampling``; they end at an end token or the limit."""
 
     max_new_tokens: int
     sampling: Sampling | None = None
-    stop: tuple[str, ...] = ()
     batch_size: int = BATCH_SIZE
 
     @property
@@ -58,10 +55,9 @@ class Decoding:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One generated answer. ``text`` has no control tokens, no stop text and no whitespace at its ends.
+    """One generated answer. ``text`` has no control tokens and no whitespace at its ends.
 
-    token_ids: all generated tokens, end token or stop text included. stopped: whether the model ended the answer
-    itself, with an end token or with a stop text.
+    token_ids: all generated tokens, end token included. stopped: whether the model ended the answer itself.
     """
 
     text: str
@@ -129,7 +125,7 @@ def _answer_batch(
     cache = _prompt_cache(model, ids, mask) if len(rows) < len(prompts) and width > 1 else None
     if cache is not None:
         cache.batch_select_indices(of_answer)
-    sampling, stop = decoding.sampling, decoding.stop
+    sampling = decoding.sampling
     settings = GenerationConfig(
         max_new_tokens=max_new_tokens,
         eos_token_id=list(ends),
@@ -142,10 +138,9 @@ def _answer_batch(
         ids[of_answer],
         attention_mask=mask[of_answer],
         generation_config=settings,
-        stopping_criteria=StoppingCriteriaList([_StopTexts(tokenizer, stop, width)] if stop else []),
         **({} if cache is None else {"past_key_values": cache}),
     )
-    return [_answer(tokenizer, row[width:], stop, ends) for row in generated.tolist()]
+    return [_answer(tokenizer, row[width:], ends) for row in generated.tolist()]
 
 
 def _prompt_cache(model: PreTrainedModel, ids: Tensor, mask: Tensor) -> DynamicCache | None:
@@ -158,40 +153,12 @@ def _prompt_cache(model: PreTrainedModel, ids: Tensor, mask: Tensor) -> DynamicC
     return cache if isinstance(cache, DynamicCache) else None
 
 
-class _StopTexts(StoppingCriteria):
-    """Ends a row once its answer, from column ``start`` on, holds a stop text; these may lie across tokens."""
-
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, stop: Sequence[str], start: int):
-        self._tokenizer, self._stop, self._start = tokenizer, stop, start
-
-    def __call__(self, input_ids: Tensor, scores: Tensor, **_: object) -> Tensor:
-        texts = (_text(self._tokenizer, row) for row in input_ids[:, self._start :].tolist())
-        ended = [_end_of_answer(text, self._stop) < len(text) for text in texts]
-        return torch.tensor(ended, device=input_ids.device)
-
-
-def _answer(
-    tokenizer: PreTrainedTokenizerBase, token_ids: list[int], stop: Sequence[str], ends: Sequence[int]
-) -> Answer:
-    """The answer is what stands before an end token or a stop text; what follows is padding."""
+def _answer(tokenizer: PreTrainedTokenizerBase, token_ids: list[int], ends: Sequence[int]) -> Answer:
+    """The answer is what stands before an end token; what follows is padding."""
     n_text = next((place for place, token in enumerate(token_ids) if token in ends), len(token_ids))
     ended = n_text < len(token_ids)
-    text = _text(tokenizer, token_ids[:n_text])
-    end = _end_of_answer(text, stop)
-    if end == len(text):
-        return Answer(text.strip(), tuple(token_ids[: n_text + ended]), ended)
-    prefixes = (token_ids[:n] for n in range(1, n_text + 1))
-    shortest = next(ids for ids in prefixes if any(one in _text(tokenizer, ids) for one in stop))
-    return Answer(text[:end].strip(), tuple(shortest), stopped=True)
-
-
-def _text(tokenizer: PreTrainedTokenizerBase, token_ids: list[int]) -> str:
-    return str(tokenizer.decode(token_ids, skip_special_tokens=True))
-
-
-def _end_of_answer(text: str, stop: Sequence[str]) -> int:
-    """Where the first stop text begins; the length of the text if there is none."""
-    return min((text.index(one) for one in stop if one in text), default=len(text))
+    text = str(tokenizer.decode(token_ids[:n_text], skip_special_tokens=True))
+    return Answer(text.strip(), tuple(token_ids[: n_text + ended]), ended)
 
 
 def _check_prompts(prompts: Sequence[Sequence[int]], context: float) -> None:

@@ -134,7 +134,6 @@ class GenerateConfig:
     models: Annotated[Names, MinLen(1)]
     out: Path
     overwrite: bool = False
-    json: bool = False
     prompts: Path | None = None
     split: Names | None = None
     examples: Annotated[int, Gt(0)] | None = None
@@ -142,7 +141,6 @@ class GenerateConfig:
     max_new_tokens: Annotated[int, Gt(0)] | None = None
     temperature: Annotated[float, Gt(0)] = 1.0
     top_p: Annotated[float, Interval(gt=0, le=1)] = 1.0
-    stop: Names = ()
     seed: int = 0
     batch_size: Annotated[int, Gt(0)] = 32
     max_prompt_tokens: Annotated[int, Gt(0)] | None = None
@@ -157,7 +155,6 @@ class JudgeConfig:
     b: str
     out: Path
     overwrite: bool = False
-    json: bool = False
     judge: str = FACTS
     mode: Mode = "greedy"
     split: Names | None = None

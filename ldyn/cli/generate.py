@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 
@@ -29,17 +28,14 @@ def main(arguments: Sequence[str]) -> int:
 
     rows = generate(config, report=lambda line: print(line, file=sys.stderr, flush=True))
     means = summarise_samples(rows, ("stage", "split", "mode"))
-    if config.json:
-        print(json.dumps(means, indent=1))
-    else:
-        known = {name: label for name, label in COLUMNS.items() if any(one[name] is not None for one in means)}
-        names = ("stage", "split", "mode", "n")
-        shown = [
-            {name: str(one[name]) for name in names} | {label: _cell(name, one[name]) for name, label in known.items()}
-            for one in means
-        ]
-        print_table("Means over the answers", shown, texts=3)
-        print(LEGEND)
+    known = {name: label for name, label in COLUMNS.items() if any(one[name] is not None for one in means)}
+    names = ("stage", "split", "mode", "n")
+    shown = [
+        {name: str(one[name]) for name in names} | {label: _cell(name, one[name]) for name, label in known.items()}
+        for one in means
+    ]
+    print_table("Means over the answers", shown, texts=3)
+    print(LEGEND)
     print(f"Answers: {config.out / 'samples.jsonl'}", file=sys.stderr)
     return 0
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from ldyn.cli.settings_command import Page, ProgressLines, print_table, settings_of, validated_as
-from ldyn.store.directory import plain
 
 if TYPE_CHECKING:
     from ldyn.answers.win_rates import WinRates
@@ -33,12 +30,7 @@ def main(arguments: Sequence[str]) -> int:
         print("\n".join(plan_judging(config)))
         return 0
     rates = judge_answers(config, lambda line: print(line, file=sys.stderr), ProgressLines("verdicts"))
-    if config.json:
-        print(json.dumps(plain(asdict(rates)), indent=1))
-    else:
-        print_table(
-            "Win rate of a over b, judged in both orders", [{"what": k, "": v} for k, v in lines(rates)], texts=2
-        )
+    print_table("Win rate of a over b, judged in both orders", [{"what": k, "": v} for k, v in lines(rates)], texts=2)
     print(f"Judgements: {config.out / 'judgements.jsonl'}", file=sys.stderr)
     return 0
 

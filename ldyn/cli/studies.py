@@ -36,9 +36,7 @@ def study(name: str, arguments: Sequence[str]) -> int:
 
         print_results(run)
 
-    # `dataset=` is a config group of every other command; of the images it is a setting.
-    words = [f"images.{word}" if name == "images" and word.startswith("dataset=") else word for word in arguments]
-    return run_jobs(name, words, job)
+    return run_jobs(name, arguments, job)
 
 
 def _toy(composed: DictConfig) -> Run:
@@ -73,7 +71,7 @@ def _measure_images(study: Study, config: ImagesStudy) -> None:
     from ldyn.theory.images import image_tables, learn, split_images
 
     with study.timed("data"):
-        data = load_digit_images(config.images)
+        data = load_digit_images()
     study.describe(counts={"images_read": len(data.labels)}, hashes={"data": data.fingerprint})
     parts: dict[str, list[pd.DataFrame]] = {}
     for seed in config.all_seeds:

@@ -86,7 +86,7 @@ def build_probe_set(plan: BuildPlan, progress: Progress) -> ProbeSetBuild:
         model = ApiModel(endpoint, AnswerCache(request.cache), progress)
         build.examples, counts = with_rephrases(build.examples, plan.writings, model, request.rephraser.tries)
         build.counts.update(counts)
-        build.hashes["templates"] = Templates(request.rephraser.templates).hashes
+        build.hashes["templates"] = Templates().hashes
         build.n_requests = model.n_sent
     check_disjoint(build.examples, plan.data.pairs)
     build.hashes |= {"data": data_fingerprint(plan.data), "probes": probe_fingerprint(build.examples)}

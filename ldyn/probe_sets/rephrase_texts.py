@@ -7,17 +7,16 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from pathlib import Path
 
-from ldyn.answers.chats import REFUSED, ChatAnswer, ChatRequest, filled, read_template
+from ldyn.answers.chats import REFUSED, ChatAnswer, ChatRequest, filled
 from ldyn.answers.repetition import repeated_ngrams
 from ldyn.data.seeding import seeded_random
 from ldyn.data.text import normal_response
 from ldyn.records import ProbeExample
 
 SEMANTIC, FORMAT, SENTENCE = "semantic", "format", "sentence"
-FIELDS = {SEMANTIC: ("response",), FORMAT: ("response",), SENTENCE: ()}
-"""Template (a file ``<name>.txt``) -> the fields that it must hold."""
+TEMPLATES = (SEMANTIC, FORMAT, SENTENCE)
+"""Files ``<name>.txt``."""
 
 WRITTEN: Mapping[str, tuple[str, str]] = {
     "chosen_gptsemantic": (SEMANTIC, "chosen"),
@@ -49,16 +48,12 @@ class Writing:
 
 
 class Templates:
-    """The prompts, of a directory of the user's or our own."""
+    """The prompts."""
 
-    def __init__(self, directory: Path | None = None):
-        own = "probe_sets/templates/{}.txt"
-        self._texts = {
-            name: read_template(None if directory is None else directory / f"{name}.txt", own.format(name), fields)
-            for name, fields in FIELDS.items()
-        }
-        topics = files("ldyn").joinpath(own.format("topics")).read_text("utf-8")
-        self._topics = topics.split("\n")[:-1]
+    def __init__(self) -> None:
+        directory = files("ldyn").joinpath("probe_sets", "templates")
+        self._texts = {name: directory.joinpath(f"{name}.txt").read_text("utf-8") for name in TEMPLATES}
+        self._topics = directory.joinpath("topics.txt").read_text("utf-8").split("\n")[:-1]
 
     @property
     def hashes(self) -> dict[str, str]:

@@ -75,10 +75,10 @@ def _sorted_out(
 
 
 def texts_to_write(examples: Examples, request: BuildRequest) -> list[Writing]:
-    """All texts that the examples lack. Raises DataError for templates that cannot be used."""
+    """All texts that the examples lack."""
     if request.rephraser.endpoint is None:
         return []
-    templates, temperature = Templates(request.rephraser.templates), request.rephraser.temperature
+    templates, temperature = Templates(), request.rephraser.temperature
     return [
         writing
         for split, members in examples.items()

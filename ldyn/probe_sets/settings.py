@@ -22,15 +22,13 @@ MAKEABLE = (*WRITTEN, *FAMILIES)
 class RephraserConfig:
     """Which model writes rephrases and human sentences.
 
-    endpoint: where it is, if who is "api". templates: a directory with prompts of the user's: semantic.txt, format.txt,
-    sentence.txt.
+    endpoint: where it is, if who is "api".
     """
 
     who: Literal["none", "api"] = "none"
     endpoint: ApiConfig | None = None
     temperature: float = 0.7
     tries: Annotated[int, Interval(ge=1, le=MOST_TRIES)] = 3
-    templates: Path | None = None
 
 
 @dataclass(frozen=True)

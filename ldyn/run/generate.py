@@ -71,7 +71,7 @@ def _answers(stored: StoredModel, questions: Questions, config: GenerateConfig) 
     length = config.max_new_tokens or (DEFAULT_LENGTH if run is None else run.config.samples.max_new_tokens)
     drawn = Sampling(config.temperature, config.top_p, seeded_random(config.seed, "generate").getrandbits(31))
     for mode in config.mode:
-        decoding = Decoding(length, drawn if mode == "sampled" else None, config.stop, config.batch_size)
+        decoding = Decoding(length, drawn if mode == "sampled" else None, config.batch_size)
         yield from sample_rows(model, tokenizer, prompts, decoding, stage=stored.stage, checker=questions.checker)
 
 

@@ -7,8 +7,6 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, MinLen
 
-from ldyn.data.digits import DigitsConfig
-
 PositiveFloat = Annotated[float, Gt(0)]
 
 
@@ -48,7 +46,7 @@ class ToyConfig:
 
 
 @dataclass(frozen=True)
-class ImagesConfig(DigitsConfig):
+class ImagesConfig:
     """How the classifier of `ldyn images` learns and what is observed; see configs/images.yaml."""
 
     steps: Annotated[int, Gt(0)] = 1000

@@ -82,22 +82,6 @@ def test_an_answer_ends_with_the_end_of_a_turn(
     assert any(answer.stopped for answer in answers)
 
 
-def test_an_answer_ends_with_a_stop_text(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> None:
-    whole = answer_prompts(model, tokenizer, PROMPTS, Decoding(9))
-    longest = max(range(len(whole)), key=lambda index: whole[index].n_tokens)
-    stop = " ".join(whole[longest].text.split()[3:5])  # two words: a stop text may lie across tokens
-    cut = answer_prompts(model, tokenizer, PROMPTS, Decoding(9, stop=(stop, "never said"), batch_size=3))
-    for before, after in zip(whole, cut, strict=True):
-        end = before.text.find(stop)
-        if end < 0:
-            assert after == before
-        else:
-            assert after.text == before.text[:end].strip()
-            assert after.token_ids == before.token_ids[: len(after.text.split()) + 2]
-            assert after.stopped
-    assert cut[longest].n_tokens <= 5 < whole[longest].n_tokens
-
-
 def test_a_checkpoints_generation_settings_are_ignored_and_kept(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast
 ) -> None:

@@ -145,7 +145,6 @@ def test_hostile_text_stays_text(
         (["DATA", "only=irr_hum"], "expected rephraser.who=api"),
         (["DATA", "rephraser.who=gpt-4o"], "rephraser.who: found 'gpt-4o', expected 'none' or 'api'"),
         (["DATA", "rephraser.who=api"], "api.model: found nothing"),
-        (["DATA", "rephraser.who=api", "api.model=x", "rephraser.templates=TMP"], "semantic.txt cannot be read"),
     ],
 )
 def test_what_cannot_be_built_is_said_in_words(
@@ -158,21 +157,6 @@ def test_what_cannot_be_built_is_said_in_words(
     assert said_instead in shown
     assert "Traceback" not in shown
     assert not (tmp_path / "out").exists()
-
-
-def test_templates_of_the_users_own(
-    build: list[str], by_api: list[str], stand_in: StandIn, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    directory = tmp_path / "templates"
-    directory.mkdir()
-    for name in ("semantic", "format", "sentence"):
-        (directory / f"{name}.txt").write_text(f"Mine: {name} {{response}} {{words}}", encoding="utf-8")
-    stand_in.behaviour = lambda body: said(body["messages"][0]["content"].partition(" ")[2] + ", and so on.")
-    assert main([*build, *by_api, f"rephraser.templates={directory}", "rephraser.tries=1"]) == 0
-    assert all(body["messages"][0]["content"].startswith("Mine: ") for body in stand_in.bodies)
-    (directory / "format.txt").write_text("nothing to fill in", encoding="utf-8")
-    assert main([*build, *by_api, f"rephraser.templates={directory}", "--overwrite"]) == 1
-    assert "lacks {response}" in capsys.readouterr().err
 
 
 def test_further_responses_are_made_anew_or_kept(

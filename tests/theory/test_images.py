@@ -18,7 +18,7 @@ CONFIG = ImagesConfig(steps=25, observed=2, measure_every=4, learning_rate=0.1)
 
 @pytest.fixture(scope="module")
 def data() -> DigitImages:
-    return load_digit_images(CONFIG)
+    return load_digit_images()
 
 
 @pytest.fixture(scope="module")

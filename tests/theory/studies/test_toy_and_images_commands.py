@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import yaml
 
 from ldyn.cli.hydra_jobs import composed_settings
 from ldyn.cli.main import main
@@ -67,19 +66,13 @@ def test_the_defaults_of_the_command_are_those_of_the_code(study: str, kind: typ
     assert config.seeds == 5
 
 
-def test_the_images_can_be_chosen_as_in_other_commands(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["images", "dataset=mnist", "--cfg", "job"]) == 0
-    assert yaml.safe_load(capsys.readouterr().out)["images"]["dataset"] == "mnist"
-
-
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (["toy", "toy.labels=[5]"], "toy.labels.0: found 5, expected greater than or equal to 10"),
         (["toy", "toy.peaky=0.5"], "expected peaky above flat; it is 0.5, flat is 1"),
         (["toy", "run=../elsewhere"], "run: found '../elsewhere', expected a name for a directory"),
-        (["images", "images.path=here"], "expected dataset=mnist where path is given"),
-        (["images", "images.dataset=mnist", "images.path=nowhere"], "nowhere is not a directory"),
+        (["images", "images.dataset=mnist"], "images.dataset: unknown key"),
     ],
 )
 def test_what_cannot_run_is_an_error(
