@@ -200,8 +200,9 @@ MEAN_EXAMPLE = "mean"
 class StageInfo:
     """What readers of a run need to know of a stage; the manifest holds one for each, in the order they ran.
 
-    kind: "pointwise" (the loss sees one response: SFT) or "pairwise" (chosen against rejected: DPO and its like).
-    view: the responses trained on, ("chosen",) or ("chosen", "rejected").
+    kind: "pointwise" (the loss sees one response: SFT), "pairwise" (chosen against rejected: DPO and its like) or
+    "groupwise" (sampled answers to a prompt with rewards: GRPO).
+    view: the responses trained on, ("chosen",) or ("chosen", "rejected"); of a groupwise stage none of the data's, ().
     start: "base", or the name of the stage whose last weights this stage starts from (its reference, if it needs one).
     learning_rate: of its optimiser, after warm-up; None where it is not known.
     sampled: the responses of the view that were drawn from the weights of ``start`` (on-policy), not from the data.

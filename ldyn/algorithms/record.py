@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-Kind = Literal["pointwise", "pairwise"]
+Kind = Literal["pointwise", "pairwise", "groupwise"]
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ class Parameter:
     """One number of a loss: its default, the range in which the loss makes sense, and what it means.
 
     ``closed`` names the ends that belong to the range: "neither", "left" (low), "right" (high) or "both".
+    ``whole``: whether only whole numbers make sense.
     """
 
     default: float
@@ -63,6 +64,7 @@ class Parameter:
     high: float = float("inf")
     closed: Literal["neither", "left", "right", "both"] = "neither"
     meaning: str = ""
+    whole: bool = False
 
     @property
     def _has_ends(self) -> tuple[bool, bool]:
@@ -70,26 +72,31 @@ class Parameter:
 
     def contains(self, value: float) -> bool:
         """Whether the value is a number of the range; NaN is in none."""
+        if self.whole and value % 1:
+            return False
         has_low, has_high = self._has_ends
         return self.low < value < self.high or (value == self.low and has_low) or (value == self.high and has_high)
 
     def __str__(self) -> str:
         left, right = ("(["[self._has_ends[0]], ")]"[self._has_ends[1]])
         meaning = f": {self.meaning}" if self.meaning else ""
-        return f"a number in {left}{self.low:g}, {self.high:g}{right}{meaning}"
+        return f"a {'whole ' * self.whole}number in {left}{self.low:g}, {self.high:g}{right}{meaning}"
 
 
 @dataclass(frozen=True)
 class Algorithm:
     """A loss and what it needs. ``loss`` returns one value per example, shape [B]; the trainer takes the mean.
 
-    kind "pointwise": ``loss(responses, **parameters)``; "pairwise": ``loss(chosen, rejected, **parameters)``.
+    kind "pointwise": ``loss(responses, **parameters)``; "pairwise": ``loss(chosen, rejected, **parameters)``;
+    "groupwise": on groups of answers that are sampled as it trains; the loss is TRL's (see ``ldyn.algorithms.grpo``).
+    options: settings that are names: name -> its values, the default first; a single value stands for any text.
     """
 
     name: str
     kind: Kind
     loss: Callable[..., Tensor]
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def pairwise(name: str, loss: Callable[..., Tensor], **parameters: Parameter) -> Algorithm:

@@ -17,12 +17,13 @@ from types import MappingProxyType, ModuleType
 from typing import Any
 
 from ldyn.algorithms.gates import GATES, gated
+from ldyn.algorithms.grpo import GRPO
 from ldyn.algorithms.losses import LOSSES
 from ldyn.algorithms.mitigations import MITIGATIONS
 from ldyn.algorithms.record import Algorithm, Parameter
 from ldyn.errors import expected_one_of
 
-_registered: dict[str, Algorithm] = {one.name: one for one in (*LOSSES, *MITIGATIONS)}
+_registered: dict[str, Algorithm] = {one.name: one for one in (*LOSSES, *MITIGATIONS, GRPO)}
 
 ALGORITHMS: Mapping[str, Algorithm] = MappingProxyType(_registered)
 """Name -> algorithm, with those registered later."""
@@ -84,8 +85,18 @@ def algorithm_faults(settings: Mapping[str, Any]) -> list[str]:
     name = str(settings.get("name"))
     if name not in ALGORITHMS:
         return [f"name: found {name!r}; {expected_one_of(name, ALGORITHMS)}"]
-    own = {key: value for key, value in settings.items() if key not in _NO_PARAMETERS}
-    return [*_value_faults(name, ALGORITHMS[name].parameters, own), *_gate_faults(settings)]
+    options = ALGORITHMS[name].options
+    own = {key: value for key, value in settings.items() if key not in (*_NO_PARAMETERS, *options)}
+    faults = [*_value_faults(name, ALGORITHMS[name].parameters, own), *_gate_faults(settings)]
+    return [*faults, *(fault for key in options if key in settings for fault in _option_faults(settings, key))]
+
+
+def _option_faults(settings: Mapping[str, Any], key: str) -> Iterator[str]:
+    found, values = settings[key], ALGORITHMS[settings["name"]].options[key]
+    if not isinstance(found, str):
+        yield f"{key}: found {found!r}, expected a name, such as {values[0]}"
+    elif len(values) > 1 and found not in values:
+        yield f"{key}: found {found!r}; {expected_one_of(found, values)}"
 
 
 def _gate_faults(settings: Mapping[str, Any]) -> Iterator[str]:
@@ -120,10 +131,12 @@ def algorithm_of(settings: Mapping[str, Any]) -> Algorithm:
     return gated(algorithm, GATES[gate["name"]]) if gate else algorithm
 
 
-def algorithm_parameters(settings: Mapping[str, Any]) -> dict[str, float]:
-    """The values of the parameters of ``algorithm_of(settings)``, defaults filled in."""
+def algorithm_parameters(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of the parameters and options of ``algorithm_of(settings)``, defaults filled in."""
     gate = settings.get("gate") or {}
     given = {key: value for key, value in settings.items() if key not in _NO_PARAMETERS}
     given |= {f"gate_{key}": value for key, value in gate.items() if key != "name"}
-    defaults = {key: parameter.default for key, parameter in algorithm_of(settings).parameters.items()}
-    return defaults | {key: float(value) for key, value in given.items()}
+    algorithm = algorithm_of(settings)
+    names = {key: str(given.pop(key, values[0])) for key, values in algorithm.options.items()}
+    defaults = {key: parameter.default for key, parameter in algorithm.parameters.items()}
+    return defaults | {key: float(value) for key, value in given.items()} | names

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ldyn.algorithms import ALGORITHMS, algorithm_faults
+from ldyn.algorithms import ALGORITHMS, algorithm_faults, algorithm_parameters
 from ldyn.answers.judges import judge_fault
+from ldyn.answers.rewards import REWARDS, reward_fault
 from ldyn.answers.settings import FACTS, JUDGES
 from ldyn.config.schema import RunConfig, StageConfig, fit_for_a_directory
 from ldyn.config.stages import as_mapping
@@ -24,7 +25,7 @@ def fitting_faults(config: RunConfig) -> list[str]:
     """Faults between settings that have the right types each."""
     stages = config.stages.items()
     trainers = [f"stages.{name}.trainer.{fault}" for name, stage in stages for fault in stage.trainer.faults()]
-    checks = (_process_faults, _room_faults, _dtype_faults, _wins_faults, _judge_faults)
+    checks = (_process_faults, _room_faults, _dtype_faults, _wins_faults, _judge_faults, _rollout_faults)
     return [*trainers, *(fault for check in checks for fault in check(config))]
 
 
@@ -41,10 +42,17 @@ def _room_faults(config: RunConfig) -> Iterator[str]:
     if not isinstance(config.model, TinyConfig):
         return
     encoding, room = config.dataset.encoding, config.model.max_positions
-    written = encoding.max_prompt_tokens + config.samples.max_new_tokens
+    written = {"samples": config.samples.max_new_tokens}
+    for stage in _groupwise(config):
+        written["algorithm"] = algorithm_parameters(stage.algorithm)["max_new_tokens"]
+    if config.passes:
+        written["passes"] = config.passes.max_new_tokens
     most, setting = max(
         (encoding.max_tokens, "dataset.encoding.max_tokens"),
-        (written, "dataset.encoding.max_prompt_tokens + samples.max_new_tokens"),
+        *(
+            (encoding.max_prompt_tokens + int(tokens), f"dataset.encoding.max_prompt_tokens + {key}.max_new_tokens")
+            for key, tokens in written.items()
+        ),
     )
     if most > room:
         advice = f"expected at least {most} ({setting}). Add model=tiny_hh, made for real text, or shorten the texts"
@@ -61,7 +69,7 @@ def _dtype_faults(config: RunConfig) -> Iterator[str]:
 def _wins_faults(config: RunConfig) -> Iterator[str]:
     if config.wins is None:
         return
-    pairwise = {name: stage.start for name, stage in config.stages.items() if _is_pairwise(stage)}
+    pairwise = {name: stage.start for name, stage in config.stages.items() if _is_of_kind(stage, "pairwise")}
     arms = [name for name, start in pairwise.items() if start not in pairwise]
     if len(arms) < 2:
         found = ", ".join(arms) or "none"
@@ -81,9 +89,38 @@ def _judge_faults(config: RunConfig) -> Iterator[str]:
             yield f"{key}: found facts, which knows the microworld only, expected another judge: {JUDGES}"
 
 
-def _is_pairwise(stage: StageConfig) -> bool:
+def _rollout_faults(config: RunConfig) -> Iterator[str]:
+    """Of what samples answers while a stage trains: rewards and facts that are not there, and what does not sample."""
+    microworld = config.dataset.source == "microworld"
+    for name, stage in config.stages.items():
+        if not _is_of_kind(stage, "groupwise"):
+            continue
+        reward = str(stage.algorithm.get("reward", FACTS))
+        if fault := reward_fault(reward):
+            yield f"stages.{name}.algorithm.reward: {fault}"
+        elif reward == FACTS and not microworld:
+            expected = f"expected another reward: {REWARDS}"
+            yield f"stages.{name}.algorithm.reward: found facts, which knows the microworld only, {expected}"
+        if stage.responses.sampled:
+            yield f"stages.{name}.responses: found sampled answers, expected none: grpo samples its own"
+        if stage.trainer.parallel == "fsdp":
+            yield f"stages.{name}.trainer.parallel: found fsdp, expected ddp: grpo samples from whole weights"
+    if config.passes and not microworld:
+        yield f"passes: found {config.passes}, expected null: which answers are right is known in the microworld only"
+    if config.passes and config.trainer.parallel == "fsdp":
+        yield "passes: found them under parallel=fsdp, expected ddp, or passes=null: they sample from whole weights"
+    if config.decompose and (names := [name for name, one in config.stages.items() if one in _groupwise(config)]):
+        found = f"found it with {', '.join(names)}"
+        yield f"decompose: {found}, expected null: an update of grpo cannot be repeated, as its answers are not kept"
+
+
+def _groupwise(config: RunConfig) -> list[StageConfig]:
+    return [stage for stage in config.stages.values() if _is_of_kind(stage, "groupwise")]
+
+
+def _is_of_kind(stage: StageConfig, kind: str) -> bool:
     known = ALGORITHMS.get(str(stage.algorithm.get("name")))
-    return known is not None and known.kind == "pairwise"
+    return known is not None and known.kind == kind
 
 
 def _stage_faults(stages: Mapping[str, Any]) -> Iterator[str]:
@@ -108,6 +145,8 @@ def _one_stage_faults(stage: Mapping[str, Any], earlier: list[str]) -> Iterator[
         return
     yield from (f"algorithm.{fault}" for fault in algorithm_faults(algorithm))
     known = ALGORITHMS.get(str(algorithm.get("name")))
+    if known is not None and known.kind == "pointwise" and not view:
+        yield "view: found no responses, expected [chosen], [rejected] or [chosen, rejected]"
     if known is not None and known.kind == "pairwise" and sorted(view) != ["chosen", "rejected"]:
         yield f"view: found {list(view)}, expected [chosen, rejected]: {known.name} compares the two"
 

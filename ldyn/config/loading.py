@@ -74,10 +74,12 @@ def config_to_plain(config: RunConfig | StudyConfig) -> dict[str, Any]:
 
 
 def deciding_settings(config: RunConfig | StudyConfig) -> dict[str, Any]:
-    """The settings, as YAML has them, without those of the job, and without a world's seed that is that of the run."""
+    """The settings, as YAML has them, without those of the job, a world's seed that is the run's, unset passes."""
     settings = config_to_plain(config)
     if settings.get("dataset", {}).get("world_seed", 0) is None:
         del settings["dataset"]["world_seed"]
+    if settings.get("passes", 0) is None:
+        del settings["passes"]
     return {key: value for key, value in settings.items() if key not in OF_THE_JOB}
 
 

@@ -65,17 +65,26 @@ class SamplesConfig:
 
 
 @dataclass(frozen=True)
+class PassesConfig:
+    """``samples`` answers to each probe question at each probe step, for pass@k and the entropy of what is sampled."""
+
+    samples: Annotated[int, Ge(1)] = 8
+    max_new_tokens: Annotated[int, Gt(0)] = 48
+
+
+@dataclass(frozen=True)
 class StageConfig:
     """One stage: an algorithm (its ``name`` and parameters) on a view of the data, from the weights of ``start``.
 
     ``start`` is "base" or the name of an earlier stage. ``trainer`` is complete: the run's, with this stage's changes.
     ``responses`` says whether it trains on the data's responses or on answers drawn from the weights of ``start``.
+    A groupwise stage (GRPO) takes the prompts alone: it has no view.
     """
 
     algorithm: Mapping[str, Any]
-    view: Annotated[tuple[Literal["chosen", "rejected"], ...], MinLen(1)]
     start: str
     trainer: TrainerConfig
+    view: tuple[Literal["chosen", "rejected"], ...] = ()
     responses: ResponsesConfig = field(default_factory=ResponsesConfig)
 
 
@@ -117,6 +126,7 @@ class RunConfig:
     stages: Annotated[Mapping[str, StageConfig], MinLen(1)]
     decompose: DecompositionConfig | None = None
     wins: WinsConfig | None = None
+    passes: PassesConfig | None = None
     resume: Path | None = field(default=None)
     report: bool = True
 

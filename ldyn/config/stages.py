@@ -1,4 +1,4 @@
-"""Complete stages: what a stage does not set itself comes from ``trainer``, ``sft`` and ``preference``."""
+"""Complete stages: what a stage does not set itself comes from ``trainer``, ``sft``, ``preference`` and ``grpo``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from ldyn.algorithms import ALGORITHMS
 from ldyn.errors import ConfigError, expected_one_of
 
-ROLES = {"pointwise": "sft", "pairwise": "preference"}
+ROLES = {"pointwise": "sft", "pairwise": "preference", "groupwise": "grpo"}
 LENGTH = ("max_steps", "epochs")
 FOR_EVERY_STAGE = ("learning_rate", *LENGTH)
 """Settings that ``trainer`` leaves open (null): a value there is for every stage, whatever sft and preference have."""

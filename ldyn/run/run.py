@@ -25,6 +25,7 @@ from ldyn.run.answering import training_pairs, write_samples
 from ldyn.run.base_check import note_weak_base
 from ldyn.run.decomposition import decompose_run
 from ldyn.run.preparation import Prepared, prepare
+from ldyn.run.rollouts import checked_rewards
 from ldyn.run.session import Session, describe_stage, open_session
 from ldyn.run.stages import run_stage, stage_plans
 from ldyn.run.win_rates import check_judges, write_win_rates
@@ -61,10 +62,11 @@ def run(config: RunConfig) -> Path:
         )
         if isinstance(config.model, TinyConfig):
             note_weak_base(config.model, prepared, session)
+        rewards = checked_rewards(plans, prepared)
         session.observe(lambda: make_observer(config.logger, session.path, config.name))
         for plan in plans:
             pairs = training_pairs(plan, config, prepared, session)
-            run_stage(plan, pairs, prepared, config, session, stop)
+            run_stage(plan, pairs, prepared, config, session, stop, rewards)
         with main_alone() as is_main:
             if is_main:
                 evaluate(config, plans, prepared, session)

@@ -102,11 +102,11 @@ class Session:
             self._observer.probes_scored(probe_step, scores)
 
     def append_to_table(self, name: str, rows: pd.DataFrame) -> None:
-        """Add rows of probe steps to ``<name>.parquet``; those of a step that is measured again are replaced."""
-        if self._directory:
+        """Add rows of one stage to ``<name>.parquet``; its rows of this stage from their first step on are replaced."""
+        if self._directory and len(rows):
             file = self.path / f"{name}.parquet"
             before = pd.read_parquet(file) if file.exists() else rows.iloc[:0]
-            kept = before[before["step"] < rows["step"].min()] if len(rows) else before
+            kept = before[(before["stage"] != rows["stage"].iloc[0]) | (before["step"] < rows["step"].min())]
             self._directory.write_table(name, pd.concat([kept, rows], ignore_index=True))
 
     def record_log(self, stage: str, step: int, metrics: Mapping[str, float]) -> None:

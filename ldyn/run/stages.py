@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 from ldyn.algorithms import algorithm_of, algorithm_parameters
+from ldyn.answers.rewards import Reward
 from ldyn.config.schema import RunConfig
 from ldyn.processes.group import from_main, in_main
 from ldyn.processes.signals import StopRequest
 from ldyn.records import EncodedPair, StageInfo
-from ldyn.run.probing import StageProbes
+from ldyn.run.passes import PassProbes
+from ldyn.run.probing import ScheduledProbes, StageProbes
+from ldyn.run.rollouts import RolloutTable
 from ldyn.run.session import Session
 from ldyn.run.stage_cache import stage_cache, stage_key
 from ldyn.training.checkpoints import final_directory, last_complete_checkpoint, start_weights
@@ -27,7 +30,8 @@ def stage_plans(config: RunConfig) -> list[StagePlan]:
     plans = []
     for name, stage in config.stages.items():
         algorithm, rate = algorithm_of(stage.algorithm), stage.trainer.learning_rate
-        view, sampled = tuple(stage.view), stage.responses.sampled
+        # A groupwise stage trains on the prompts alone.
+        view, sampled = tuple(stage.view) if algorithm.kind != "groupwise" else (), stage.responses.sampled
         info = StageInfo(name, algorithm.name, algorithm.kind, view, stage.start, rate, sampled)
         parameters = algorithm_parameters(stage.algorithm)
         plans.append(StagePlan(info, algorithm, parameters, stage.trainer))
@@ -41,6 +45,7 @@ def run_stage(
     config: RunConfig,
     session: Session,
     stop: StopRequest,
+    rewards: Mapping[str, Reward],
 ) -> None:
     """Train one stage unless its final weights are there already or in the stage cache."""
     info, directory = plan.info, session.stage_directory(plan.info.name)
@@ -51,19 +56,25 @@ def run_stage(
     checkpoint = from_main(lambda: last_complete_checkpoint(directory))
     steps = length.scheduled(config.probes.schedule)
     tokenizer, model = prepared.base.tokenizer, start_weights(info.start, prepared.base, session.stage_directory)
-    cache = stage_cache(config)
+    is_groupwise = plan.algorithm.kind == "groupwise"
+    cache = None if is_groupwise else stage_cache(config)
     key = from_main(lambda: stage_key(plan, model, pairs, prepared, config) if cache else "")
-    # A stage with snapshots must make them itself; one that has a checkpoint continues from it.
-    is_reusable = checkpoint is None and plan.trainer.snapshots is None
-    probes = StageProbes(
-        session,
-        info.name,
-        prepared.encoded,
-        config.probes,
-        pad_id=int(tokenizer.pad_token_id),
-        steps=steps,
-        step_of=partial(length.probe_step, info),
-    )
+    # A stage with snapshots or samples must make them itself; one that has a checkpoint continues from it.
+    is_reusable = checkpoint is None and plan.trainer.snapshots is None and config.passes is None
+    probes: list[ScheduledProbes] = [
+        StageProbes(
+            session,
+            info.name,
+            prepared.encoded,
+            config.probes,
+            pad_id=int(tokenizer.pad_token_id),
+            steps=steps,
+            step_of=partial(length.probe_step, info),
+        )
+    ]
+    if config.passes is not None:
+        probes.append(PassProbes(session, info.name, steps, config, prepared))
+    table = RolloutTable(session)
     session.begin_stage(info, length.total_steps, after_step=checkpoint[1] if checkpoint else -1)
     with session.timed(info.name):
         if not (cache and is_reusable and from_main(lambda: cache.reuse(key, plan, steps, session))):
@@ -71,12 +82,12 @@ def run_stage(
                 plan,
                 model,
                 tokenizer,
-                pairs,
+                table.rollouts(plan, rewards, prepared) if is_groupwise else pairs,
                 directory=directory,
                 seed=config.seed,
                 stop=stop,
-                callbacks=[probes],
-                before_saving=partial(session.commit_log, info.name),
+                callbacks=probes,
+                before_saving=lambda: (session.commit_log(info.name), table.commit()),
             )
             if cache:
                 in_main(lambda: cache.store(key, config.paths.run, info.name, steps))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ldyn.algorithms import Algorithm
 from ldyn.probes.schedule import ScheduleConfig, scheduled_steps
-from ldyn.records import ProbeStep, StageInfo
+from ldyn.records import EncodedPair, ProbeStep, StageInfo
 from ldyn.training.settings import TrainerConfig
 
 
@@ -18,8 +19,27 @@ class StagePlan:
 
     info: StageInfo
     algorithm: Algorithm
-    parameters: Mapping[str, float]
+    parameters: Mapping[str, Any]
     trainer: TrainerConfig
+
+
+RewardFunction = Callable[[Sequence[str], Sequence[str], Sequence[Sequence[int]]], Sequence[float]]
+"""(example ids, texts, token ids) of sampled answers -> a finite reward for each."""
+
+
+@dataclass(frozen=True)
+class Rollouts:
+    """What a groupwise stage trains on: answers that it samples to the prompts of ``pairs``.
+
+    is_exact: whether a reward above 0.5 marks a right answer; else one above the mean of its group.
+    end_ids: the tokens that end an answer. record: gets the rows of every update, in the main process.
+    """
+
+    pairs: Sequence[EncodedPair]
+    reward: RewardFunction
+    is_exact: bool
+    end_ids: tuple[int, ...]
+    record: Callable[[Sequence[Mapping[str, Any]]], None]
 
 
 @dataclass(frozen=True)
@@ -34,6 +54,8 @@ class StageLength:
     def of(cls, plan: StagePlan, pairs: int) -> StageLength:
         examples = pairs * len(plan.info.view) if plan.info.kind == "pointwise" else pairs
         batch_size = plan.trainer.batch_size  # of all processes together
+        if plan.info.kind == "groupwise":
+            examples -= examples % batch_size  # TRL drops the last prompts of an epoch where they are no whole batch
         one_epoch = math.ceil(examples / batch_size)
         total = plan.trainer.max_steps or math.ceil(plan.trainer.epochs * one_epoch)  # type: ignore[operator]
         return cls(examples, batch_size, total)

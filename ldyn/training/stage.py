@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import (
@@ -17,7 +17,8 @@ from transformers import (
     set_seed,
 )
 
-from ldyn.errors import ModelError, TrainingError
+from ldyn.errors import DataError, ModelError, TrainingError
+from ldyn.models.base import max_positions, too_long
 from ldyn.models.evaluation import is_sharded
 from ldyn.models.packed_forward import warn_once, why_plain
 from ldyn.processes.group import from_main, highest_of_all, in_main
@@ -31,10 +32,14 @@ from ldyn.training.checkpoints import (
     last_complete_checkpoint,
     snapshot_directory,
 )
-from ldyn.training.plan import StageLength, StagePlan
+from ldyn.training.plan import Rollouts, StageLength, StagePlan
 from ldyn.training.reference import check_pairs, reference_logps
 from ldyn.training.settings import TrainerConfig
+from ldyn.training.stage_trainer import StageTrainer
 from ldyn.training.trainers import AlgorithmTrainer
+
+if TYPE_CHECKING:
+    from ldyn.training.grpo import GroupTrainer
 
 # Tokens of one packed forward pass under trainer.token_budget=auto: enough work for the device, little memory.
 CPU_TOKENS, ACCELERATOR_TOKENS = 2048, 8192
@@ -45,7 +50,7 @@ def train_stage(
     plan: StagePlan,
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    pairs: Sequence[EncodedPair],
+    data: Sequence[EncodedPair] | Rollouts,
     *,
     directory: Path,
     seed: int,
@@ -55,14 +60,20 @@ def train_stage(
 ) -> Path:
     """Train ``model`` in place and return the directory of its final weights; every process of the run must call.
 
-    ``before_saving`` is called before every checkpoint and at the end, also after an error.
+    ``data``: pairs, or of a groupwise stage what it samples. ``before_saving`` is called before every checkpoint and at
+    the end, also after an error.
     Continues from the last intact checkpoint in ``directory`` if there is one. Raises ``Interrupted`` after saving a
     checkpoint when a stop was requested, ``TrainingError`` on a loss that is not finite, ``RunDirectoryError`` where a
     checkpoint cannot be written.
     """
     checkpoint = from_main(lambda: last_complete_checkpoint(directory))
     in_main(lambda: drop_checkpoints_after(directory, checkpoint[1] if checkpoint else -1))
-    trainer = make_trainer(plan, model, tokenizer, pairs, directory=directory, seed=seed)
+    if isinstance(data, Rollouts):
+        pairs = data.pairs
+        trainer: StageTrainer = make_group_trainer(plan, model, tokenizer, data, directory=directory, seed=seed)
+    else:
+        pairs = data
+        trainer = make_trainer(plan, model, tokenizer, pairs, directory=directory, seed=seed)
     schedule = plan.trainer.snapshots
     # Step 0 needs no snapshot: those are the weights that the stage starts from.
     snapshots = StageLength.of(plan, len(pairs)).scheduled(schedule)[1:] if schedule else ()
@@ -131,12 +142,40 @@ def make_trainer(
         rows = pointwise_rows(pairs, plan.info.view)
     else:
         rows = pairwise_rows(pairs, reference_logps(model, pairs, precision=plan.trainer.precision, layout=layout))
-    if plan.trainer.lora is not None:
-        set_seed(seed)  # of A
-        model = with_adapters(model, plan.trainer.lora)
+    model = _adapted(plan, model, seed)
     trainer = AlgorithmTrainer(plan, model, tokenizer, rows, layout, output_dir=directory, seed=seed)
     trainer.remove_callback(PrinterCallback)
     return trainer
+
+
+def make_group_trainer(
+    plan: StagePlan,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    rollouts: Rollouts,
+    *,
+    directory: Path,
+    seed: int,
+) -> GroupTrainer:
+    """The trainer of a groupwise plan. Raises as ``make_trainer``, and DataError where answers have no room."""
+    from ldyn.training.grpo import GroupTrainer  # its import of TRL takes a second
+
+    _check_weights(model)
+    check_pairs(model, rollouts.pairs)
+    longest = max(len(pair.prompt_ids) for pair in rollouts.pairs) + int(plan.parameters["max_new_tokens"])
+    if longest > max_positions(model):
+        raise DataError(f"algorithm.max_new_tokens: prompt and answer have {too_long(longest, max_positions(model))}.")
+    model = _adapted(plan, model, seed)
+    trainer = GroupTrainer(plan, model, tokenizer, rollouts, output_dir=directory, seed=seed)
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def _adapted(plan: StagePlan, model: PreTrainedModel, seed: int) -> PreTrainedModel:
+    if plan.trainer.lora is None:
+        return model
+    set_seed(seed)  # of A
+    return with_adapters(model, plan.trainer.lora)
 
 
 def _check_weights(model: PreTrainedModel) -> None:

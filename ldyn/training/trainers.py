@@ -8,7 +8,6 @@ reference model.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -23,18 +22,13 @@ from trl import SFTConfig, SFTTrainer
 from ldyn.algorithms import Responses
 from ldyn.algorithms.coefficients import residual_values
 from ldyn.errors import TrainingError
-from ldyn.models.cache import write_checksums
 from ldyn.processes.group import (
-    any_process,
     highest_of_all,
-    in_main,
     process_count,
     process_rank,
     rows_of_all,
     sum_over_processes,
-    wait_for_all,
 )
-from ldyn.training.adapters import has_adapters, merged
 from ldyn.training.arguments import common_arguments, disable_dropout
 from ldyn.training.batches import (
     REFERENCE_COLUMNS,
@@ -46,12 +40,12 @@ from ldyn.training.batches import (
     pairwise_documents,
     pointwise_documents,
 )
-from ldyn.training.checkpoints import checkpoint_written, final_directory, save_final
 from ldyn.training.logps import TokenLogps, summaries, token_logps
 from ldyn.training.plan import StagePlan
+from ldyn.training.stage_trainer import StageTrainer
 
 
-class AlgorithmTrainer(SFTTrainer):
+class AlgorithmTrainer(StageTrainer, SFTTrainer):
     """Rows in, updates out. The loss is a function of the log-probs of responses, one by one or in pairs."""
 
     loss_is_scaled_for_ga = False  # type: ignore[assignment] # a mean: the Trainer divides it by the number of parts
@@ -70,8 +64,7 @@ class AlgorithmTrainer(SFTTrainer):
     ) -> None:
         self.algorithm, self.parameters, self.policy = plan.algorithm, plan.parameters, model
         self._is_pairwise = plan.algorithm.kind == "pairwise"
-        self._rows, self._directory = rows, output_dir
-        self._bad_loss: float | None = None
+        self._rows, self.directory = rows, output_dir
         # Of the part that is being computed: how many of its rows count, and its weight; of the update: all its rows.
         self._part_rows: int | None = None
         self._weight, self._step_rows = 1.0, 1.0
@@ -203,24 +196,15 @@ class AlgorithmTrainer(SFTTrainer):
         residuals with quantiles as well.
         """
         loss = losses.mean()
-        if not torch.isfinite(loss):
-            self._bad_loss = loss.item()
+        self.check_finite(loss)
         columns = torch.stack([values.float() for values in (*metrics.values(), *residuals.values())], dim=1)
         self._values.append(columns[: self._part_rows])
         self._columns = (list(metrics), list(residuals))
         return loss * self._weight
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: Tensor | float | None = None) -> Any:
-        """Once an update, before the optimiser's step: refuse, in all processes, what is not finite; log the rest."""
+        """Once an update, before the optimiser's step: log its rows."""
         norm = super()._get_grad_norm(model, grad_norm=grad_norm)
-        is_bad = self._bad_loss is not None or not math.isfinite(norm)
-        if any_process(is_bad, self.args.device):
-            found = f"gradient norm is {norm}" if self._bad_loss is None else f"loss is {self._bad_loss}"
-            raise TrainingError(
-                f"In the batch after step {self.state.global_step} the {self.algorithm.name} {found}, expected a "
-                "finite number. Nothing later is saved; resume from the last checkpoint with a smaller learning rate "
-                "or a smaller max_grad_norm."
-            )
         # The rows of the update, from all parts, go into TRL's log, which averages between two log rows.
         most = self.args.per_device_train_batch_size * self.args.gradient_accumulation_steps
         rows = rows_of_all(torch.cat(self._values), at_most=most)
@@ -228,44 +212,6 @@ class AlgorithmTrainer(SFTTrainer):
         for name, value in summaries(rows, *self._columns).items():
             self._metrics["train"][name].append(value)
         return norm
-
-    # ---- checkpoints ----
-
-    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
-        """Make no update where the checkpoint that the stage resumed from is its last: the Trainer would make one."""
-        if self.state.global_step >= self.state.max_steps:
-            self.control.should_training_stop = True
-        else:
-            super()._run_epoch(*args, **kwargs)
-
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
-        """Load weights through ``from_pretrained``, which maps every name.
-
-        The Trainer loads the raw file with ``strict=False``; where ``save_pretrained`` renames (GPT-NeoX writes
-        ``lm_head`` as ``embed_out``), those weights would silently keep their initial values.
-        """
-        super()._load_from_checkpoint(resume_from_checkpoint, model)
-        if self.is_fsdp_enabled or has_adapters(self.policy):  # both have files of their own, with their own names
-            return
-        saved = type(self.policy).from_pretrained(resume_from_checkpoint, dtype=self.policy.dtype)
-        self.policy.load_state_dict(saved.state_dict())
-
-    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        """As the Trainer; then the main process adds checksums, which mark the checkpoint as complete."""
-        directory = self._directory / f"checkpoint-{self.state.global_step}"
-        with checkpoint_written(directory):
-            super()._save_checkpoint(model, trial)
-            wait_for_all()
-            in_main(lambda: write_checksums(directory))
-
-    def save_final(self, tokenizer: PreTrainedTokenizerBase) -> Path:
-        """Save the last weights of the stage, adapters merged, and return their directory; every process must call."""
-        weights = self.accelerator.get_state_dict(self.model) if self.is_fsdp_enabled else None
-        in_main(lambda: save_final(merged(self.policy), weights, tokenizer, self._directory))
-        return final_directory(self._directory)
-
-    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
-        """No model card: the manifest describes what was trained."""
 
 
 def rounding(logp: Tensor, lengths: Tensor, *, bf16: bool) -> Tensor:
