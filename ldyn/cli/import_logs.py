@@ -95,7 +95,8 @@ def _check_together(options: argparse.Namespace, batches: Sequence[bool]) -> Non
 
 
 def _import_batch_means(options: argparse.Namespace) -> int:
-    from ldyn.store.batch_runs import import_batch_logs, import_manifest, write_import
+    from ldyn.store.batch_runs import import_batch_logs, write_import
+    from ldyn.store.imported import import_manifest
 
     count = 1 if options.paths[0].suffix == ".csv" else len(options.paths)
     kinds = options.stage or [None] * count
@@ -107,7 +108,8 @@ def _import_batch_means(options: argparse.Namespace) -> int:
 
 
 def _import_published(options: argparse.Namespace) -> int:
-    from ldyn.store.published_runs import import_logs, import_manifest, write_import
+    from ldyn.store.imported import import_manifest
+    from ldyn.store.published_runs import import_logs, write_import
 
     stages = import_logs(_sources(options))
     content = import_manifest(stages)

@@ -6,19 +6,19 @@ printed in docs/RULES.md.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
 from ldyn.findings import claims_arms, claims_depth, claims_kernel, claims_preference, claims_sft, claims_studies
-from ldyn.findings.batch_means import not_judged
-from ldyn.findings.claim import Claim
+from ldyn.findings.claim import FAMILIES, Claim
 from ldyn.findings.claims_depth import depth_series
 from ldyn.findings.evidence import Evidence
 from ldyn.findings.judging import find_in_run, find_over_seeds
 from ldyn.findings.seed_runs import check_seeds, seed_of
 from ldyn.findings.sources import DEPTH_SERIES, DEPTHS, deciding
-from ldyn.records import Finding, FindingOverSeeds, StageInfo
+from ldyn.records import NOT_JUDGED, Finding, FindingOverSeeds, StageInfo
 from ldyn.store import Run
 from ldyn.store.batch_logs import BATCH_MEANS
 
@@ -45,10 +45,22 @@ def find_all(
     a run of batch means are not judged.
     """
     if BATCH_MEANS in (tables or {}):
-        return not_judged(CLAIMS, stages)
+        return _not_judged(stages)
     evidence = Evidence(trajectories, stages, planned_steps or {}, tables or {})
     found = (find_in_run(claim, evidence) for claim in CLAIMS.values())
     return [finding for finding in found if finding is not None]
+
+
+def _not_judged(stages: Sequence[StageInfo]) -> list[Finding]:
+    """The claims about SFT and DPO of a trainer's own log, without numbers."""
+    families = {"pointwise": FAMILIES["SFT"], "pairwise": FAMILIES["DPO"]}
+    names = [name for kind, one in families.items() if kind in {stage.kind for stage in stages} for name in one.claims]
+    why = "Not judged: the log has means over other pairs at every step, and log π of no fixed example, nor log π(y*)."
+    none = math.nan
+    return [
+        Finding(one.id, one.text, none, none, none, "", 0, 1, NOT_JUDGED, why, one.paper)
+        for one in map(CLAIMS.__getitem__, names)
+    ]
 
 
 def findings_over_seeds(groups: Mapping[str, Sequence[Run]]) -> list[FindingOverSeeds]:

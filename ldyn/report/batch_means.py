@@ -19,19 +19,11 @@ def batch_curves(table: pd.DataFrame) -> pd.DataFrame:
     change: rewards over β where the table has it, the change since the reference of the step's own pairs; else log π
     minus its first logged value, of other pairs.
     """
-    frames = [_of_side(table, side) for side in ("chosen", "rejected")]
-    rows = pd.concat(frames, ignore_index=True)
+    named = table["metric"].str.extract(r"^(?P<of>logps|change)/(?P<probe>chosen|rejected)$")
+    rows = table.assign(**named).dropna(subset="probe").pivot(index=CURVE_KEYS, columns="of", values="value")
+    rows = rows.reindex(columns=["logps", "change"]).astype(float).reset_index()
+    curves = rows.groupby(["stage", "split", "probe"])
+    since_first = rows["logps"] - curves["logps"].transform("first")
+    change = rows["change"].where(curves["change"].transform("count") > 0, since_first)
     nothing = {"level_half": np.nan, "level_n": 0, "change_half": np.nan, "change_n": 0}
-    return rows.assign(quantity="logp", **nothing)[
-        [*CURVE_KEYS, "quantity", "level", "level_half", "level_n", "change", "change_half", "change_n"]
-    ]
-
-
-def _of_side(table: pd.DataFrame, side: str) -> pd.DataFrame:
-    wanted = {f"logps/{side}": "level", f"change/{side}": "change"}
-    keys = [key for key in CURVE_KEYS if key != "probe"]
-    rows = table[table["metric"].isin(list(wanted))].pivot(index=keys, columns="metric", values="value")
-    rows = rows.rename(columns=wanted).reindex(columns=["level", "change"]).astype(float).reset_index()
-    first = rows.groupby(["stage", "split"])["level"].transform("first")
-    has_change = rows.groupby(["stage", "split"])["change"].transform("count") > 0
-    return rows.assign(probe=side, change=rows["change"].where(has_change, rows["level"] - first))
+    return rows.rename(columns={"logps": "level"}).assign(quantity="logp", change=change, **nothing)

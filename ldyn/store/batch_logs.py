@@ -1,21 +1,23 @@
-"""What a trainer logged while it trained (TRL's metrics): batch means, as one table of metrics over steps.
+"""A trainer's own log (TRL's metrics) as one table: ``trainer_state.json``, or CSV files exported from wandb.
 
 A value is the mean over the pairs of the batches since the row before, scored before the update on them: other pairs at
-every step. ``eval_`` metrics are means over the evaluation set, the same pairs each time.
+every step. ``eval_`` metrics are means over the evaluation set, the same pairs each time. CSV files are charts (one
+metric a file, columns ``Step`` and ``<run> - train/rewards/chosen``) or a run's history (one column a metric).
 """
 
 from __future__ import annotations
 
-import re
+import csv
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ldyn.errors import DataError
+from ldyn.errors import DataError, expected_one_of
 
 BATCH_MEANS = "batch_means"
 """The table of a run of batch means: COLUMNS, with the stage and the number of examples seen."""
@@ -27,25 +29,18 @@ METRICS = (
     *PREFERENCE, "loss", "entropy", "mean_token_accuracy", "nll_loss", "kl", "logits/chosen", "logits/rejected",
     "grad_norm", "learning_rate",
 )  # fmt: skip
-_OF_OTHER_TRAINERS = re.compile(r"(eval_)?(mean_reward|reward|margin|accuracy|completions?/.*|objective/.*|policy/.*)")
-_BOOKKEEPING = re.compile(r"(eval_|train_|total_)?(step|epoch|num_tokens|runtime|\w+_per_second|train_loss|flos|loss)")
-
-
-class Cell(NamedTuple):
-    """One logged number. split: "train", or "test" for an evaluation set."""
-
-    split: str
-    step: int
-    epoch: float
-    metric: str
-    value: float
+STATE_FILE = "trainer_state.json"
+_OF_OTHER_TRAINERS = {"reward", "mean_reward", "completion_length", "completions/mean_length", "objective/kl"}
+_STEPS = ("train/global_step", "global_step", "Step", "_step", "step")
+_EPOCHS = ("train/epoch", "epoch")
+_RUNS = ("run_name", "run_id", "run", "Name")
 
 
 @dataclass(frozen=True)
 class BatchLog:
-    """One training. rows: the fields of Cell, by split, metric and step, each step once and every value finite.
+    """One training. rows: split, metric, step, epoch, value, in this order; each step once and every value finite.
 
-    pairs_per_step: of one process, where the log has it. notes: what was repaired or ignored.
+    pairs_per_step: of one process, where the log has it. notes: what was repaired.
     """
 
     name: str
@@ -68,42 +63,122 @@ def split_and_metric(name: str) -> tuple[str, str] | None:
     return None
 
 
-def batch_log(
-    files: Sequence[Path], name: str, cells: Iterable[Cell], logged: Sequence[str], pairs_per_step: int | None = None
-) -> BatchLog:
-    """Check and order the cells. logged: every name found, for messages. Raises DataError where nothing can be used."""
-    rows = pd.DataFrame(list(cells), columns=list(Cell._fields))
-    plain = {one.removeprefix("train/").replace("eval/", "eval_") for one in logged}
-    foreign = sorted(one for one in plain if _OF_OTHER_TRAINERS.fullmatch(one))
-    known = set(rows["metric"])
-    if not known & set(PREFERENCE) and ("loss" not in known or foreign):
-        found = ", ".join(sorted(plain)[:15]) or "none"
+def state_file_of(path: Path) -> Path | None:
+    """The state that ``path`` means: a JSON file, a checkpoint, or the output directory with the last checkpoint."""
+    if path.suffix == ".json":
+        return path
+    if (path / STATE_FILE).is_file():
+        return path / STATE_FILE
+    states = [state for state in path.glob(f"checkpoint-*/{STATE_FILE}") if state.parent.name[11:].isdigit()]
+    return max(states, key=lambda state: int(state.parent.name[11:]), default=None)
+
+
+def read_trainer_state(path: Path) -> BatchLog:
+    """Read and check one state. Raises DataError naming what was found instead."""
+    expected = f"expected {STATE_FILE} as transformers' Trainer writes it, with rows that have a step in log_history"
+    try:
+        state: Any = json.loads(path.read_bytes())
+        table = pd.DataFrame.from_records(state["log_history"])
+        steps = table["step"].astype(int)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise DataError(f"{path} is no trainer state ({type(error).__name__}: {error}); {expected}.") from error
+    rows = _long(path, table, steps, table.get("epoch"))
+    directory = path.resolve().parent
+    name = (directory.parent if directory.name.startswith("checkpoint-") else directory).name
+    size = state.get("train_batch_size")
+    return _checked([path], name, rows, table.columns, size if isinstance(size, int) and size > 0 else None)
+
+
+def read_wandb_csv(paths: Sequence[Path], run: str | None = None) -> BatchLog:
+    """Read and check the files of one run. run: its name, needed where the files hold several.
+
+    Raises DataError naming the file and the column, or the runs found.
+    """
+    tables = [_read_csv(path) for path in paths]
+    rows = pd.concat([_of_csv(path, table) for path, table in zip(paths, tables, strict=True)], ignore_index=True)
+    runs = list(dict.fromkeys(rows["run"]))
+    if run is None and len(runs) > 1:
+        raise DataError(f"{paths[0]} holds {len(runs)} runs: {', '.join(runs)}. Choose one with --wandb-run NAME.")
+    if run is not None and run not in runs:
+        raise DataError(f"--wandb-run: {paths[0]} has no run {run!r}; {expected_one_of(run, runs)}.")
+    chosen = run if run is not None else "".join(runs)
+    names = [name.rpartition(" - ")[2] for table in tables for name in table]
+    return _checked(paths, chosen or paths[0].stem, rows[rows["run"] == chosen].drop(columns="run"), names)
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    """Texts, NaN for empty cells. Read by Python's strict reader: pandas lets a broken quotation mark swallow rows."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            lines = [line for line in csv.reader(file, strict=True) if line]
+    except (OSError, ValueError, csv.Error) as error:
+        raise DataError(f"{path} cannot be read as CSV ({error}). Export it from wandb again.") from error
+    header, lines = lines[0] if lines else [], lines[1:]
+    if not lines or {len(line) for line in lines} != {len(header)}:
+        expected = f"expected some, each with {len(header)} cells as in the header"
+        raise DataError(f"{path}: found {len(lines)} rows, {expected}. Export it from wandb again.")
+    return pd.DataFrame(lines, columns=header).replace(r"(?i)^\s*(nan|null|none)?\s*$", np.nan, regex=True)
+
+
+def _of_csv(path: Path, table: pd.DataFrame) -> pd.DataFrame:
+    metrics = [name for name in table if split_and_metric(name.rpartition(" - ")[2])]
+    logged = table.dropna(subset=metrics, how="all")
+    step = next((name for name in _STEPS if name in logged and logged[name].notna().all()), None)
+    if step is None:
+        found = ", ".join(table)
+        raise DataError(f"{path} has no step in each row: found {found}; expected one of {', '.join(_STEPS)}.")
+    steps = _numbers(path, logged, step)
+    epoch = next((name for name in _EPOCHS if name in logged), None)
+    rows = _long(path, logged, steps, None if epoch is None else _numbers(path, logged, epoch))
+    run_column = next((name for name in _RUNS if name in logged), None)
+    of_row = "" if run_column is None else rows["place"].map(logged[run_column])
+    return rows.assign(run=rows["run"].where(rows["run"] != "", of_row))
+
+
+def _numbers(path: Path, table: pd.DataFrame, column: str) -> pd.Series:
+    try:
+        return pd.to_numeric(table[column])
+    except (ValueError, TypeError) as error:
         raise DataError(
-            f"{files[0]} is no log of SFT or preference training: found the metrics {found}; expected loss, or some of "
-            f"{', '.join(PREFERENCE)}. Pass the log of an SFT, DPO, KTO, CPO or ORPO trainer."
-        )
-    ignored = sorted(one for one in plain if split_and_metric(one) is None and not _BOOKKEEPING.fullmatch(one))
-    notes = [f"metrics of unknown meaning are ignored: {', '.join(ignored[:12])}"] if ignored else []
-    infinite = ~np.isfinite(rows["value"])
-    if infinite.any():
-        first = rows[infinite].iloc[0]
-        notes.append(
-            f"{infinite.sum()} values are not finite, first {first['metric']} of step {first['step']}: not drawn"
-        )
-    rows, order = _one_value_a_step(rows[~infinite])
-    notes += order
-    return BatchLog(name, tuple(files), rows, pairs_per_step, tuple(f"{name}: {note}" for note in notes))
+            f"{path}, column {column!r}: {error}; expected numbers. Correct it, or export again."
+        ) from error
 
 
-def _one_value_a_step(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """Sorted by split, metric and step; of two values of a step the later one, and a note about it."""
-    curve = ["split", "metric"]
-    again = rows.duplicated([*curve, "step"], keep="last")
-    is_back = (rows.groupby(curve)["step"].diff() < 0).any()
-    notes = []
+def _long(path: Path, table: pd.DataFrame, steps: pd.Series, epochs: pd.Series | None) -> pd.DataFrame:
+    """One row for each number of a known metric; place: its row in ``table``, run: by the name of its column."""
+    frames = []
+    for column in map(str, table):
+        run, _, metric = column.rpartition(" - ")
+        if known := split_and_metric(metric):
+            keys = {"split": known[0], "metric": known[1], "step": steps, "epoch": np.nan if epochs is None else epochs}
+            frames.append(pd.DataFrame({**keys, "value": _numbers(path, table, column), "run": run}))
+    columns = ["split", "metric", "step", "epoch", "value", "run"]
+    rows = pd.concat(frames) if frames else pd.DataFrame(columns=columns)
+    return rows.rename_axis("place").reset_index().dropna(subset="value")
+
+
+def _checked(
+    files: Sequence[Path], name: str, rows: pd.DataFrame, logged: Iterable[str], pairs_per_step: int | None = None
+) -> BatchLog:
+    """Each value once, in order. Raises DataError where nothing can be used; logged: every name found."""
+    plain = {one.removeprefix("train/").replace("eval/", "eval_") for one in logged}
+    known = set(rows["metric"])
+    if not known & set(PREFERENCE) and ("loss" not in known or plain & _OF_OTHER_TRAINERS):
+        raise DataError(
+            f"{files[0]} is no log of SFT or preference training: found the metrics "
+            f"{', '.join(sorted(plain)[:15]) or 'none'}; expected loss, or some of {', '.join(PREFERENCE)}. Pass the "
+            "log of an SFT, DPO, KTO, CPO or ORPO trainer."
+        )
+    if (rows["step"] % 1).any():
+        raise DataError(f"{files[0]}: found steps that are no whole numbers. Export or copy the file again.")
+    finite = rows[np.isfinite(rows["value"])]
+    again = finite.duplicated(["split", "metric", "step"], keep="last")
+    notes = [f"{len(rows) - len(finite)} values are infinite: not drawn"] if len(finite) < len(rows) else []
     if again.any():
-        steps = rows.loc[again, "step"]
-        notes = [f"steps {steps.min()} to {steps.max()} are logged twice (a resumed training): the later rows are used"]
-    elif is_back:
-        notes = ["the rows are out of order: sorted by step"]
-    return rows[~again].sort_values([*curve, "step"], kind="stable").reset_index(drop=True), notes
+        steps = finite.loc[again, "step"]
+        notes.append(
+            f"steps {steps.min():g} to {steps.max():g} are logged twice (a resumed training): the later rows are used"
+        )
+    ordered = finite[~again].sort_values(["split", "metric", "step"], kind="stable", ignore_index=True)
+    columns = ordered[["split", "metric", "step", "epoch", "value"]].astype({"step": int, "epoch": float})
+    return BatchLog(name, tuple(files), columns, pairs_per_step, tuple(f"{name}: {note}" for note in notes))

@@ -6,25 +6,27 @@ by β they are the change of log π since the reference, paired by example; CPO,
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from ldyn.errors import ConfigError
 from ldyn.records import StageInfo
-from ldyn.store.batch_logs import BATCH_MEANS, COLUMNS, BatchLog
-from ldyn.store.directory import TRAJECTORIES_FILE, RunDirectory
-from ldyn.store.files import write_atomically
+from ldyn.store.batch_logs import (
+    BATCH_MEANS,
+    COLUMNS,
+    BatchLog,
+    read_trainer_state,
+    read_wandb_csv,
+    state_file_of,
+)
+from ldyn.store.directory import RunDirectory
+from ldyn.store.imported import ImportedStage, write_source
 from ldyn.store.published_runs import KINDS, UNKNOWN
-from ldyn.store.schema import SCHEMA, to_bytes
-from ldyn.store.trainer_state import read_trainer_state, state_file_of
-from ldyn.store.wandb_csv import read_wandb_csv
+from ldyn.store.schema import SCHEMA
 
 PREFERENCE_KIND = ("preference", "pairwise", ("chosen", "rejected"))
 """Of a log that compares pairs: it does not name its loss."""
@@ -35,13 +37,11 @@ _SAME_RATIO = 0.01
 
 
 @dataclass(frozen=True)
-class BatchStage:
-    """A training as a stage. rows: the table BATCH_MEANS of it. notes: what its curves can and cannot show."""
+class BatchStage(ImportedStage):
+    """A training as a stage. rows: the table BATCH_MEANS of it; name: of the log."""
 
-    info: StageInfo
-    log: BatchLog
+    name: str
     rows: pd.DataFrame
-    notes: tuple[str, ...]
 
 
 def is_batch_log(path: Path) -> bool:
@@ -62,20 +62,17 @@ def import_batch_logs(
     beta: of the loss, to convert rewards into nats. Raises DataError, or ConfigError for an option that does not fit.
     """
     tables = [path for path in paths if path.suffix == ".csv"]
-    if tables and len(tables) < len(paths):
-        raise ConfigError(["found CSV files and other logs together; import them one by one, each into its own run"])
-    states = [state for state in map(state_file_of, paths) if state]
-    logs = [read_wandb_csv(tables, wandb_run)] if tables else [read_trainer_state(state) for state in states]
-    has_rewards = any("rewards/chosen" in set(log.rows["metric"]) for log in logs)
     faults = {
+        "found CSV files and other logs together; import them one by one": bool(tables) and len(tables) < len(paths),
         "--wandb-run: expected CSV files of wandb": wandb_run is not None and not tables,
         f"--pairs-per-step: found {pairs_per_step}, expected 1 or more": pairs_per_step is not None
         and pairs_per_step < 1,
         f"--beta: found {beta}, expected a number above 0": beta is not None and not 0 < beta < np.inf,
-        "--beta: the log has no rewards/chosen to convert": beta is not None and not has_rewards,
     }
     if any(faults.values()):
         raise ConfigError([fault for fault, found in faults.items() if found])
+    states = [state for state in map(state_file_of, paths) if state]
+    logs = [read_wandb_csv(tables, wandb_run)] if tables else [read_trainer_state(state) for state in states]
     stages: list[BatchStage] = []
     for kind, log in zip(kinds, logs, strict=False):
         stages.append(_stage(kind, log, pairs_per_step, beta, [stage.info.name for stage in stages]))
@@ -90,107 +87,74 @@ def _stage(
     name = algorithm if number == 1 else f"{algorithm}_{number}"
     info = StageInfo(name, algorithm, loss, view, UNKNOWN if loss == "pairwise" else "base")
     rows = log.rows
-    if beta is not None and not _is_without_reference(rows):
-        rows = pd.concat([rows, _changes(rows, beta)], ignore_index=True)
-    size, about_size = _pairs_per_step(log, pairs_per_step)
-    table = rows.assign(stage=name, examples_seen=rows["step"] * size)[list(COLUMNS)]
-    notes = [*log.notes, *(f"{log.name}: {note}" for note in (*_what_it_shows(info, rows, beta), about_size))]
-    return BatchStage(info, log, table, tuple(notes))
+    rewards = rows[rows["metric"].isin([f"rewards/{side}" for side in SIDES])]
+    if beta is not None and not _without_reference(rows):
+        names_of_changes = rewards["metric"].str.replace("rewards", "change")
+        rows = pd.concat([rows, rewards.assign(metric=names_of_changes, value=rewards["value"] / beta)])
+    size = pairs_per_step or log.pairs_per_step or 1
+    about = f"examples seen are steps × {size}" + ("" if pairs_per_step else ", else give --pairs-per-step")
+    notes = [*log.notes, *(f"{log.name}: {note}" for note in (*_what_it_shows(info, rows, beta), about))]
+    table = rows.assign(stage=name, examples_seen=rows["step"] * size)[list(COLUMNS)].reset_index(drop=True)
+    counts = {"steps_logged": int(table["step"].nunique())}
+    return BatchStage(info, log.files, notes, counts, log.name, table)
 
 
-def _pairs_per_step(log: BatchLog, given: int | None) -> tuple[int, str]:
-    if given:
-        return given, f"examples seen are steps × {given}, as given"
-    if log.pairs_per_step:
-        of = "train_batch_size: of one process, one accumulation step"
-        return log.pairs_per_step, f"examples seen are steps × {log.pairs_per_step} ({of}; else give --pairs-per-step)"
-    return 1, "examples seen are steps, as the log has no batch size; give --pairs-per-step"
-
-
-def _series(rows: pd.DataFrame, metric: str, split: str = "train") -> pd.Series:
-    of_metric = rows[(rows["metric"] == metric) & (rows["split"] == split)]
+def _series(rows: pd.DataFrame, metric: str) -> pd.Series:
+    of_metric = rows[(rows["metric"] == metric) & (rows["split"] == "train")]
     return pd.Series(of_metric["value"].to_numpy(), of_metric["step"].to_numpy())
 
 
-def _is_without_reference(rows: pd.DataFrame) -> bool:
-    """Whether rewards are one multiple of log π at every step."""
+def _without_reference(rows: pd.DataFrame) -> float:
+    """The ratio of rewards to log π where it is one at every step, else 0."""
     ratio = _series(rows, "rewards/chosen") / _series(rows, "logps/chosen")
     ratio = ratio[np.isfinite(ratio)]
-    return len(ratio) > 1 and bool(ratio.mean() > 0 and np.ptp(ratio) <= _SAME_RATIO * ratio.mean())
-
-
-def _changes(rows: pd.DataFrame, beta: float) -> pd.DataFrame:
-    """``change/<side>``: rewards over β."""
-    rewards = rows[rows["metric"].isin([f"rewards/{side}" for side in SIDES])]
-    return rewards.assign(metric=rewards["metric"].str.replace("rewards", "change"), value=rewards["value"] / beta)
+    is_one = len(ratio) > 1 and ratio.mean() > 0 and np.ptp(ratio) <= _SAME_RATIO * ratio.mean()
+    return float(ratio.mean()) if is_one else 0.0
 
 
 def _what_it_shows(info: StageInfo, rows: pd.DataFrame, beta: float | None) -> Iterator[str]:
     """One sentence for each thing that the curves show or cannot show."""
     yield (
         "every point is the mean over the batches since the point before: other pairs each time, scored before the "
-        "update on them. It shows a trend, and nothing about single examples"
+        "update on them. It shows a trend, and nothing about single examples, so no claim can be judged by it. To "
+        "judge claims, score fixed examples: ProbeCallback in the script, or `ldyn score` on two checkpoints"
     )
     if "test" in set(rows["split"]):
         yield "evaluation curves are means over one evaluation set, the same pairs at every point, unseen in training"
-    yield "no claim of the paper can be judged, each for the reason in the findings; there are no control responses"
-    if info.kind == "pairwise":
-        yield from _about_logps(rows)
-        yield from _about_rewards(rows, beta)
-    yield "to judge claims, score fixed examples: ProbeCallback in the script, or `ldyn score` on two checkpoints"
-
-
-def _about_logps(rows: pd.DataFrame) -> Iterator[str]:
-    for side, symbol in SIDES.items():
+    for side, symbol in SIDES.items() if info.kind == "pairwise" else ():
         curve = _series(rows, f"logps/{side}")
-        if len(curve) < 2:
-            yield f"log π({symbol}) is not logged, so its level is not known"
-        else:
-            share = max(1, round(LATE * len(curve)))
-            first, last = curve.iloc[:share].mean(), curve.iloc[-share:].mean()
-            of = "row" if share == 1 else f"{share} rows"
-            yield f"log π({symbol}) as logged: {first:.1f} in the first {of}, {last:.1f} in the last, of other pairs"
+        share = max(1, round(LATE * len(curve)))
+        yield (
+            f"log π({symbol}) is not logged, so its level is not known"
+            if curve.empty
+            else (
+                f"log π({symbol}) as logged: {curve.iloc[:share].mean():.1f} in the first {LATE:.0%} of the rows, "
+                f"{curve.iloc[-share:].mean():.1f} in the last, of other pairs"
+            )
+        )
+    if info.kind == "pairwise":
+        yield from _about_rewards(rows, beta)
 
 
 def _about_rewards(rows: pd.DataFrame, beta: float | None) -> Iterator[str]:
-    if _is_without_reference(rows):
-        ratio = (_series(rows, "rewards/chosen") / _series(rows, "logps/chosen")).mean()
-        yield f"rewards are {ratio:.3g} × log π at every step: a loss without reference, so they show no change" + (
-            "; --beta is ignored" if beta is not None else ""
-        )
+    if ratio := _without_reference(rows):
+        yield f"rewards are {ratio:.3g} × log π at every step: a loss without reference, so they show no change"
         return
-    for side, symbol in SIDES.items():
-        curve = _series(rows, f"rewards/{side}")
-        if len(curve):
-            last = curve.iloc[-max(1, round(LATE * len(curve))) :].mean()
-            than = "less" if last < 0 else "more"
-            nats = f", by {abs(last) / beta:.1f} nats on average" if beta else ""
-            yield (
-                f"rewards/{side} end at {last:+.3g}: the pairs of the last batches have a {than} likely {symbol} than "
-                f"under the reference{nats}, if the loss has one (DPO, KTO)"
-            )
-    if beta is None and len(_series(rows, "rewards/chosen")):
+    curves = {side: curve for side in SIDES if len(curve := _series(rows, f"rewards/{side}"))}
+    for side, curve in curves.items():
+        last = curve.iloc[-max(1, round(LATE * len(curve))) :].mean()
+        nats = f", by {abs(last) / beta:.1f} nats on average" if beta else ""
+        yield (
+            f"rewards/{side} end at {last:+.3g}: the pairs of the last batches have a {'less' if last < 0 else 'more'} "
+            f"likely {SIDES[side]} than under the reference{nats}, if the loss has one (DPO, KTO)"
+        )
+    if curves and beta is None:
         yield "rewards are β (log π − log π_ref) and β is not logged; give --beta to draw that change in nats"
-
-
-def import_manifest(stages: Sequence[BatchStage]) -> dict[str, Any]:
-    """The manifest's part about the import."""
-    files = [(stage.info.name, path) for stage in stages for path in stage.log.files]
-    return {
-        "stages": [asdict(stage.info) for stage in stages],
-        "notes": [note for stage in stages for note in stage.notes],
-        "counts": {f"{stage.info.name}.steps_logged": int(stage.rows["step"].nunique()) for stage in stages},
-        "hashes": {f"{name}/{path.name}": hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files},
-    }
 
 
 def write_import(stages: Sequence[BatchStage], directory: RunDirectory) -> None:
     """Write ``config.yaml``, ``batch_means.parquet`` and an empty ``trajectories.parquet``: no response was scored."""
-    sources = {stage.info.name: [str(path) for path in stage.log.files] for stage in stages}
-    content = {
-        "dataset": {"source": "training log", "path": ", ".join(stage.log.name for stage in stages)},
-        "import": sources,
-    }
-    directory.write_text("config.yaml", yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+    sources = {stage.info.name: [str(path) for path in stage.files] for stage in stages}
+    names = [stage.name for stage in stages]
+    write_source(directory, "training log", names, sources, SCHEMA.empty_table())
     directory.write_table(BATCH_MEANS, pd.concat([stage.rows for stage in stages], ignore_index=True))
-    write_atomically(directory.path / TRAJECTORIES_FILE, to_bytes(SCHEMA.empty_table()))

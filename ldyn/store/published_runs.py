@@ -5,24 +5,21 @@ A log has neither the algorithm nor the weights it started from: its name and it
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from ldyn.errors import ConfigError
 from ldyn.records import MEAN_EXAMPLE, StageInfo
-from ldyn.store.directory import TRAJECTORIES_FILE, RunDirectory
-from ldyn.store.files import write_atomically
+from ldyn.store.directory import RunDirectory
+from ldyn.store.imported import ImportedStage, write_source
 from ldyn.store.published_files import PublishedLog, read_published_log
 from ldyn.store.published_logs import MeasuredLog, measures_of
-from ldyn.store.schema import imported_table, to_bytes
+from ldyn.store.schema import imported_table
 
 # kind -> algorithm, kind of loss, responses trained on; all published runs used one of these
 KINDS: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
@@ -49,14 +46,11 @@ class LogSource:
 
 
 @dataclass(frozen=True)
-class LoggedStage:
-    """A stage with what was measured in it, the files it is from, and notes for the reader of its numbers."""
+class LoggedStage(ImportedStage):
+    """A stage with what was measured in it."""
 
-    info: StageInfo
     source: LogSource
-    files: tuple[Path, ...]
     log: MeasuredLog
-    notes: tuple[str, ...]
 
 
 def import_logs(sources: Sequence[LogSource]) -> list[LoggedStage]:
@@ -94,7 +88,10 @@ def _stage(kind: str, source: LogSource, log: PublishedLog, earlier: Sequence[Lo
     steps = f"has no steps; assumed is an evaluation every {source.examples_apart:,} examples, {BATCH_SIZE} an update"
     name = log.directory.resolve().name
     notes = (*measured.notes, f"{name}: stage {info.name} starts from {about_start}", f"{name}: the log {steps}")
-    return LoggedStage(info, source, log.files, measured, notes)
+    counts = {"evaluations": len(next(iter(measured.probes.values()))["logp"])}
+    if MEAN_EXAMPLE not in measured.example_ids:
+        counts["examples"] = len(measured.example_ids)
+    return LoggedStage(info, log.files, notes, counts, source, measured)
 
 
 def _start(kind: str, log: MeasuredLog, earlier: Sequence[LoggedStage]) -> tuple[str, str]:
@@ -115,27 +112,11 @@ def _start(kind: str, log: MeasuredLog, earlier: Sequence[LoggedStage]) -> tuple
     return name, f"{name}: log π(chosen) is {level:.1f} at its first evaluation, {at:.1f} there"
 
 
-def import_manifest(stages: Sequence[LoggedStage]) -> dict[str, Any]:
-    """The manifest's part about the import. How many updates were planned is in no log."""
-    files = [(stage.info.name, path) for stage in stages for path in stage.files]
-    counts = {f"{one.info.name}.evaluations": len(next(iter(one.log.probes.values()))["logp"]) for one in stages}
-    known = [stage for stage in stages if MEAN_EXAMPLE not in stage.log.example_ids]
-    counts |= {f"{stage.info.name}.examples": len(stage.log.example_ids) for stage in known}
-    return {
-        "stages": [asdict(stage.info) for stage in stages],
-        "notes": [note for stage in stages for note in stage.notes],
-        "counts": counts,
-        "hashes": {f"{name}/{path.name}": hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files},
-    }
-
-
 def write_import(stages: Sequence[LoggedStage], directory: RunDirectory) -> None:
     """Write ``config.yaml`` and ``trajectories.parquet``; the caller writes the manifest."""
-    names = ", ".join(stage.source.directory.resolve().name for stage in stages)
+    names = [stage.source.directory.resolve().name for stage in stages]
     sources = {stage.info.name: {key: str(value) for key, value in asdict(stage.source).items()} for stage in stages}
-    content = {"dataset": {"source": "published logs", "path": names}, "import": sources}
-    directory.write_text("config.yaml", yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
-    write_atomically(directory.path / TRAJECTORIES_FILE, to_bytes(imported_table(rows_of(stages))))
+    write_source(directory, "published logs", names, sources, imported_table(rows_of(stages)))
 
 
 def rows_of(stages: Sequence[LoggedStage]) -> pd.DataFrame:

@@ -11,9 +11,7 @@ from typing import Any
 import pytest
 
 from ldyn.errors import DataError
-from ldyn.store.batch_logs import BatchLog
-from ldyn.store.trainer_state import read_trainer_state
-from ldyn.store.wandb_csv import read_wandb_csv
+from ldyn.store.batch_logs import BatchLog, read_trainer_state, read_wandb_csv
 
 WriteState = Callable[..., Path]
 
@@ -33,54 +31,34 @@ def test_a_state_has_training_and_evaluation_apart(write_state: WriteState, dpo_
 
 
 def test_later_rows_of_a_resumed_training_win(write_state: WriteState) -> None:
-    rows = [{"step": step, "loss": loss} for step, loss in ((10, 1), (20, 2), (30, 3), (20, 4), (30, 5), (40, 6))]
+    rows = [
+        {"step": step, "loss": loss} for step, loss in ((10, 1), (20, 2), (30, 3), (20, 4), (30, math.inf), (40, 6))
+    ]
     log = read_trainer_state(write_state("sft", rows))
-    assert values(log, "loss") == {10: 1, 20: 4, 30: 5, 40: 6}
-    assert log.notes == ("sft: steps 20 to 30 are logged twice (a resumed training): the later rows are used",)
-    log = read_trainer_state(write_state("shuffled", [rows[1], rows[0]]))
-    assert values(log, "loss") == {10: 1, 20: 2}
-    assert log.notes == ("shuffled: the rows are out of order: sorted by step",)
-
-
-def test_values_and_metrics_that_are_not_drawn_are_named(write_state: WriteState) -> None:
-    rows = [{"step": 1, "loss": math.nan, "my_metric": 3.0, "num_tokens": 5}, {"step": 2, "loss": 1.0}]
-    log = read_trainer_state(write_state("sft", rows))
-    assert values(log, "loss") == {2: 1.0}
+    assert values(log, "loss") == {10: 1, 20: 4, 30: 3, 40: 6}
     assert log.notes == (
-        "sft: metrics of unknown meaning are ignored: my_metric",
-        "sft: 1 values are not finite, first loss of step 1: not drawn",
+        "sft: 1 values are infinite: not drawn",
+        "sft: steps 20 to 20 are logged twice (a resumed training): the later rows are used",
     )
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"model_type": "llama", "vocab_size": 5}, "found the keys model_type, vocab_size; expected"),
-        ([1, 2], "is no trainer state: found <class 'list'>"),
-        ({"log_history": []}, "log_history is empty. Pass a later checkpoint"),
-        ({"log_history": [{"loss": 1.0}]}, "row 1 of log_history is {'loss': 1.0}; expected an object"),
-        ({"log_history": [{"step": 3, "loss": "low"}]}, r"\(step 3\), loss: found 'low', expected a number"),
+        ({"model_type": "llama", "vocab_size": 5}, "is no trainer state .*log_history.*; expected trainer_state.json"),
+        ([1, 2], "is no trainer state"),
+        ({"log_history": []}, "is no trainer state .*'step'"),
+        ({"log_history": [{"step": 3, "loss": "low"}]}, "column 'loss': .*low"),
         (
             {"log_history": [{"step": 1, "loss": 0.1, "reward": 0.5, "kl": 0.0}]},
             "found the metrics kl, loss, reward, step; expected loss, or some of logps/chosen",
         ),
-        ({"log_history": [{"step": 1, "eval_f1": 0.1}]}, "found the metrics eval_f1, step"),
     ],
 )  # fmt: skip
 def test_other_json_is_refused_with_what_it_holds(tmp_path: Path, content: Any, message: str) -> None:
     (tmp_path / "trainer_state.json").write_text(json.dumps(content))
     with pytest.raises(DataError, match=message):
         read_trainer_state(tmp_path / "trainer_state.json")
-
-
-def test_a_file_cut_off_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "trainer_state.json").write_text('{"log_history": [{"step": 1,')
-    with pytest.raises(DataError, match="cannot be read as JSON"):
-        read_trainer_state(tmp_path / "trainer_state.json")
-
-
-# ----------------------------------------------------------------------------------------------------
-# CSV of wandb
 
 
 def write(path: Path, *lines: str) -> Path:
@@ -135,13 +113,12 @@ def test_several_runs_are_named_and_one_is_chosen(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (["_step,accuracy", "1,0.5"], "no column has a known metric: found _step, accuracy; expected loss"),
-        (["_step,train/loss", "1,low"], "line 2, column 'train/loss': found 'low', expected a number or an empty cell"),
-        (["_step,train/loss", "1.5,0.3"], "line 2, column '_step': found '1.5', expected a whole number"),
-        (["_step,train/loss", "1,0.3,4"], "line 2: found 3 cells, expected 2 cells as in the header"),
-        (["Relative Time (Process),train/loss", "1,0.3"], "has no step in each row: found the columns Relative Time"),
-        (["_step,train/loss"], "has no rows below its header"),
-        (["_step,train/loss", "1,"], "no column has a known metric"),
+        (["_step,accuracy", "1,0.5"], "found the metrics _step, accuracy; expected loss"),
+        (["_step,train/loss", "1,low"], "column 'train/loss': .*low"),
+        (["_step,train/loss", "1.5,0.3"], "steps that are no whole numbers"),
+        (["_step,train/loss", "1,0.3,4"], "expected some, each with 2 cells as in the header"),
+        (["Relative Time (Process),train/loss", "1,0.3"], "has no step in each row: found Relative Time"),
+        (["_step,train/loss"], "found 0 rows"),
         (['_step,train/loss', '1,"0.3'], "cannot be read as CSV"),
     ],
 )  # fmt: skip

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from ldyn.report.arms import OTHERS, summarise_arms
-from ldyn.report.figures.canvas import BOTTOM, DPI, TOP, EndLabel, finish, lay_out, room_for
+from ldyn.report.figures.canvas import finish, lay_out, name_lines
 from ldyn.report.figures.material import Drawing, Material
 from ldyn.report.style import GREEDY, curve_style, plain
 from ldyn.report.wins import epoch_text, win_rates
@@ -23,7 +22,6 @@ _PANELS = {
     OTHERS: "all other responses",
     GREEDY: "greedy mass along y⁺",
 }
-_WIDTH, _BETWEEN, _ROW_HEIGHT = 2.1, 0.3, 0.26  # inches
 
 
 def arms_side_by_side(material: Material) -> Drawing | str:
@@ -37,13 +35,7 @@ def draw_arms(summary: pd.DataFrame, unit: str) -> Drawing:
     """``summary``: of ``summarise_arms``; unit: what the intervals are over, "probe examples" or "seeds"."""
     arms = list(dict.fromkeys(summary["arm"]))
     panels = [name for name in _PANELS if name in set(summary["quantity"])]
-    # Panels in a row that share their rows; inches, so that text has one size whatever the number of arms.
-    left, right = 0.35 + 0.075 * max(map(len, arms)), 0.2
-    width = left + len(panels) * _WIDTH + (len(panels) - 1) * _BETWEEN + right
-    height = TOP + _ROW_HEIGHT * (len(arms) + 1) + BOTTOM
-    canvas = Canvas(figsize=(width, height), dpi=DPI)
-    [axes] = canvas.subplots(1, len(panels), sharey=True, squeeze=False, gridspec_kw={"wspace": _BETWEEN / _WIDTH})
-    canvas.subplots_adjust(left / width, BOTTOM / height, 1 - right / width, 1 - TOP / height)
+    canvas, axes = lay_out(1, len(panels), 2.1, 0.26 * (len(arms) + 1), 0.0, sharey=True)
     for panel, quantity in zip(axes, panels, strict=True):
         _draw_panel(panel, summary[summary["quantity"] == quantity].set_index("arm").loc[arms], quantity)
     axes[0].set_yticks(range(len(arms)), arms)
@@ -90,13 +82,9 @@ def draw_wins(rates: pd.DataFrame, unit: str) -> Drawing | str:
     arms, splits = (list(dict.fromkeys(rates[name])) for name in ("arm", "split"))
     if len(arms) > len(ARM_COLOURS):
         return f"it has room for {len(ARM_COLOURS)} arms and there are {len(arms)}; the table has them all"
-    canvas, panels = lay_out(1, len(splits), 3.0, 2.4, room_for(arms))
-    ends = {}
+    canvas, panels = lay_out(1, len(splits), 3.0, 2.4, sharey=True)
     for axes, split in zip(panels, splits, strict=True):
-        ends[axes] = _rates_panel(axes, rates[rates["split"] == split], arms, unit)
-    low, high = min(axes.get_ylim()[0] for axes in panels), max(axes.get_ylim()[1] for axes in panels)
-    for axes in panels:
-        axes.set_ylim(low, high)
+        _rates_panel(axes, rates[rates["split"] == split], arms, unit)
     title = plain(f"Win rates over {rates['baseline'].iloc[0]}, judged by {rates['judge'].iloc[0]}")
     seeds = "t-intervals over seeds (small marks: each seed)"
     kind = seeds if unit == "seeds" else "Wilson intervals over questions"
@@ -106,29 +94,28 @@ def draw_wins(rates: pd.DataFrame, unit: str) -> Drawing | str:
         f"both orders. On average {rates['tied'].mean():.0%} of the comparisons are ties, which pull every rate "
         "towards one half."
     )
-    return finish(canvas, title, foot, about, ends)
+    return finish(canvas, title, foot, about)
 
 
-def _rates_panel(axes: Axes, rates: pd.DataFrame, arms: Sequence[str], unit: str) -> list[EndLabel]:
+def _rates_panel(axes: Axes, rates: pd.DataFrame, arms: Sequence[str], unit: str) -> None:
     axes.axhline(0.5, color="#444444", linewidth=0.9, zorder=1)
     epochs = sorted(rates["epoch"].unique())
     axes.set_xticks(range(len(epochs)), [epoch_text(epoch, rates) for epoch in epochs])
     axes.set_xlim(-0.6, len(epochs) - 0.4)
-    labels = []
     for number, arm in enumerate(arms):
         own, colour, marker = rates[rates["arm"] == arm], ARM_COLOURS[number], MARKERS[number]
         places = np.array([epochs.index(epoch) for epoch in own["epoch"]]) + (number - (len(arms) - 1) / 2) * _DODGE
         middle = own["rate"].to_numpy(float)
         half = [middle - own["low"].to_numpy(float), own["high"].to_numpy(float) - middle]
         half = np.maximum(np.nan_to_num(half), 0.0)  # Wilson's end of a rate of 1 may be 1 less a rounding error
-        axes.errorbar(places, middle, yerr=half, color=colour, marker=marker, markersize=4.5, linewidth=1.5, zorder=3)
+        look = {"marker": marker, "markersize": 4.5, "linewidth": 1.5, "zorder": 3, "label": plain(arm)}
+        axes.errorbar(places, middle, yerr=half, color=colour, **look)
         for place, single in zip(places, own.get("of_each", []), strict=False):
             axes.plot([place] * len(single), single, "_", color=colour, markersize=7, alpha=0.7, zorder=2)
-        labels.append(EndLabel(plain(arm), float(places[-1]), float(middle[-1]), colour))
     split = str(rates["split"].iloc[0])
     words = SPLIT_WORDS.get(split, plain(f"{split} questions"))
     axes.set_title(f"{words} ({int(rates['n'].max())}{' seeds' if unit == 'seeds' else ''})")
     axes.set_ylabel("win rate (line: even)")
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.set_xlabel("epochs of preference training")
-    return labels
+    name_lines(axes)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -9,10 +11,11 @@ import pandas as pd
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm, to_hex
+from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import MaxNLocator
 
 from ldyn.numerics.statistics import t_half_width
-from ldyn.report.figures.canvas import EndLabel, finish, lay_out, zero_line
+from ldyn.report.figures.canvas import finish, lay_out, name_lines, zero_line
 from ldyn.report.figures.material import Drawing, Material
 from ldyn.report.style import GREEDY, GROUPS, curve_style, family_of, order_probes
 
@@ -31,15 +34,8 @@ def prediction_agreement(material: Material) -> Drawing:
     """One row of panels a stage: a small step, the optimizer's own, and a large one; the diagonal is the theory."""
     table = material.tables["changes"]
     sizes = sorted({float(table["step_size"].min()), 1.0, float(table["step_size"].max())})
-    stages = list(table["stage"].unique())
-    canvas, panels = lay_out(len(stages), len(sizes), 2.6, 2.3, 0.2)
-    for axes, (stage, size) in zip(panels, [(s, z) for s in stages for z in sizes], strict=True):
-        _scatter(axes, table[(table["stage"] == stage) & (table["step_size"] == size)])
-        axes.set_title(f"{stage}: {'the optimizer’s own step' if size == 1 else f'{size:g} times the step'}")
-        axes.set_xlabel("predicted change of log π (nats)")
-    for axes in panels[:: len(sizes)]:
-        axes.set_ylabel("actual change (nats)")
-    _name_groups(panels[0])
+    names = {size: "the optimizer’s own step" if size == 1 else f"{size:g} times the step" for size in sizes}
+    canvas = _clouds(table, {name: table[table["step_size"] == size] for size, name in names.items()})
     title = "The first-order prediction A·K·G, with the optimizer's own update, against what happened"
     steps = int(table.groupby("stage")["step"].nunique().max())
     foot = f"Each point: one response at one of {steps} probe steps; {examples_in(table)}. Scales differ."
@@ -51,21 +47,11 @@ def prediction_agreement(material: Material) -> Drawing:
     return finish(canvas, title, foot, about)
 
 
-_WHOLE = {"kernel_at_start": "the kernel at its start", "kernel_at_snapshots": "from snapshot to snapshot"}
-
-
 def whole_stage(material: Material) -> Drawing:
     """One row of panels a stage: the change over all of it, against both first-order predictions."""
     table = material.tables["stage_changes"]
-    stages = list(table["stage"].unique())
-    canvas, panels = lay_out(len(stages), len(_WHOLE), 2.6, 2.3, 0.2)
-    for axes, (stage, column) in zip(panels, [(s, c) for s in stages for c in _WHOLE], strict=True):
-        _scatter(axes, table[table["stage"] == stage].assign(predicted=table[column]))
-        axes.set_title(f"{stage}: {_WHOLE[column]}")
-        axes.set_xlabel("predicted change of log π (nats)")
-    for axes in panels[:: len(_WHOLE)]:
-        axes.set_ylabel("actual change (nats)")
-    _name_groups(panels[0])
+    names = {"kernel_at_start": "the kernel at its start", "kernel_at_snapshots": "from snapshot to snapshot"}
+    canvas = _clouds(table, {name: table.assign(predicted=table[column]) for column, name in names.items()})
     title = "The change over a whole stage, and its first-order prediction"
     foot = f"Each point: one response; {examples_in(table)}; at most {table['segments'].max()} segments. Scales differ."
     about = (
@@ -77,10 +63,19 @@ def whole_stage(material: Material) -> Drawing:
     return finish(canvas, title, foot, about)
 
 
-def _name_groups(axes: Axes) -> None:
-    handles, names = axes.get_legend_handles_labels()
+def _clouds(table: pd.DataFrame, columns: Mapping[str, pd.DataFrame]) -> Canvas:
+    """A row of panels for each stage, actual over predicted changes, one for each of ``columns``."""
+    stages = list(table["stage"].unique())
+    canvas, panels = lay_out(len(stages), len(columns), 2.6, 2.3, 0.0)
+    for axes, (stage, (name, rows)) in zip(panels, product(stages, columns.items()), strict=True):
+        _scatter(axes, rows[rows["stage"] == stage])
+        axes.set_title(f"{stage}: {name}")
+        axes.set_xlabel("predicted change of log π (nats)")
+    for axes in panels[:: len(columns)]:
+        axes.set_ylabel("actual change (nats)")
     look: dict[str, Any] = {"frameon": False, "fontsize": 8, "handletextpad": 0.1, "borderpad": 0.1, "markerscale": 2.2}
-    axes.legend(handles[::-1], names[::-1], loc="lower right", **look)
+    panels[0].legend(loc="lower right", reverse=True, **look)
+    return canvas
 
 
 def _scatter(axes: Axes, rows: pd.DataFrame) -> None:
@@ -102,19 +97,18 @@ def _scatter(axes: Axes, rows: pd.DataFrame) -> None:
     axes.text(0.03, 0.97, fit, transform=axes.transAxes, va="top", fontsize=8.5, zorder=5)
 
 
-def _draw(axes: Axes, values: pd.DataFrame, label: EndLabel, *, logarithmic: bool = False, dash: Any = "-") -> EndLabel:
-    """Mean over the rows (examples) at each step (column) with its 95 % t-interval; returns the label at its end.
+def _draw(axes: Axes, values: pd.DataFrame, *, logarithmic: bool = False, **look: Any) -> None:
+    """Mean over the rows (examples) at each step (column) with its 95 % t-interval; ``look``: of the line.
 
     values: of logarithms (base 10) where the axis is logarithmic.
     """
     mean, half = values.mean(), t_half_width(values.std(ddof=1), values.count())
     line, low, high = (10**one if logarithmic else one for one in (mean, mean - half, mean + half))
-    steps, width = mean.index.to_numpy(np.float64), 2.4 if label.bold else 1.5
-    axes.plot(steps, line, color=label.colour, linewidth=width, linestyle=dash, zorder=3)
-    axes.fill_between(steps, low, high, color=label.colour, alpha=0.1, linewidth=0, zorder=2)
+    steps = mean.index.to_numpy(np.float64)
+    axes.plot(steps, line, zorder=3, **look)
+    axes.fill_between(steps, low, high, color=look["color"], alpha=0.1, linewidth=0, zorder=2)
     axes.set_xlabel("updates made")
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    return EndLabel(label.text, float(steps[-1]), float(line.iloc[-1]), label.colour, label.bold)
 
 
 PART_COLOURS = {"embeddings": "#2C9C5A", "final norm": "#8C8C8C", "unembedding": "#B83200", "all parts": "#000000"}
@@ -128,15 +122,16 @@ def kernel_shares(material: Material) -> Drawing:
     """
     table = material.tables["change_parts"]
     stages = list(table["stage"].unique())
-    canvas, panels = lay_out(2, len(stages), 3.4, 2.6, 1.2)
-    labels: dict[Axes, list[EndLabel]] = {}
-    for axes, (update, stage) in zip(panels, [(u, s) for u in _UPDATES for s in stages], strict=True):
+    canvas, panels = lay_out(2, len(stages), 3.4, 2.6)
+    for axes, (update, stage) in zip(panels, product(_UPDATES, stages), strict=True):
         shares = shares_of_parts(table[table["stage"] == stage], update)
         layers = [part for part in shares if part.startswith("layer")]  # from light to dark towards the output
         shades = map(to_hex, colormaps["cividis_r"](np.linspace(0.25, 1.0, max(len(layers), 1))))
         colours = PART_COLOURS | dict(zip(layers, shades, strict=False))
-        looks = {part: EndLabel(part, 0, 0, colours[part], part in ("unembedding", "all parts")) for part in shares}
-        labels[axes] = [_draw(axes, values, looks[part]) for part, values in shares.items()]
+        for part, values in shares.items():
+            width = 2.4 if part in ("unembedding", "all parts") else 1.5
+            _draw(axes, values, color=colours[part], linewidth=width, label=part)
+        name_lines(axes)
         for height, colour in ((0.5, "#B83200"), (1, "#999999")):
             axes.axhline(height, color=colour, linewidth=0.8, linestyle=_DASHED, zorder=1)
         zero_line(axes)
@@ -151,7 +146,7 @@ def kernel_shares(material: Material) -> Drawing:
         "share is what a fixed feature map explains. Below: the same of the first-order change by plain gradient "
         "descent on the same batch, the optimizer of the theory."
     )
-    return finish(canvas, title, foot, about, labels)
+    return finish(canvas, title, foot, about)
 
 
 def shares_of_parts(table: pd.DataFrame, update: str) -> dict[str, pd.DataFrame]:
@@ -174,15 +169,15 @@ def kernel_norms(material: Material) -> Drawing:
     norms = table[table["updated"] == "chosen"]
     norms = norms.assign(log=norms["per_pair"].where(norms["per_pair"] > 0).map(np.log10))
     stages = list(norms["stage"].unique())
-    canvas, panels = lay_out(1, len(stages), 3.0, 2.6, 1.5)
-    ends: dict[Axes, list[EndLabel]] = {}
+    canvas, panels = lay_out(1, len(stages), 3.0, 2.6)
     for axes, stage in zip(panels, stages, strict=True):
-        own, ends[axes] = norms[norms["stage"] == stage], []
+        own = norms[norms["stage"] == stage]
         for probe in order_probes(set(own["probe"])):
             style = curve_style(probe)
             values = own[own["probe"] == probe].pivot(index="example_id", columns="step", values="log")
-            label = EndLabel(style.mathtext or style.name, 0, 0, style.text_colour, style.width > 2)
-            ends[axes].append(_draw(axes, values, label, logarithmic=True, dash=style.line_style))
+            look = {"color": style.colour, "linewidth": style.width, "linestyle": style.line_style}
+            _draw(axes, values, logarithmic=True, label=style.mathtext or style.name, **look)
+        name_lines(axes)
         axes.set_yscale("log")
         axes.set_title(stage)
     panels[0].set_ylabel("‖K‖ per token pair (log)")
@@ -193,7 +188,7 @@ def kernel_norms(material: Material) -> Drawing:
         "Root mean square over token pairs of ‖K‖_F, the empirical neural tangent kernel between [x; y⁺] and each "
         "response to the same question, by random projections."
     )
-    return finish(canvas, title, foot, about, ends)
+    return finish(canvas, title, foot, about)
 
 
 _SYMBOLS = {"chosen": "y⁺", "rejected": "y⁻"}
@@ -206,10 +201,8 @@ def who_moves_whom(material: Material) -> Drawing:
     own = {stage: changes[changes["stage"] == stage] for stage in sources["stage"].unique()}
     tables = {stage: accumulated(sources[sources["stage"] == stage], rows) for stage, rows in own.items()}
     columns, rows = (max(table.shape[axis] for table in tables.values()) for axis in (1, 0))
-    canvas, panels = lay_out(len(tables), 1, 0.58 * columns, 0.34 * rows, 1.15)
+    canvas, panels = lay_out(len(tables), 1, 0.9 + 0.58 * columns, 0.34 * rows)
     for axes, (stage, table) in zip(panels, tables.items(), strict=True):
-        box = axes.get_position()  # room at the left for the long names of the rows
-        axes.set_position((box.x0 + 0.9 / canvas.get_size_inches()[0], box.y0, box.width, box.height))
         _heat_map(axes, table)
         updates = int(own[stage]["step"].max())
         axes.set_title(f"{stage}, {updates} updates" if updates else f"{stage}, its first update")
