@@ -68,21 +68,19 @@ def _measure_images(study: Study, config: ImagesStudy) -> None:
     import pandas as pd
 
     from ldyn.data.digits import load_digit_images
-    from ldyn.theory.images import image_tables, learn, split_images
+    from ldyn.theory.images import influence_table, learn, split_images
 
     with study.timed("data"):
         data = load_digit_images()
     study.describe(counts={"images_read": len(data.labels)}, hashes={"data": data.fingerprint})
-    parts: dict[str, list[pd.DataFrame]] = {}
+    tables = []
     for seed in config.all_seeds:
         with study.timed("learning"):
             split = split_images(data, config.images, seed)
             course = learn(split, config.images, seed)
         print(f"seed {seed}: {course.accuracy:.0%} of the held-out images correct at the end", file=sys.stderr)
-        for name, table in image_tables(course, split, seed).items():
-            parts.setdefault(name, []).append(table)
-    for name, frames in parts.items():
-        study.write_table(name, pd.concat(frames, ignore_index=True))
+        tables.append(influence_table(course, split, seed))
+    study.write_table("images_influence", pd.concat(tables, ignore_index=True))
 
 
 def _decompose(composed: DictConfig) -> Run:

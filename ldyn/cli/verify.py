@@ -26,8 +26,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--power", action="store_true", help="how often the rules say yes in simulated experiments")
     options = parser.parse_args(arguments)
     if options.power:
-        from ldyn.findings.rules_page import power_lines
         from ldyn.findings.simulation import power_table
+        from ldyn.findings.tables import power_lines
 
         for line in power_lines(list(power_table())):
             print(line)

@@ -14,7 +14,12 @@ from ldyn.report.published import PublishedRun
 Found = Mapping[str, FindingOverSeeds]
 CENTRAL = "D3"
 _WHERE = {MICROWORLD: "in the microworld", REAL_MODEL: "on the real model"}
-_VERBS = {FAILS: "fail", NO_EFFECT: "show no effect", INCONCLUSIVE: "are inconclusive"}
+_VERBS = {
+    HOLDS: ("holds", "hold"),
+    FAILS: ("fails", "fail"),
+    NO_EFFECT: ("shows no effect", "show no effect"),
+    INCONCLUSIVE: ("is inconclusive", "are inconclusive"),
+}
 
 
 def abstract(worlds: Mapping[str, Found], logs: Mapping[str, PublishedRun]) -> str:
@@ -36,19 +41,13 @@ def abstract(worlds: Mapping[str, Found], logs: Mapping[str, PublishedRun]) -> s
 def _central(worlds: Mapping[str, Found]) -> str:
     """The claim that the experiment is named after, wherever it was measured."""
     name = f"that DPO squeezes ({CENTRAL})"
-    found = {where: own[CENTRAL] for where, own in worlds.items() if CENTRAL in own}
-    if not found:
-        return f"no finished run measures {name}."
-    told = []
-    for where, one in found.items():
+    parts = []
+    for where, one in ((where, own[CENTRAL]) for where, own in worlds.items() if CENTRAL in own):
         row = finding_row(one)
-        verdict = {HOLDS: "holds", FAILS: "fails", NO_EFFECT: "shows no effect"}.get(one.verdict, "is inconclusive")
-        told.append(f"{verdict} {_WHERE[where]} over {row['n']} ({_numbers(row)})")
-    return f"{name} {' and '.join(told)}."
-
-
-def _numbers(row: Mapping[str, str]) -> str:
-    return f"{row['estimate']} {row['interval']} {row['unit']}; {row['alone']}"
+        verb = _VERBS[one.verdict][0]
+        numbers = f"{row['estimate']} {row['interval']} {row['unit']}; {row['alone']}"
+        parts.append(f"{verb} {_WHERE[where]} over {row['n']} ({numbers})")
+    return f"{name} {' and '.join(parts)}." if parts else f"no finished run measures {name}."
 
 
 def _held(found: Found, where: str) -> str:
@@ -61,10 +60,12 @@ def _held(found: Found, where: str) -> str:
 
 def _not_held(found: Found, where: str) -> str:
     """The claims with every other verdict; in the microworld also those that no run measures."""
-    parts = []
-    for verdict, verb in _VERBS.items():
-        names = [name for name, one in found.items() if one.verdict == verdict]
-        parts += [f"{verb}: {by_family(names)}"] if names else []
+    others = {
+        verbs: names
+        for verdict, (_, verbs) in _VERBS.items()
+        if verdict != HOLDS and (names := [name for name, one in found.items() if one.verdict == verdict])
+    }
+    parts = [f"{verbs}: {by_family(names)}" for verbs, names in others.items()]
     missing = [name for name in CLAIMS if name not in found] if where == MICROWORLD else []
     rest = f"of the others some {'; some '.join(parts)}" if parts else "no other claim was measured"
     return rest + (f"; no finished run measures {by_family(missing)}" if missing else "") + "."

@@ -31,23 +31,18 @@ def changes_between(rows: pd.DataFrame, before: str, after: str) -> pd.DataFrame
     for chosen, rejected and margin (chosen - rejected), and fate, one of FATES; no change counts as a rise.
     """
     two = rows[rows["stage"].isin([before, after]) & rows["probe"].isin(PAIR)]
-    table = two.pivot(index=["split", "example_id"], columns=["probe", "stage"], values="logp")
-    if not all((side, stage) in table for side in PAIR for stage in (before, after)):
+    table = two.pivot(index=["split", "example_id"], columns=["stage", "probe"], values="logp")
+    if not all((stage, side) in table for side in PAIR for stage in (before, after)):
         return pd.DataFrame()
     table = table.dropna()
+    first, last = (table[stage].assign(margin=lambda one: one["chosen"] - one["rejected"]) for stage in (before, after))
+    sides, change = [*PAIR, "margin"], last - first
     found = pd.DataFrame({"before": before, "after": after}, index=table.index)
-    for when, stage in (("before", before), ("after", after)):
-        for side in PAIR:
-            found[f"{side}_{when}"] = table[side, stage]
-        found[f"margin_{when}"] = found[f"chosen_{when}"] - found[f"rejected_{when}"]
-    for name in (*PAIR, "margin"):
-        found[f"{name}_change"] = found[f"{name}_after"] - found[f"{name}_before"]
-    fell = [found[f"{side}_change"] < 0 for side in PAIR]
-    found["fate"] = [
-        FATES[1 if chosen and rejected else 0 if chosen else 3 if rejected else 2]
-        for chosen, rejected in zip(*fell, strict=True)
-    ]
-    return found.reset_index()
+    for when, values in (("before", first), ("after", last), ("change", change)):
+        found = found.join(values[sides].add_suffix(f"_{when}"))
+    fates = {(True, False): FATES[0], (True, True): FATES[1], (False, False): FATES[2], (False, True): FATES[3]}
+    fell = (change[list(PAIR)] < 0).itertuples(index=False, name=None)
+    return found.assign(fate=[fates[one] for one in fell]).reset_index()
 
 
 def summary(changes: pd.DataFrame) -> list[dict[str, Any]]:

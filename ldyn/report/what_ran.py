@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
-from datetime import datetime, timedelta
 from typing import Any
-
-import yaml
 
 from ldyn.records import StageInfo
 from ldyn.report.stages import stage_title
@@ -22,37 +18,16 @@ WARNINGS = {
 
 
 def facts(run: Run) -> dict[str, str]:
-    """Experiment, model, data, seeds, status, times, and how many rows were read or dropped, where they are known."""
-    manifest, config = run.manifest, {}
-    with suppress(yaml.YAMLError, ValueError, TypeError):
-        config = dict(yaml.safe_load(run.config_text) or {})
-    started, finished = _time(manifest.get("started")), _time(manifest.get("finished"))
-    seconds = round((finished - started).total_seconds()) if started and finished else None
+    """Experiment, seeds, status, times, and how many rows were read or dropped, where they are known."""
+    manifest = run.manifest
     counts = dict(manifest.get("counts") or {})
     found = {
         "experiment": manifest.get("name"),
-        "model": _chosen(config.get("model"), "kind", "name_or_path"),
-        "data": _chosen(config.get("dataset"), "source", "path"),
         "seed": ", ".join(map(str, manifest.get("seeds") or [manifest.get("seed")])),
-        "status": manifest.get("status"),
-        "started": f"{started:%Y-%m-%d %H:%M %Z}" if started else None,
-        "finished": f"{finished:%Y-%m-%d %H:%M %Z}" if finished else None,
-        "wall time": None if seconds is None else timedelta(seconds=seconds),
+        **{name: manifest.get(name) for name in ("status", "started", "finished")},
         "counts": ", ".join(f"{str(name).replace('_', ' ')} {count}" for name, count in counts.items()),
     }
     return {name: str(value) for name, value in found.items() if value not in (None, "")}
-
-
-def _time(text: object) -> datetime | None:
-    with suppress(ValueError):
-        return datetime.fromisoformat(str(text))
-    return None
-
-
-def _chosen(section: object, *keys: str) -> str:
-    """The values of a config group that say what it is, such as the model's name or the data's path."""
-    values = section if isinstance(section, Mapping) else {}
-    return ", ".join(str(values[key]) for key in keys if values.get(key))
 
 
 def stage_lines(run: Run, measured: set[str]) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ Every step is gradient descent on one training image of class c (*learned*). Bef
 held-out images of every class (*observed*). The influence of learning c on class o is the change of log π(c | x),
 summed over all steps on images of c and averaged over the observed images x of class o. At every
 ``measure_every``-th step the theory's prediction of the change is computed with exact kernels
-(``ldyn.theory.classifier``), and the effect of a step with a tenth of the learning rate.
+(``ldyn.theory.classifier``).
 
 Shapes: S steps, of which M are measured; O observed images; V classes. Changes of log π are in nats.
 """
@@ -12,7 +12,6 @@ Shapes: S steps, of which M are measured; O observed images; V classes. Changes 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -35,9 +34,6 @@ from ldyn.theory.classifier import (
 )
 from ldyn.theory.settings import ImagesConfig
 
-SMALL_STEP = 0.1
-"""Factor on the learning rate of the step that is tried but not taken."""
-
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
@@ -59,14 +55,14 @@ class Split:
 
 @dataclass(frozen=True)
 class Course:
-    """One training. actual: [S, O, V]. measured: [M], the steps. predicted: [M, O, V]. actual_small: [M, O, V], of a
-    step of SMALL_STEP times the learning rate. accuracy: on the observed images at the end.
+    """One training. actual: [S, O, V]. measured: [M], the steps. predicted: [M, O, V].
+
+    accuracy: on the observed images at the end.
     """
 
     actual: Array
     measured: Labels
     predicted: Array
-    actual_small: Array
     accuracy: float
 
 
@@ -119,32 +115,21 @@ def learn(split: Split, config: ImagesConfig, seed: int) -> Course:
     model = build_classifier(seed)
     parameters = detached(model)
     before, actual = logps(model, parameters, split.observed), []
-    measured: list[list[Any]] = []
+    predicted = []
     for step, (image, label) in enumerate(zip(split.train, split.train_labels.tolist(), strict=True)):
         gradient = loss_gradient(model, parameters, image, label)
         if step % config.measure_every == 0:
             [jacobian] = logit_jacobians(model, parameters, image[None])
             kernels = kernel_blocks(logit_jacobians(model, parameters, split.observed), jacobian)
-            predicted = predicted_change(before, kernels, logps(model, parameters, image[None])[0], label)
-            small = stepped(parameters, gradient, SMALL_STEP * config.learning_rate)
-            small_change = logps(model, small, split.observed) - before
-            measured.append([config.learning_rate * predicted, small_change])
+            change = predicted_change(before, kernels, logps(model, parameters, image[None])[0], label)
+            predicted.append((config.learning_rate * change).numpy())
         parameters = stepped(parameters, gradient, config.learning_rate)
         after = logps(model, parameters, split.observed)
         actual.append((after - before).numpy())
         before = after
-    changes, small_changes = (np.stack(values) for values in zip(*measured, strict=True))
-    steps = np.arange(0, config.steps, config.measure_every)
     accuracy = float((before.argmax(dim=-1).numpy() == split.observed_labels).mean())
-    return Course(np.stack(actual), steps, changes, small_changes, accuracy)
-
-
-def image_tables(course: Course, split: Split, seed: int) -> dict[str, pd.DataFrame]:
-    """The tables of one seed, by name."""
-    return {
-        "images_influence": influence_table(course, split, seed),
-        "images_changes": changes_table(course, split, seed),
-    }
+    steps = np.arange(0, config.steps, config.measure_every)
+    return Course(np.stack(actual), steps, np.stack(predicted), accuracy)
 
 
 def influence_table(course: Course, split: Split, seed: int) -> pd.DataFrame:
@@ -169,25 +154,3 @@ def _summed(values: Array, learned: Labels, split: Split) -> Array:
     """Means over the observed images of a class, summed over the steps that learned a class: [., O, .] to [V, V, .]."""
     means = np.stack([values[:, split.observed_labels == label].mean(axis=1) for label in range(CLASSES)], axis=1)
     return np.stack([means[learned == label].sum(axis=0) for label in range(CLASSES)])
-
-
-def changes_table(course: Course, split: Split, seed: int) -> pd.DataFrame:
-    """One row for each measured step × observed image: the change of log π(learned class | image), in nats."""
-    learned = split.train_labels[course.measured]
-    n_steps, n_images = course.predicted.shape[:2]
-    of_label = np.broadcast_to(learned[:, None, None], (n_steps, n_images, 1))
-    changes = {
-        "actual": course.actual[course.measured],
-        "predicted": course.predicted,
-        "actual_small": course.actual_small,
-    }
-    return pd.DataFrame(
-        {
-            "seed": seed,
-            "step": np.repeat(course.measured, n_images),
-            "learned": np.repeat(learned, n_images),
-            "observed": np.tile(split.observed_labels, n_steps),
-            "image": np.tile(np.arange(n_images), n_steps),
-            **{name: np.take_along_axis(values, of_label, axis=2).ravel() for name, values in changes.items()},
-        }
-    )

@@ -46,7 +46,7 @@ def test_toy_leaves_tables_findings_figures_and_a_page(outputs: Path) -> None:
 
 def test_images_leaves_tables_a_finding_figures_and_a_page(outputs: Path) -> None:
     run = read_run(outputs / "images" / "latest")
-    assert set(run.tables) == {"images_influence", "images_changes"}
+    assert set(run.tables) == {"images_influence"}
     [finding] = run.findings
     assert (finding.id, finding.n, finding.seeds) == ("M1", 3, 3)
     assert {path.name for path in (run.path / "figures").iterdir()} == {"images_influence.png"}
