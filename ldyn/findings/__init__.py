@@ -11,7 +11,15 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from ldyn.findings import claims_arms, claims_depth, claims_kernel, claims_preference, claims_sft, claims_studies
+from ldyn.findings import (
+    claims_arms,
+    claims_depth,
+    claims_kernel,
+    claims_preference,
+    claims_rl,
+    claims_sft,
+    claims_studies,
+)
 from ldyn.findings.claim import FAMILIES, Claim
 from ldyn.findings.claims_depth import depth_series
 from ldyn.findings.evidence import Evidence
@@ -26,7 +34,7 @@ __all__ = ["CLAIMS", "depth_findings", "find_all", "findings_over_seeds"]
 
 CLAIMS: dict[str, Claim] = {
     claim.id: claim
-    for module in (claims_sft, claims_preference, claims_arms, claims_studies, claims_kernel, claims_depth)
+    for module in (claims_sft, claims_preference, claims_arms, claims_studies, claims_kernel, claims_depth, claims_rl)
     for claim in module.CLAIMS
 }
 """Every claim by its id."""

@@ -41,6 +41,7 @@ FAMILIES = {
     "linearity": Family(("K3", "K6"), 3, "what reviewers asked, from `+exp=decompose`"),
     "sanity check": Family(("K2",), 3, "from `+exp=decompose`"),
     "scores": Family(("K4", "K5"), 3, "not in the paper, from `+exp=decompose`"),
+    "GRPO": Family(("R1", "R2", "R3", "R4", "R5"), 5, "later papers on reinforcement learning, from `+exp=grpo`"),
 }
 """One family for each figure, table or question."""
 
@@ -105,7 +106,8 @@ class Claim:
     """A claim *holds* by its primary parts; a table shows the numbers of the first.
 
     paper: what the paper has. stages: those that must have reached their planned end; none of claims about tables.
-    study: the table of a study that repeats itself under several seeds.
+    study: the table of a study that repeats itself under several seeds. unusable: why a seed's run cannot be used,
+    besides stages that stopped early; empty where it can.
     """
 
     id: str
@@ -115,6 +117,7 @@ class Claim:
     stages: Callable[[Evidence], Sequence[StageInfo]] = lambda _: ()
     study: str = ""
     note: str = ""
+    unusable: Callable[[Evidence], str] = lambda _: ""
 
     @property
     def family(self) -> str:

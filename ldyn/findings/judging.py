@@ -77,8 +77,8 @@ def find_over_seeds(
 
 
 def _shortfalls(claim: Claim, evidence: Evidence) -> list[str]:
-    """The stages of the claim that stopped early."""
-    return [words for words in map(evidence.shortfall, claim.stages(evidence)) if words]
+    """The stages of the claim that stopped early, and what else makes the run unusable for it."""
+    return [words for words in (*map(evidence.shortfall, claim.stages(evidence)), claim.unusable(evidence)) if words]
 
 
 def by_seed(measured: Mapping[str, Measured]) -> dict[str, tuple[Part, pd.Series]]:

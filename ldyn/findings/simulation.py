@@ -102,7 +102,7 @@ NULLS: Mapping[str, tuple[Ramps, ...]] = {
 }
 """Of each claim with logs: for each primary part, what has no effect."""
 
-ASSUMED: Mapping[str, tuple[float, str]] = {
+ASSUMED: Mapping[str, tuple[float | tuple[float, ...], str]] = {
     "D3b": (1.0, "as fast again as SFT raised y⁺ in the logs, 1 nat per 1000 examples"),
     "D4": (37.0, "half of the logged squeeze of 73.5 nats"),
     "E1": (20.0, "20 nats"),
@@ -122,8 +122,13 @@ ASSUMED: Mapping[str, tuple[float, str]] = {
     "K5": (0.4, "ρ = .4"),
     "K6": (0.2, "share .7"),
     "D5": (37.0, "half of the logged squeeze of 73.5 nats"),
+    "R1": (0.15, "share .40"),
+    "R2": ((2.0, 0.1), "2 nats, and 0.1 nats per token"),
+    "R3": (0.1, "shares of .10"),
+    "R4": (0.1, "0.1 nats per token, and a share of .10"),
+    "R5": (4.5, "4.5 nats, as O1 found"),
 }
-"""Of each claim without logs: its effect beyond the bound in its unit, and in words."""
+"""Of each claim without logs: its effect beyond the bound in its unit (or that of each primary part), and in words."""
 
 
 class SimulatedEvidence(Evidence):
@@ -158,11 +163,13 @@ def _from_curves(claim: Claim, ramps: Ramps, spread: float, n: int, random: np.r
     return list(primary.measure(evidence).values())
 
 
-def _drawn(claim: Claim, effect: float, spread: float, n: int, random: np.random.Generator) -> list[Drawn]:
-    """The same, each drawn around its bound: N(``effect``, (spread · assumed effect)²) on the claimed side."""
+def _drawn(claim: Claim, null: int | None, spread: float, n: int, random: np.random.Generator) -> list[Drawn]:
+    """The same, each drawn around its bound: N(effect, (spread · effect)²) on the claimed side; 0 for part ``null``."""
     drawn: list[Drawn] = []
-    for part in (part for part in claim.parts if part.primary):
-        beyond = effect + spread * ASSUMED[claim.id][0] * random.normal(size=n)
+    primary = [part for part in claim.parts if part.primary]
+    effects = np.broadcast_to(ASSUMED[claim.id][0], len(primary))
+    for place, (part, effect) in enumerate(zip(primary, effects, strict=True)):
+        beyond = effect * (place != null) + spread * effect * random.normal(size=n)
         drawn.append(
             (replace(part, reduce=None), pd.Series(part.bound + (beyond if part.claimed == "above" else -beyond)))
         )
@@ -185,7 +192,8 @@ def rates(claim: Claim, spread: float, trials: int = TRIALS, seed: int = 0) -> t
     trials = 5 * trials if claim.id in ASSUMED else trials  # those are drawn faster
     n = trials * units_of(claim)
     if claim.id in ASSUMED:
-        draws = [_drawn(claim, effect, spread, n, random) for effect in (ASSUMED[claim.id][0], 0.0)]
+        primary = range(sum(part.primary for part in claim.parts))
+        draws = [_drawn(claim, null, spread, n, random) for null in (None, *primary)]
     else:
         nulls = [{**LOGGED, **null} for null in NULLS[claim.id]]
         draws = [_from_curves(claim, ramps, spread, n, random) for ramps in (LOGGED, *nulls)]

@@ -27,13 +27,14 @@ SOURCES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("T1", "T2", "T3", "T4", "T5"), ("toy",)),
     "M1": ("images",),
     **dict.fromkeys(("K1", "K2", "K3", "K4", "K5", "K6"), ("decompose",)),
+    **dict.fromkeys(("R1", "R2", "R3", "R4", "R5"), ("grpo",)),
 }
 """Claim -> the experiments that may decide it; the first that is there does. `decompose` is `dpo_squeeze` with
 snapshots, so it may stand in."""
 
 ORDER = (
     *("toy", "images", "hh", "hh_extend", "dpo_squeeze", "dpo_squeeze_log", *DEPTHS, NESTED, "decompose"),
-    *("extend_wins", "extend", "sft_length", "on_policy", "mitigations", "hh_tiny", "smoke"),
+    *("extend_wins", "extend", "sft_length", "on_policy", "mitigations", "grpo", "hh_tiny", "smoke"),
 )
 """The experiments that ldyn knows, as a page shows them; the user's own come last."""
 

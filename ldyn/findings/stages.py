@@ -13,10 +13,13 @@ from dataclasses import dataclass
 from ldyn.findings.evidence import Evidence
 from ldyn.records import StageInfo
 
+AFTER_SFT = ("pairwise", "groupwise")
+"""Kinds of the stages that an arm may end with: preference losses and GRPO."""
+
 
 @dataclass(frozen=True, slots=True)
 class PreferenceArm:
-    """A pairwise stage and its further rounds, each from the weights of the round before."""
+    """A stage after SFT and its further rounds, each from the weights of the round before."""
 
     rounds: tuple[StageInfo, ...]
 
@@ -36,10 +39,10 @@ class PreferenceArm:
         return self.first.name if len(self.rounds) == 1 else self.first.name.rpartition("_")[0] or self.first.name
 
 
-def arms_of(stages: Sequence[StageInfo]) -> list[PreferenceArm]:
-    """Every pairwise stage that follows none of its own kind, with its further rounds, in the order they ran."""
-    pairwise = {stage.name for stage in stages if stage.kind == "pairwise"}
-    firsts = [stage for stage in stages if stage.kind == "pairwise" and stage.start not in pairwise]
+def arms_of(stages: Sequence[StageInfo], kinds: Sequence[str] = ("pairwise",)) -> list[PreferenceArm]:
+    """Every stage of these kinds that follows none of them, with its further rounds, in the order they ran."""
+    own = {stage.name for stage in stages if stage.kind in kinds}
+    firsts = [stage for stage in stages if stage.kind in kinds and stage.start not in own]
     return [PreferenceArm(_rounds(first, stages)) for first in firsts]
 
 

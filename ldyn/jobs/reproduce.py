@@ -17,11 +17,15 @@ LOGS, STUDIES = "logs", "studies"
 
 @dataclass(frozen=True)
 class PartConfig:
-    """One experiment of `ldyn train` (null: the part's own name), or a study; ``seeds``: null is the scale's."""
+    """One experiment of `ldyn train` (null: the part's own name), or a study; ``seeds``: null is the scale's.
+
+    seed_offset: of its first seed from the reproduction's, for a part that was preregistered under seeds of its own.
+    """
 
     command: Literal["train", "toy", "images"]
     experiment: str | None = None
     seeds: Annotated[int, Ge(1)] | None = None
+    seed_offset: Annotated[int, Ge(0)] = 0
     overrides: tuple[str, ...] = ()
 
 
@@ -58,7 +62,8 @@ class ReproduceConfig(StudyConfig):
 
     def seeds_of(self, part: PartConfig) -> range:
         """The seeds of a part: as many as given for all, or as the part, or the scale says."""
-        return range(self.seed, self.seed + (self.seeds or part.seeds or self.scale.seeds))
+        first = self.seed + part.seed_offset
+        return range(first, first + (self.seeds or part.seeds or self.scale.seeds))
 
     @property
     def at_a_time(self) -> int:

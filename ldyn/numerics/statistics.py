@@ -1,4 +1,4 @@
-"""Rank correlations and Student's t intervals. Needs no torch."""
+"""Rank correlations, Student's t intervals and pass@k. Needs no torch."""
 
 from __future__ import annotations
 
@@ -51,3 +51,14 @@ def t_half_width(spread: ArrayLike, n: ArrayLike) -> Array:
     quantile = stdtrit(np.maximum(count - 1, 1), 0.975)
     half: Array = np.where(count > 1, np.asarray(spread) * quantile / np.sqrt(np.maximum(count, 1)), np.nan)
     return half
+
+
+def pass_at(k: int, samples: ArrayLike, correct: ArrayLike) -> Array:
+    """The chance that one of k answers is right, 1 − C(n − c, k)/C(n, k), from c right ones of n: unbiased for k ≤ n.
+
+    Chen et al. 2021 (arXiv 2107.03374), equation 1, as the product of (n − c − i)/(n − i) over i < k; NaN for k > n.
+    """
+    n, c = np.asarray(samples, dtype=np.float64)[..., None], np.asarray(correct, dtype=np.float64)[..., None]
+    i = np.arange(k)
+    wrong: Array = (np.maximum(n - c - i, 0) / np.maximum(n - i, 1)).prod(axis=-1)
+    return np.where(n[..., 0] < k, np.nan, 1 - wrong)

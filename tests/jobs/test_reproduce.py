@@ -44,6 +44,7 @@ def test_a_part_runs_as_many_seeds_as_it_says_unless_one_number_is_given_for_all
     core = [name for name in jobs if name.startswith("dpo_squeeze-")]
     assert core == [f"dpo_squeeze-{seed}" for seed in range(100, 108)]
     assert sum(name.startswith("on_policy-") for name in jobs) == 3
+    assert [name for name in jobs if name.startswith("grpo-")] == [f"grpo-{seed}" for seed in range(200, 205)]
     assert sum(name.startswith("dpo_squeeze-") for name in training_jobs(configured("seeds=2"))) == 2
     assert plain_jobs(configured("seed=100"))["studies/toy"][1:3] == ("seed=100", "seeds=5")
 
