@@ -110,5 +110,5 @@ def material_of(run: Run, reference: Material | None = None) -> Material:
     curves = summarise(run.trajectories) if batches is None else batch_curves(batches)
     evaluated = tuple(stage for stage in run.stages if stage.name in set(curves["stage"]))
     name = f"{run.manifest.get('name', '')} {run.manifest.get('run', run.path.name)}".strip()
-    arms = arm_changes(run.trajectories, evaluated)
+    arms = arm_changes(run.trajectories, evaluated, run.tables.get("passes"))
     return Material(curves, evaluated, run.tables, arms, run.is_study, name, reference)

@@ -14,10 +14,10 @@ import pandas as pd
 from ldyn.errors import RunDirectoryError
 from ldyn.findings import depth_findings, findings_over_seeds
 from ldyn.findings.claims_depth import differs_in_depth_alone, means_by_depth
-from ldyn.findings.stages import arms_of
+from ldyn.findings.stages import AFTER_SFT, arms_of
 from ldyn.findings.tables import MARKS, OVER_SEEDS_NOTE, finding_row, number
 from ldyn.records import Finding, FindingOverSeeds
-from ldyn.report.arms import QUANTITIES, arm_changes, summarise_arms
+from ldyn.report.arms import QUANTITIES, SAMPLED, arm_changes, summarise_arms
 from ldyn.report.curves import over_seeds, summarise
 from ldyn.report.facets import Facet, facets_of
 from ldyn.report.figures import Drawing, Material, figure_settings, png
@@ -197,24 +197,30 @@ def _arms(facets: Sequence[Facet], figure: FigureLines) -> list[str]:
     summary = summary.sort_values("of", key=lambda arms: arms.map(order.index), kind="stable", ignore_index=True)
     answers = pd.concat([_answers(facet) for facet in facets])
     words = [name for name in _ANSWERS.values() if name in answers]
+    sampled = [name for name in SAMPLED if name in set(summary["quantity"])]
     rows = []
     halves = summary["half"].map(lambda half: f" ± {number(half)}" if pd.notna(half) else "")
     changes = summary["mean"].map(lambda mean: number(mean, sign=True)) + halves
     texts = summary.assign(text=changes).pivot(index="arm", columns="quantity", values="text").fillna("–")
     for arm in dict.fromkeys(summary["arm"]):
-        cells = texts.loc[arm].reindex(QUANTITIES, fill_value="–")
+        cells = texts.loc[arm].reindex([*QUANTITIES, *sampled], fill_value="–")
         rows.append([arm, *cells, *(f"{answers.loc[arm, name]:.1%}" for name in words)])
     unit = "seeds" if several else "probe examples"
     note = (
         f"Change of log π in nats: mean over the {unit}{'' if several else ' of one run'} ± half of the 95 % t-interval"
     )
-    table = markdown_table(["arm", *_ARM_HEADINGS, *words], rows)
+    if sampled:
+        note += "; pass@k: change of the share, entropy: nats per token of sampled answers"
+    table = markdown_table(["arm", *_ARM_HEADINGS, *sampled, *words], rows)
     return [*figure("arms", partial(draw_arms, summary, unit)), *table, "", f"{note}; shares of greedy answers."]
 
 
 def _summary(facet: Facet, several: bool) -> pd.DataFrame:
     """``summarise_arms`` of the facet's runs, with the swept values in the name of each arm."""
-    changes = {str(run.manifest.get("seed")): arm_changes(run.trajectories, run.stages) for run in facet.runs}
+    changes = {
+        str(run.manifest.get("seed")): arm_changes(run.trajectories, run.stages, run.tables.get("passes"))
+        for run in facet.runs
+    }
     if not all(len(frame) for frame in changes.values()):
         return pd.DataFrame()
     summary = summarise_arms(changes, over_runs=several)
@@ -227,7 +233,7 @@ def _row_name(arm: str, facet: Facet) -> str:
 
 def _answers(facet: Facet) -> pd.DataFrame:
     """Arm × shares of the greedy answers of its last round, mean over answers and runs."""
-    last: Mapping[str, str] = {arm.last.name: arm.name for run in facet.runs for arm in arms_of(run.stages)}
+    last: Mapping[str, str] = {arm.last.name: arm.name for run in facet.runs for arm in arms_of(run.stages, AFTER_SFT)}
     samples = [row for run in facet.runs for row in run.samples if row["mode"] == "greedy" and row["stage"] in last]
     if not samples:
         return pd.DataFrame()

@@ -58,3 +58,23 @@ def test_intervals_are_over_examples_of_one_run_and_over_the_means_of_several():
     assert three["n"] == 3
     assert list(three["of_each"]) == pytest.approx([-4, -5, -6])
     assert three["half"] == pytest.approx(4.303 * 1 / np.sqrt(3), rel=1e-3)
+
+
+def test_arms_of_grpo_have_pass_rates_and_the_entropy_of_sampled_answers():
+    """Two questions, 8 samples; right ones 1 → 3 and 0 → 0 over DPO, 4 → 8 of both over GRPO."""
+    grpo = StageInfo("ipo_1", "grpo", "groupwise", (), "sft")
+    counts = [("dpo", 0, (1, 0)), ("dpo", 5, (8, 8)), ("dpo", 9, (3, 0)), ("ipo_1", 0, (4, 4)), ("ipo_1", 9, (8, 8))]
+    passes = pd.DataFrame(
+        [
+            {"stage": stage, "step": step, "split": "train", "example_id": f"q{i}", "samples": 8, "correct": right,
+             "entropy": 2.0 - step / 9}
+            for stage, step, both in counts
+            for i, right in enumerate(both)
+        ]
+    )  # fmt: skip
+    unseen = passes.assign(split="test", correct=0)
+    changes = arm_changes(trajectories(), (*STAGES[:2], grpo), pd.concat([passes, unseen]))
+    found = changes.pivot_table("change", "quantity", "arm")
+    assert list(found.columns) == ["dpo", "ipo_1"]
+    assert found.loc[["pass@1", "pass@8", "entropy"], "dpo"].tolist() == pytest.approx([1 / 8, 0.0, -1.0])
+    assert found.loc[["pass@1", "pass@8", "entropy"], "ipo_1"].tolist() == pytest.approx([0.5, 0.0, -1.0])

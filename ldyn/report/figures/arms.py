@@ -9,25 +9,27 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from ldyn.report.arms import OTHERS, summarise_arms
+from ldyn.report.arms import OTHERS, SAMPLED, summarise_arms
 from ldyn.report.figures.canvas import finish, lay_out, name_lines
 from ldyn.report.figures.material import Drawing, Material
 from ldyn.report.style import GREEDY, curve_style, plain
 from ldyn.report.wins import epoch_text, win_rates
 
-_COLOURS = {OTHERS: "#6B6B6B"}
+_COLOURS = dict.fromkeys((OTHERS, *SAMPLED), "#6B6B6B")
 _PANELS = {
     "chosen": "chosen y⁺",
     "rejected": "rejected y⁻",
     OTHERS: "all other responses",
     GREEDY: "greedy mass along y⁺",
+    **{name: f"{name} of sampled answers" for name in SAMPLED},
 }
+_UNITS = dict.fromkeys(SAMPLED[:2], "change (share)") | {SAMPLED[2]: "change (nats per token)"}
 
 
 def arms_side_by_side(material: Material) -> Drawing | str:
     """One row for each arm; drawn for an experiment with at least three (two have figures of their own)."""
     if material.arms["arm"].nunique() < 3:
-        return "it needs at least three arms, that is pairwise stages that start from an SFT"
+        return "it needs at least three arms, that is stages with pairs or rewards that start from an SFT"
     return draw_arms(summarise_arms({"this run": material.arms}), "probe examples")
 
 
@@ -59,7 +61,7 @@ def _draw_panel(axes: Axes, rows: pd.DataFrame, quantity: str) -> None:
         if len(of_each) > 1:
             axes.plot(of_each, np.full(len(of_each), place + 0.3), "|", color=colour, markersize=5, alpha=0.8)
     axes.set_title(_PANELS[quantity])
-    axes.set_xlabel("change (nats)")
+    axes.set_xlabel(_UNITS.get(quantity, "change (nats)"))
     axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.set_ylim(len(rows) - 0.4, -0.6)
 
