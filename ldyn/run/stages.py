@@ -87,8 +87,14 @@ def run_stage(
                 seed=config.seed,
                 stop=stop,
                 callbacks=probes,
-                before_saving=lambda: (session.commit_log(info.name), table.commit()),
+                before_saving=partial(commit, session, info.name, table),
             )
             if cache:
                 in_main(lambda: cache.store(key, config.paths.run, info.name, steps))
     session.finish_stage(info)
+
+
+def commit(session: Session, stage: str, table: RolloutTable) -> None:
+    """Write what is kept in memory between checkpoints."""
+    session.commit_log(stage)
+    table.commit()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -73,6 +74,7 @@ class GroupTrainer(StageTrainer, GRPOTrainer):
     ) -> None:
         self.algorithm, self.policy, self.directory = plan.algorithm, model, output_dir
         self._plan, self._rollouts = plan, rollouts
+        self._group_size = int(plan.parameters["num_generations"])
         self._prompts = {pair.pair_id: list(pair.prompt_ids) for pair in rollouts.pairs}
         self._answers: list[SampledAnswer] = []  # of the batch that is trained on
         self._rewards: list[float] = []
@@ -82,7 +84,7 @@ class GroupTrainer(StageTrainer, GRPOTrainer):
         reference = copy.deepcopy(model) if plan.parameters["beta"] and not has_adapters(model) else None
         super().__init__(
             model=model,
-            reward_funcs=self._reward,
+            reward_funcs=[self._reward],
             args=GRPOConfig(**grpo_arguments(plan, len(rollouts.pairs), output_dir, seed)),
             train_dataset=Dataset.from_dict({"prompt": list(self._prompts)}),
             processing_class=tokenizer,
@@ -103,13 +105,15 @@ class GroupTrainer(StageTrainer, GRPOTrainer):
 
     def _reward(
         self, prompts: list[str], completions: list[str], completion_ids: list[list[int]], **_: Any
-    ) -> list[float]:
+    ) -> list[float | None]:
         self._rewards = list(self._rollouts.reward(prompts, completions, completion_ids))
-        return self._rewards
+        return [*self._rewards]
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         """As TRL; then drop the advantages that the arm excludes and weigh tokens. Groups are whole in each process."""
-        output: dict[str, Any] = super()._generate_and_score_completions(inputs)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # TRL asks transformers by a name that is going away
+            output: dict[str, Any] = super()._generate_and_score_completions(inputs)
         advantages, kept = output["advantages"], self._plan.parameters["advantages"]
         if kept != "all":
             advantages = advantages.clamp(min=0) if kept == "positive" else advantages.clamp(max=0)
@@ -118,12 +122,12 @@ class GroupTrainer(StageTrainer, GRPOTrainer):
         output["advantages"] = advantages
         if self._plan.parameters["token_weights"] == "nthr":
             correct = torch.tensor([answer.correct for answer in self._answers], device=advantages.device)
-            weights = nthr_weights(self.model, output, correct, self.num_generations, self.temperature)
+            weights = nthr_weights(self.policy, output, correct, self._group_size, self.temperature)
             output["advantages"] = advantages[:, None] * weights
         return output
 
     def _described(self, ids: list[str], output: Mapping[str, Tensor], advantages: Tensor) -> list[SampledAnswer]:
-        lengths, size = output["completion_mask"].sum(dim=1).tolist(), self.num_generations
+        lengths, size = output["completion_mask"].sum(dim=1).tolist(), self._group_size
         tokens = [row[:n] for row, n in zip(output["completion_ids"].tolist(), lengths, strict=True)]
         answers = []
         for start in range(0, len(ids), size):

@@ -29,22 +29,14 @@ def nthr_weights(
     length, policy = batch["completion_ids"].size(1), unwrapped(model)
     with evaluation_mode(policy):
         hidden = hidden_states(policy, input_ids=ids, attention_mask=mask)[:, -length - 1 : -1].float()
-        groups = zip(*(part.split(group_size) for part in (hidden, *_targets(batch), correct)), strict=True)
-        return torch.cat([_group_weights(policy, *group, temperature) for group in groups])
-
-
-def _targets(batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-    return batch["completion_ids"], batch["completion_mask"].bool()
-
-
-def _group_weights(
-    policy: nn.Module, hidden: Tensor, labels: Tensor, mask: Tensor, correct: Tensor, temperature: float
-) -> Tensor:
-    """hidden [G, T, h], labels and mask [G, T], correct [G] -> weights [G, T]."""
-    logits = unembed(policy, hidden.flatten(0, 1).to(policy.dtype)).float() / temperature  # type: ignore[arg-type]
-    residuals = -logits.softmax(dim=-1).view(*labels.shape, -1)
-    residuals.scatter_add_(2, labels[..., None], torch.ones_like(hidden[..., :1]))
-    return token_weights(residuals * mask[..., None], hidden, mask, correct)
+        weights = []
+        for rows in torch.arange(len(ids), device=ids.device).split(group_size):
+            labels, counts = batch["completion_ids"][rows], batch["completion_mask"][rows].bool()
+            logits = unembed(policy, hidden[rows].flatten(0, 1).to(policy.dtype)).float() / temperature
+            residuals = -logits.softmax(dim=-1).view(*labels.shape, -1)
+            residuals.scatter_add_(2, labels[..., None], torch.ones_like(hidden[rows, :, :1]))
+            weights.append(token_weights(residuals * counts[..., None], hidden[rows], counts, correct[rows]))
+        return torch.cat(weights)
 
 
 def token_weights(residuals: Tensor, hidden: Tensor, mask: Tensor, correct: Tensor) -> Tensor:

@@ -192,7 +192,7 @@ def test_a_reference_that_leads_nowhere_is_a_fault() -> None:
 
 def mappings_of(value: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     """The paths of all mappings with fixed keys; names of stages are the experiment's own."""
-    if not isinstance(value, dict) or path[-1:] == ("algorithm",) or path[:1] in (("sft",), ("preference",)):
+    if not isinstance(value, dict) or path[-1:] == ("algorithm",) or path[:1] in (("sft",), ("preference",), ("grpo",)):
         return []
     inner = [found for key, child in value.items() for found in mappings_of(child, (*path, key))]
     return inner if path == ("stages",) else [path, *inner]

@@ -88,7 +88,7 @@ class TestResume:
     def killed(self, train, plan, make_model, tmp_path_factory):
         directory = tmp_path_factory.mktemp("killed")
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("ldyn.training.trainers.save_final", _interrupt)
+            patch.setattr("ldyn.training.stage_trainer.save_final", _interrupt)
             with pytest.raises(KeyboardInterrupt):
                 train(plan, make_model(), directory)
         return directory
