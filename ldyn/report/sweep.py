@@ -21,7 +21,7 @@ from ldyn.report.arms import QUANTITIES, SAMPLED, arm_changes, summarise_arms
 from ldyn.report.curves import over_seeds, summarise
 from ldyn.report.facets import Facet, facets_of
 from ldyn.report.figures import Drawing, Material, figure_settings, png
-from ldyn.report.figures.arms import draw_arms, draw_wins
+from ldyn.report.figures.arms import draw_arms
 from ldyn.report.figures.comparison import facet_curves
 from ldyn.report.figures.curves import overview
 from ldyn.report.figures.depth import dose_response
@@ -83,7 +83,7 @@ def comparison_lines(facets: Sequence[Facet], directory: Path, prefix: str = "")
         "Findings": lambda: _findings(facets),
         "Depth": lambda: _depth(facets, figure),
         "Arms": lambda: _arms(facets, figure),
-        "Win rates": lambda: _wins(facets, figure),
+        "Win rates": lambda: _wins(facets),
     }
     lines: list[str] = []
     for title, make in sections.items():
@@ -243,16 +243,14 @@ def _answers(facet: Facet) -> pd.DataFrame:
     return rows[list(known)].astype(float).groupby(arms).mean().rename(columns=known)
 
 
-def _wins(facets: Sequence[Facet], figure: FigureLines) -> list[str]:
+def _wins(facets: Sequence[Facet]) -> list[str]:
     """Win rates over the runs of several seeds; empty where a run has none, or the runs differ in their settings."""
     runs = facets[0].runs
     tables = {run.path.name: run.tables["wins"] for run in runs if "wins" in run.tables}
     if len(tables) < len(runs) or len(facets) > 1:
         return []
-    rates = rates_over_seeds(tables)
-    first = rates[rates["judge"] == rates["judge"].iloc[0]]
-    lines = figure("wins", lambda: draw_wins(first, "seeds"))
-    for table in win_tables(rates):
+    lines: list[str] = []
+    for table in win_tables(rates_over_seeds(tables)):
         lines += [f"{table.title}:", "", *markdown_table(table.head, table.rows), ""]
     note = "Win rate by epochs of preference training: mean over the seeds ± half of the 95 % t-interval over them"
     return [*lines, f"{note}; in brackets won–tied–lost."]

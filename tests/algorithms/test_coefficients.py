@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ldyn.algorithms import ALGORITHMS, GATES, Responses, gated, residual_coefficients
+from ldyn.algorithms import ALGORITHMS, Responses, residual_coefficients
 
 BETA, ROWS = 0.3, 40
 
@@ -100,18 +100,6 @@ def test_sft_has_the_coefficient_one():
     (token_mean,) = residual_coefficients(ALGORITHMS["sft_token_mean"], {}, CHOSEN)
     assert torch.equal(summed, torch.ones(ROWS, dtype=torch.float64))
     torch.testing.assert_close(token_mean, torch.full((ROWS,), 1 / CHOSEN.mean_length.item()).double())
-
-
-@pytest.mark.parametrize("name", ["ipo", "simpo"])
-def test_a_gate_multiplies_the_coefficient_at_the_rejected_response_only(name):
-    parameters = {"beta": BETA, **PAIRWISE[name][0]}
-    behind_gate = gated(ALGORITHMS[name], GATES["sequence"])
-    plain = residual_coefficients(ALGORITHMS[name], parameters, CHOSEN, REJECTED)
-    gate = {"gate_threshold": 0.05, "gate_sharpness": 30.0}
-    found = residual_coefficients(behind_gate, parameters | gate, CHOSEN, REJECTED)
-    opening = torch.sigmoid(30 * ((REJECTED.logp / REJECTED.lengths).exp() - 0.05))
-    torch.testing.assert_close(found[0], plain[0])
-    torch.testing.assert_close(found[1], opening * plain[1])
 
 
 def test_the_gradient_on_the_logits_is_the_coefficient_times_the_residual():

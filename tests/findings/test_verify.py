@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -86,16 +84,6 @@ def test_an_altered_verdict_is_found(unfinished: RunDirectory, capsys: pytest.Ca
     assert "differs S1: verdict is stored as 'fails', now 'this run'" in capsys.readouterr().out
 
 
-def test_findings_removed_from_a_finished_run_are_missed(
-    unfinished: RunDirectory, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (unfinished.path / "findings.json").unlink()
-    code, report = reported([unfinished.path], capsys)
-    assert (code, report["runs"][0]["stored"]) == (0, "absent")  # as any run that has not come to its end
-    code, report = reported([unfinished.publish()], capsys)
-    assert (code, report["runs"][0]["stored"]) == (1, "different")
-
-
 def test_an_unreadable_run_does_not_hide_the_others(
     unfinished: RunDirectory, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -161,13 +149,3 @@ def test_every_kind_of_difference_is_named(build: Any, four_stages: Any) -> None
     absent = replace(s1, ci_low=float("nan"))
     assert differences([absent], [absent]) == []
     assert len(differences([absent], [s1])) == 1
-
-
-def test_verifying_needs_no_torch(unfinished: RunDirectory) -> None:
-    code = (
-        "import sys; sys.modules['torch'] = None\n"  # makes every import of torch raise ImportError
-        "from pathlib import Path; from ldyn.findings.verify import verify\n"
-        f"sys.exit(verify([Path({str(unfinished.publish())!r})], as_json=True))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout)["agrees"] is True

@@ -69,9 +69,7 @@ def test_the_page_shows_them_and_a_page_without_contests_does_not(
     assert '<a href="#wins">' in page
     assert page.count("<caption>Win rate over push on test questions, judged by oracle; 10 questions") == 1
     assert ">0.650 [0." in page
-    assert (report.parent / "figures" / "wins.png").exists()
     assert 'id="wins"' not in extend_report.read_text(encoding="utf-8")
-    assert not (extend_report.parent / "figures" / "wins.png").exists()
 
 
 def test_a_sweep_shows_them_over_seeds(synthetic: Any, tmp_path: Path) -> None:
@@ -82,7 +80,6 @@ def test_a_sweep_shows_them_over_seeds(synthetic: Any, tmp_path: Path) -> None:
     assert "Win rate over push on test questions, judged by oracle; 3 seeds:" in page
     # wins of 0, 2 and 4 in 10, the rest ties: .5, .6, .7; 4.303 · 0.1 / √3
     assert "| 0.500 ± 0.000 (0–100–0 %) | 0.550 ± 0.000 (10–90–0 %) | 0.600 ± 0.248 (20–80–0 %) |" in page
-    assert (tmp_path / "wins.png").exists()
     (tmp_path / "1" / "wins.parquet").unlink()
     compare_sweep(tmp_path)
     assert "## Win rates" not in (tmp_path / "comparison.md").read_text()

@@ -10,14 +10,13 @@ from io import BytesIO
 
 import matplotlib
 
-from ldyn.report.figures.arms import arms_side_by_side, wins_by_epoch
+from ldyn.report.figures.arms import arms_side_by_side
 from ldyn.report.figures.batch_means import batch_mean_curves
 from ldyn.report.figures.comparison import beside_reference, extend_comparison
 from ldyn.report.figures.curves import overview, reward_curves, stage_panel
 from ldyn.report.figures.decomposition import (
     kernel_norms,
     kernel_shares,
-    prediction_agreement,
     who_moves_whom,
     whole_stage,
 )
@@ -35,10 +34,8 @@ Draw = Callable[[Material], Drawing | str]
 OF_TABLES: dict[str, tuple[str, Draw]] = {
     "toy_distributions": ("toy_distributions", toy_distributions),
     "images_influence": ("images_influence", images_influence),
-    "wins": ("wins", wins_by_epoch),
     "rewards": ("rewards", reward_curves),
     BATCH_MEANS: (BATCH_MEANS, batch_mean_curves),
-    "prediction": ("changes", prediction_agreement),
     "whole_stage": ("stage_changes", whole_stage),
     "kernel_shares": ("change_parts", kernel_shares),
     "who_moves_whom": ("change_sources", who_moves_whom),

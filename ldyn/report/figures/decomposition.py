@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from itertools import product
 from typing import Any
 
@@ -11,7 +10,6 @@ import pandas as pd
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm, to_hex
-from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import MaxNLocator
 
 from ldyn.numerics.statistics import t_half_width
@@ -30,28 +28,21 @@ def examples_in(table: pd.DataFrame) -> str:
     return f"{table['example_id'].nunique()} train probe examples"
 
 
-def prediction_agreement(material: Material) -> Drawing:
-    """One row of panels a stage: a small step, the optimizer's own, and a large one; the diagonal is the theory."""
-    table = material.tables["changes"]
-    sizes = sorted({float(table["step_size"].min()), 1.0, float(table["step_size"].max())})
-    names = {size: "the optimizer’s own step" if size == 1 else f"{size:g} times the step" for size in sizes}
-    canvas = _clouds(table, {name: table[table["step_size"] == size] for size, name in names.items()})
-    title = "The first-order prediction A·K·G, with the optimizer's own update, against what happened"
-    steps = int(table.groupby("stage")["step"].nunique().max())
-    foot = f"Each point: one response at one of {steps} probe steps; {examples_in(table)}. Scales differ."
-    about = (
-        "Change of log π(y | x) of each observed response over one update, as ⟨∇ log π, Δθ⟩ predicts it with the "
-        "optimizer's actual Δθ, against the change itself. Columns: that update scaled. The dashed diagonal is "
-        "prediction = change; r, slope and relative error ‖actual − predicted‖ / ‖actual‖ over all points."
-    )
-    return finish(canvas, title, foot, about)
+_WHOLE = {"kernel_at_start": "the kernel at its start", "kernel_at_snapshots": "from snapshot to snapshot"}
 
 
 def whole_stage(material: Material) -> Drawing:
     """One row of panels a stage: the change over all of it, against both first-order predictions."""
     table = material.tables["stage_changes"]
-    names = {"kernel_at_start": "the kernel at its start", "kernel_at_snapshots": "from snapshot to snapshot"}
-    canvas = _clouds(table, {name: table.assign(predicted=table[column]) for column, name in names.items()})
+    stages = list(table["stage"].unique())
+    canvas, panels = lay_out(len(stages), len(_WHOLE), 2.6, 2.3, 0.0)
+    for axes, (stage, column) in zip(panels, product(stages, _WHOLE), strict=True):
+        _scatter(axes, table[table["stage"] == stage].assign(predicted=table[column]))
+        axes.set_title(f"{stage}: {_WHOLE[column]}")
+        axes.set_xlabel("predicted change of log π (nats)")
+        axes.set_ylabel("actual change (nats)")
+    look: dict[str, Any] = {"frameon": False, "fontsize": 8, "handletextpad": 0.1, "borderpad": 0.1, "markerscale": 2.2}
+    panels[0].legend(loc="lower right", reverse=True, **look)
     title = "The change over a whole stage, and its first-order prediction"
     foot = f"Each point: one response; {examples_in(table)}; at most {table['segments'].max()} segments. Scales differ."
     about = (
@@ -61,21 +52,6 @@ def whole_stage(material: Material) -> Drawing:
         "prediction = change. K6 judges the share explained, 1 − Σ (actual − predicted)² / Σ actual²."
     )
     return finish(canvas, title, foot, about)
-
-
-def _clouds(table: pd.DataFrame, columns: Mapping[str, pd.DataFrame]) -> Canvas:
-    """A row of panels for each stage, actual over predicted changes, one for each of ``columns``."""
-    stages = list(table["stage"].unique())
-    canvas, panels = lay_out(len(stages), len(columns), 2.6, 2.3, 0.0)
-    for axes, (stage, (name, rows)) in zip(panels, product(stages, columns.items()), strict=True):
-        _scatter(axes, rows[rows["stage"] == stage])
-        axes.set_title(f"{stage}: {name}")
-        axes.set_xlabel("predicted change of log π (nats)")
-    for axes in panels[:: len(columns)]:
-        axes.set_ylabel("actual change (nats)")
-    look: dict[str, Any] = {"frameon": False, "fontsize": 8, "handletextpad": 0.1, "borderpad": 0.1, "markerscale": 2.2}
-    panels[0].legend(loc="lower right", reverse=True, **look)
-    return canvas
 
 
 def _scatter(axes: Axes, rows: pd.DataFrame) -> None:

@@ -82,14 +82,6 @@ def test_every_link_of_the_menu_leads_to_a_section_that_has_something(browser: A
     assert browser.run("[...document.querySelectorAll('nav a')].every((a) => document.querySelector(a.hash))")
 
 
-def test_the_check_itself_notices_requests_and_errors(browser: Any, tmp_path: Path) -> None:
-    bad = tmp_path / "bad.html"
-    bad.write_text('<!DOCTYPE html><img src="http://127.0.0.1:9/x.png"><script>missing()</script>', encoding="utf-8")
-    browser.open(bad)
-    assert browser.requests == ["http://127.0.0.1:9/x.png"]
-    assert any("missing is not defined" in complaint for complaint in browser.complaints)
-
-
 def test_the_pointer_shows_step_examples_value_and_interval(browser: Any, extend_report: Path) -> None:
     browser.open(extend_report, *SIZES["laptop"])
     browser.run("document.getElementById('chart-svg').scrollIntoView()")
@@ -137,23 +129,6 @@ def test_every_control_changes_the_picture(browser: Any, extend_report: Path) ->
         seen.add(browser.run(picture))
     assert len(seen) == 1 + len(steps)
     assert browser.complaints == []
-
-
-def test_hostile_text_runs_nothing(browser: Any, synthetic: Any, tmp_path: Path) -> None:
-    attack = (
-        "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">" + "W" * 900
-    )
-    table = synthetic.trajectories(synthetic.squeeze, ("chosen", attack), 2, 2, ("train",))
-    samples = [{**row, "prompt": attack, "text": attack} for row in synthetic.samples(synthetic.squeeze, 1)]
-    manifest = {**synthetic.manifest(synthetic.squeeze), "name": attack, "command": attack}
-    run = synthetic.write(tmp_path / "run", trajectories=table, samples=samples, manifest=manifest, config=attack)
-    report = build_report(run)
-    for size in SIZES.values():
-        browser.open(report, *size)
-        browser.run("document.querySelectorAll('#chart-controls button')[1].click()")
-        assert browser.run("document.title").startswith("</script>")
-        assert browser.run("document.images.length") == browser.run("document.querySelectorAll('figure img').length")
-        browser.check_page()
 
 
 def test_print_has_no_controls_and_everything_unfolded(browser: Any, extend_report: Path) -> None:
