@@ -49,13 +49,6 @@ def test_every_claim_has_a_row_and_its_verdict_is_the_one_over_seeds(runs, page)
     assert rows["S1"][4].startswith("Pythia-410M · +59.6 [+56.8, +62.3]; Qwen1.5-1.8B · +66.4; theirs ")
 
 
-def test_what_is_missing_is_named(page):
-    text = page[0].read_text()
-    assert "not in what follows:** on_policy-0." in text
-    assert "### Fig. 1" in text
-    assert "images_influence: not drawn, as no finished run of images measured it" in text
-
-
 def test_figures_lie_beside_the_page_and_inside_the_html(page):
     markdown, html = page
     linked = re.findall(r"\]\(([^)]+\.png)\)", markdown.read_text())
