@@ -1,19 +1,20 @@
 """Write docs/RULES.md: the rules as declared, and the simulated power of each claim (a few minutes)."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from simulation import TRIALS, power_table
 
 from ldyn.findings import CLAIMS
 from ldyn.findings.claim import FAMILIES, Claim, Part
-from ldyn.findings.simulation import TRIALS, power_table
 from ldyn.findings.sources import DEPTHS, SOURCES
-from ldyn.findings.tables import power_lines
 
 PAGE = Path(__file__).parents[1] / "docs" / "RULES.md"
 
 HEAD = """# Rules
 
 For readers of verdicts. This page is written by `python scripts/rules.py` from `ldyn/findings`; a test compares them.
-The power table below is printed by `ldyn verify --power`.
+The power table below is simulated by `scripts/simulation.py`.
 
 - A claim has **primary** parts, which decide, and **secondary** parts, which are shown with a verdict of their own.
 - A part is the mean of a quantity, claimed to lie above or below a bound. Its **smallest effect of interest** is
@@ -80,6 +81,18 @@ def _row(part: Part) -> str:
         ("primary", f"**{part.quantity}**") if part.primary else ("secondary", f"{part.quantity} {part.each}".strip())
     )
     return f"| {kind} | {name} | {part.claimed} {part.bound:g} | {part.smallest:g} | {part.unit} |"
+
+
+def power_lines(rows: Sequence[Mapping[str, object]]) -> list[str]:
+    """The table of ``simulation.power_table`` as Markdown."""
+    shares = [name for name in rows[0] if name.startswith(("power", "false"))]
+    head = ["| claim | seeds | effect | " + " | ".join(shares) + " |", "|---|---|---|" + "---|" * len(shares)]
+    return head + [
+        f"| {row['claim']} | {row['seeds']} | {row['effect']} | "
+        + " | ".join(f"{100 * float(str(row[share])):.1f} %" for share in shares)
+        + " |"
+        for row in rows
+    ]
 
 
 if __name__ == "__main__":

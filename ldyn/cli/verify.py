@@ -21,19 +21,9 @@ def main(arguments: Sequence[str]) -> int:
         epilog="exit code: 0 if what is stored is what was measured, 1 if not. "
         "examples: ldyn verify outputs/dpo_squeeze/latest   ldyn verify outputs/sweeps/SWEEP",
     )
-    parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help=HELP)
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help=HELP)
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
-    parser.add_argument("--power", action="store_true", help="how often the rules say yes in simulated experiments")
     options = parser.parse_args(arguments)
-    if options.power:
-        from ldyn.findings.simulation import power_table
-        from ldyn.findings.tables import power_lines
-
-        for line in power_lines(list(power_table())):
-            print(line)
-        return 0
-    if not options.runs:
-        parser.error("found no run; pass run directories, or --power")
 
     from ldyn.findings.verify import verify
 

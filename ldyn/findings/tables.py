@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from rich.markup import escape
 from rich.table import Table
@@ -111,18 +111,6 @@ def variance_table(found: Sequence[Components], title: str) -> Table:
     for row in variance_rows(found):
         table.add_row(*map(escape, row))
     return table
-
-
-def power_lines(rows: Sequence[Mapping[str, object]]) -> list[str]:
-    """The table of ``simulation.power_table`` as Markdown."""
-    shares = [name for name in rows[0] if name.startswith(("power", "false"))]
-    head = ["| claim | seeds | effect | " + " | ".join(shares) + " |", "|---|---|---|" + "---|" * len(shares)]
-    return head + [
-        f"| {row['claim']} | {row['seeds']} | {row['effect']} | "
-        + " | ".join(f"{100 * float(str(row[share])):.1f} %" for share in shares)
-        + " |"
-        for row in rows
-    ]
 
 
 def _caption(findings: Sequence[Finding] | Sequence[FindingOverSeeds]) -> str:
