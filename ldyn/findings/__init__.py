@@ -60,7 +60,6 @@ def find_all(
 
 
 def _not_judged(stages: Sequence[StageInfo]) -> list[Finding]:
-    """The claims about SFT and DPO of a trainer's own log, without numbers."""
     families = {"pointwise": FAMILIES["SFT"], "pairwise": FAMILIES["DPO"]}
     names = [name for kind, one in families.items() if kind in {stage.kind for stage in stages} for name in one.claims]
     why = "Not judged: the log has means over other pairs at every step, and log π of no fixed example, nor log π(y*)."

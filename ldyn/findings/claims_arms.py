@@ -44,7 +44,6 @@ def squeeze(evidence: Evidence, arm: PreferenceArm) -> pd.Series | None:
 
 
 def _between(arms: Callable[[Evidence], Pair | None], change: Change) -> Measure:
-    """``change`` in the first arm minus that in the second."""
 
     def measure(evidence: Evidence) -> pd.Series | None:
         changes = [change(evidence, arm) for arm in arms(evidence) or ()]
@@ -54,7 +53,6 @@ def _between(arms: Callable[[Evidence], Pair | None], change: Change) -> Measure
 
 
 def _more_squeezed(first: str, second: str, arms: Callable[[Evidence], Pair | None]) -> tuple[Part, ...]:
-    """The squeeze is larger in the first arm; secondary: its two summands."""
     between = f"{first} minus {second}"
     return (
         Part(f"squeeze (change of log π(y*) minus that of y⁺) {between}", "above", _between(arms, squeeze)),

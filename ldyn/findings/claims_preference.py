@@ -42,7 +42,6 @@ def greedy_mass(evidence: Evidence) -> pd.Series | None:
 
 
 def _fluent(changes: pd.DataFrame) -> pd.DataFrame:
-    """All responses but y⁺, y⁻ and shuffled words."""
     return changes.drop(columns=["chosen", "rejected", *SHUFFLED], errors="ignore")
 
 

@@ -177,7 +177,6 @@ def _finding(
 
 
 def _reason(parts: Sequence[FindingPart], notes: Sequence[str]) -> str:
-    """The primary parts with their numbers and verdicts, notes, then the secondary parts."""
     primary, others = ([_words(part) for part in parts if part.primary is kind] for kind in (True, False))
     sentences = ["; ".join(primary), *notes, *([SECONDARY + "; ".join(others)] if others else [])]
     return ". ".join(sentence[:1].upper() + sentence[1:] for sentence in sentences) + "."

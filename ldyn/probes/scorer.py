@@ -64,7 +64,6 @@ def score_probes(
 
 
 def _score_share(engine: Engine) -> dict[ResponseKey, ProbeScore]:
-    """What this process has to score."""
     examples = engine.examples
     share = own_share(len(examples))
     if engine.plain:

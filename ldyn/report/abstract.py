@@ -39,7 +39,6 @@ def abstract(worlds: Mapping[str, Found], logs: Mapping[str, PublishedRun]) -> s
 
 
 def _central(worlds: Mapping[str, Found]) -> str:
-    """The claim that the experiment is named after, wherever it was measured."""
     name = f"that DPO squeezes ({CENTRAL})"
     parts = []
     for where, one in ((where, own[CENTRAL]) for where, own in worlds.items() if CENTRAL in own):

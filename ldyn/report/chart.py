@@ -64,7 +64,6 @@ def _stage(curves: pd.DataFrame, stage: StageInfo) -> dict[str, Any]:
 
 
 def _values(rows: pd.DataFrame) -> dict[str, Any]:
-    """The nested numbers of one stage."""
     steps = _evaluations(rows)["step"].to_numpy()
     places = np.searchsorted(steps, rows["step"].to_numpy())
     measured = {name: rows[name].to_numpy(float) for name in (*_NUMBERS, "level_n")}

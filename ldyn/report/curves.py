@@ -43,11 +43,6 @@ QUANTITIES: Mapping[str, Quantity] = {
         "Greedy mass: log-probability of the most likely token at each position, teacher-forced along the response, "
         "summed over positions.",
     ),
-    "log_mass_rest": Quantity(
-        "log mass outside the argmax",
-        "nats",
-        "Log of the probability outside the most likely token, summed over positions.",
-    ),
     "entropy": Quantity("entropy", "nats per token", "Entropy of the next-token distribution, mean over positions."),
     "argmax_is_label": Quantity(
         "argmax is the label", "share of positions", "Share of positions where the most likely token is the response's."
@@ -56,8 +51,6 @@ QUANTITIES: Mapping[str, Quantity] = {
     "residual_norm": Quantity(
         "‖π − e_y‖₂", "norm", "Length of the residual that a gradient step on this response carries, mean per token."
     ),
-    "prob_norm_sq": Quantity("‖π‖²", "squared norm", "Peakiness of the next-token distribution, mean per token."),
-    "a_norm": Quantity("‖A‖_F", "norm", "Frobenius norm of A = I − 1πᵀ, mean per token."),
 }
 
 

@@ -55,7 +55,6 @@ def render(template: str, scripts: Sequence[str] = (), **values: Any) -> str:
 
 
 def _source(environment: Environment, name: str) -> str:
-    """A file of the templates' directory, not rendered."""
     assert environment.loader is not None
     return environment.loader.get_source(environment, name)[0]
 

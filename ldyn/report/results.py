@@ -118,7 +118,6 @@ def _verdicts(found: Mapping[str, FindingOverSeeds]) -> Counter[str]:
 
 
 def _misses(results: Results, explained: bool) -> list[str]:
-    """Each claim that is not established: its computed reason, then the explanation that people wrote."""
     lines = ["## What did not come out as in the paper"]
     explanations: Mapping[str, str] = _yaml("explanations.yaml") if explained else {}
     for world, found in results.findings.items():
@@ -132,7 +131,6 @@ def _misses(results: Results, explained: bool) -> list[str]:
 
 
 def _depths(results: Results, pictures: Path) -> list[str]:
-    """The dose-response figure of the depth series, drawn where all depths have finished runs."""
     lines = ["## The squeeze by the depth of y⁻", "", "D5, the theory's own prediction; not in the paper.", ""]
     missing = [name for name in DEPTHS if name not in results.experiments]
     if missing:
@@ -142,7 +140,6 @@ def _depths(results: Results, pictures: Path) -> list[str]:
 
 
 def _variance(results: Results) -> list[str]:
-    """Between worlds and within a world; nothing where no run shares its world with another."""
     found = variance_components([run for runs in results.experiments.values() for run in runs])
     if not found:
         return []
@@ -202,7 +199,6 @@ def _material_over_seeds(runs: Sequence[Run], name: str) -> Material:
 
 
 def _experiments(results: Results, pictures: Path) -> list[str]:
-    """One part for each experiment: its command, and the comparison of its runs."""
     lines = ["## The experiments one by one"]
     for name, runs in results.experiments.items():
         lines += ["", f"### {name}", "", "```", _command(runs), "```", ""]
@@ -230,7 +226,6 @@ def _command(runs: Sequence[Run]) -> str:
 
 
 def _logs(results: Results) -> list[str]:
-    """What published logs show, judged by the same rules."""
     if not results.logs:
         return []
     lines = ["## Published logs", "", "As `ldyn import-logs` reads them, without what is known to be wrong in them."]
@@ -242,7 +237,6 @@ def _logs(results: Results) -> list[str]:
 
 
 def _provenance(results: Results) -> list[str]:
-    """Code, machine, versions and wall time, from the manifests."""
     manifests = [run.manifest for runs in results.experiments.values() for run in runs]
     codes = dict.fromkeys(map(_code, manifests))
     versions = ", ".join(f"{name} {version}" for name, version in manifests[0].get("versions", {}).items())

@@ -84,7 +84,6 @@ def _cards(changes: pd.DataFrame, examples: Mapping[tuple[str, str], ProbeExampl
 
 
 def _histograms(changes: pd.DataFrame) -> bytes:
-    """PNG: the distribution of each change over the examples."""
     from matplotlib.figure import Figure
 
     from ldyn.report.figures import figure_settings

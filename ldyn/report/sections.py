@@ -100,7 +100,6 @@ def _card(split: str, example_id: str, rows: Sequence[Sample], stages: Sequence[
 
 
 def _marks(sample: Sample) -> Iterator[tuple[str, str]]:
-    """Style and words of what is remarkable about an answer."""
     if sample.get("is_right") or sample.get("states_a_fact") is not None:
         right, stated = sample.get("is_right"), sample.get("states_a_fact")
         yield ("right", "✓ right") if right else ("wrong", "✗ wrong fact") if stated else ("", "no fact stated")
@@ -113,7 +112,6 @@ def _marks(sample: Sample) -> Iterator[tuple[str, str]]:
 
 
 def _summary(means: Means) -> Row:
-    """Means over the answers of one stage and mode; "–" where nothing is known."""
     endless = means["endless"]
     return {
         **{name: means[name] for name in ("stage", "mode", "n")},

@@ -216,7 +216,6 @@ def _arms(facets: Sequence[Facet], figure: FigureLines) -> list[str]:
 
 
 def _summary(facet: Facet, several: bool) -> pd.DataFrame:
-    """``summarise_arms`` of the facet's runs, with the swept values in the name of each arm."""
     changes = {
         str(run.manifest.get("seed")): arm_changes(run.trajectories, run.stages, run.tables.get("passes"))
         for run in facet.runs

@@ -113,7 +113,6 @@ def _without_reference(rows: pd.DataFrame) -> float:
 
 
 def _what_it_shows(info: StageInfo, rows: pd.DataFrame, beta: float | None) -> Iterator[str]:
-    """One sentence for each thing that the curves show or cannot show."""
     yield (
         "every point is the mean over the batches since the point before: other pairs each time, scored before the "
         "update on them. It shows a trend, and nothing about single examples, so no claim can be judged by it. To "

@@ -77,7 +77,6 @@ def _tables_of(
     pair_ids: Sequence[str] | None,
     settings: DecompositionConfig,
 ) -> Tables:
-    """The tables of one update; none if its learning rate is 0."""
     info, pairs = update.plan.info, _by_id(experiment, update.plan)
     taken = take_update(experiment, update, pair_ids, PRECISIONS[settings.precision])
     if taken.taken.learning_rate == 0:

@@ -77,10 +77,10 @@ def test_what_was_not_measured_in_a_stage_has_no_rows(synthetic: Any) -> None:
     rows = synthetic.trajectories(synthetic.squeeze, n_examples=3, evaluations=3)
     in_push = rows["stage"] == "push"
     rows.loc[in_push, ["logp_argmax", "entropy"]] = np.nan
-    rows.loc[in_push & (rows["step"] == 10), "a_norm"] = np.nan
+    rows.loc[in_push & (rows["step"] == 10), "p_label"] = np.nan
     curves = summarise(rows)
     push = curves[curves["stage"] == "push"]
     assert not {"logp_argmax", "entropy"} & set(push["quantity"])
     assert "greedy" not in set(push["probe"])
     assert {"logp_argmax", "entropy"} <= set(curves[curves["stage"] == "warm"]["quantity"])
-    assert select(curves, "push", "chosen", "a_norm")["level_n"].tolist() == [3, 0, 3]  # here and there: a gap
+    assert select(curves, "push", "chosen", "p_label")["level_n"].tolist() == [3, 0, 3]  # here and there: a gap
