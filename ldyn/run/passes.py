@@ -22,7 +22,7 @@ from ldyn.models.evaluation import unwrapped
 from ldyn.probes.engine import TokenBudget
 from ldyn.probes.scorer import score_probes
 from ldyn.processes.group import from_main
-from ldyn.records import EncodedProbeExample, ProbeScore
+from ldyn.records import EncodedProbeExample, ProbeScore, StageInfo
 from ldyn.run.probing import ScheduledProbes
 from ldyn.run.session import Session
 
@@ -40,9 +40,12 @@ class PassProbes(ScheduledProbes):
     A row for each question: samples, correct (how many are right), entropy (mean over their tokens, in nats).
     """
 
-    def __init__(self, session: Session, stage: str, steps: Collection[int], config: RunConfig, prepared: Prepared):
-        super().__init__(session, stage, steps)
+    def __init__(
+        self, session: Session, stage: StageInfo, steps: Collection[int], config: RunConfig, prepared: Prepared
+    ):
+        super().__init__(session, stage.name, steps)
         assert config.passes is not None
+        self._start = stage.start
         self._config, self._questions = config.passes, prepared.encoded
         self._tokenizer = prepared.base.tokenizer
         self._how = Decoding(config.passes.max_new_tokens, prepared.answering.sampling("passes"), batch_size=BATCH_SIZE)
@@ -54,6 +57,18 @@ class PassProbes(ScheduledProbes):
 
     def measure(self, model: PreTrainedModel, step: int) -> None:
         """The main process samples; all score, as the scorer divides responses over them."""
+        rows = from_main(self._rows_of_start) if step == 0 else None
+        rows = self._sampled(model) if rows is None else rows
+        self._session.append_to_table(PASSES_TABLE, rows.assign(stage=self._stage, step=step)[list(COLUMNS)])
+
+    def _rows_of_start(self) -> pd.DataFrame | None:
+        """What was measured of these weights, with the same random numbers, at the end of the stage they are from."""
+        file = self._session.path / f"{PASSES_TABLE}.parquet"
+        measured = pd.read_parquet(file) if file.exists() else pd.DataFrame(columns=list(COLUMNS))
+        rows = measured[measured["stage"] == self._start]
+        return rows[rows["step"] == rows["step"].max()] if len(rows) else None
+
+    def _sampled(self, model: PreTrainedModel) -> pd.DataFrame:
         n, questions = self._config.samples, self._questions
         prompts = [one.prompt_ids for one in questions for _ in range(n)]
         answers = from_main(lambda: answer_prompts(unwrapped(model), self._tokenizer, prompts, self._how))
@@ -64,8 +79,7 @@ class PassProbes(ScheduledProbes):
             for one, group in pairs
         ]
         scores = iter(score_probes(model, asked, token_budget=self._budget, pad_id=int(self._tokenizer.pad_token_id)))
-        rows = [(self._stage, step, *self._row(*pair, list(islice(scores, n)))) for pair in pairs]
-        self._session.append_to_table(PASSES_TABLE, pd.DataFrame(rows, columns=list(COLUMNS)))
+        return pd.DataFrame([self._row(*pair, list(islice(scores, n))) for pair in pairs], columns=list(COLUMNS[2:]))
 
     def _row(
         self, question: EncodedProbeExample, answers: Sequence[Answer], scores: Sequence[ProbeScore]

@@ -73,7 +73,7 @@ def run_stage(
         )
     ]
     if config.passes is not None:
-        probes.append(PassProbes(session, info.name, steps, config, prepared))
+        probes.append(PassProbes(session, info, steps, config, prepared))
     table = RolloutTable(session)
     session.begin_stage(info, length.total_steps, after_step=checkpoint[1] if checkpoint else -1)
     with session.timed(info.name):

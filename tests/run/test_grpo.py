@@ -42,6 +42,8 @@ def test_a_run_has_both_tables(smoke):
     questions = found.trajectories.groupby("split")["example_id"].nunique().sum()
     assert (passes.groupby(["stage", "step"]).size() == questions).all()
     assert (passes["samples"] == 3).all()
+    ends = passes[passes["stage"].eq("sft") & passes["step"].eq(2)], passes.query("stage == 'dpo' and step == 0")
+    assert ends[0].iloc[:, 2:].reset_index(drop=True).equals(ends[1].iloc[:, 2:].reset_index(drop=True))
     assert passes["entropy"].between(0, math.log(config.model.vocab_size)).all()
     assert "reward" in found.train_log
 
