@@ -8,10 +8,12 @@ from ldyn.records import StageInfo
 
 
 def stage_title(stage: StageInfo) -> str:
-    """What a stage does, for a title: "SFT on y⁺" or "DPO of y⁺ against y⁻"."""
+    """What a stage does, for a title: "SFT on y⁺", "DPO of y⁺ against y⁻" or "GRPO on sampled answers"."""
     name = stage.algorithm.upper() if len(stage.algorithm) <= 5 else stage.algorithm
     if stage.kind == "pairwise":
         return f"{name} of y⁺ against y⁻"
+    if stage.kind == "groupwise":
+        return f"{name} on sampled answers"
     symbols = {"chosen": "y⁺", "rejected": "y⁻"}
     return f"{name} on {' and '.join(symbols.get(view, view) for view in stage.view)}"
 

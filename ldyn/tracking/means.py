@@ -16,7 +16,9 @@ Means = dict[tuple[str, str], float]
 
 def describe_stage(stage: StageInfo, total_steps: int) -> str:
     """A stage in one line, as "dpo on chosen and rejected, from sft, 400 steps"."""
-    return f"{stage.algorithm} on {' and '.join(stage.view)}, from {stage.start}, {total_steps} steps"
+    return (
+        f"{stage.algorithm} on {' and '.join(stage.view) or 'sampled answers'}, from {stage.start}, {total_steps} steps"
+    )
 
 
 def probe_means(scores: Sequence[ProbeScore], column: str) -> Means:
