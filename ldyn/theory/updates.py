@@ -84,10 +84,17 @@ class TakenUpdate:
 def kept_updates(experiment: Experiment, stages: Sequence[str] | None, steps: Sequence[int] | None) -> list[Update]:
     """The updates that can be decomposed, in the order of the run: all, or those of the named stages and steps.
 
-    Raises RunDirectoryError, listing what there is, if a stage or step is missing.
+    Stages of GRPO have none. Raises RunDirectoryError, listing what there is, if a stage or step is missing.
     """
     found: list[Update] = []
-    for plan in experiment.plans:
+    plans = [plan for plan in experiment.plans if plan.info.kind != "groupwise"]
+    if sampling := {plan.info.name for plan in experiment.plans if plan not in plans}.intersection(stages or ()):
+        raise RunDirectoryError(
+            f"decompose.stages: found {', '.join(sorted(sampling))}, expected stages of SFT or of a loss on pairs "
+            f"({', '.join(plan.info.name for plan in plans)}): an update of grpo cannot be repeated, as its answers "
+            "are not kept. rollouts.parquet has what it did to each of them."
+        )
+    for plan in plans:
         if plan.info.start == "base" or final_directory(experiment.stage_directory(plan.info.start)).exists():
             directory = experiment.stage_directory(plan.info.name)
             found.append(Update(plan, 0, None))
@@ -97,10 +104,10 @@ def kept_updates(experiment: Experiment, stages: Sequence[str] | None, steps: Se
         for update in found
         if (stages is None or update.plan.info.name in stages) and (steps is None or update.step in steps)
     ]
-    missing_stages = set(stages or ()) - {plan.info.name for plan in experiment.plans}
+    missing_stages = set(stages or ()) - {plan.info.name for plan in plans}
     missing_steps = set(steps or ()) - {update.step for update in chosen}
     if missing_stages or missing_steps or not chosen:
-        there = "; ".join(f"{plan.info.name}: {_steps(found, plan)}" for plan in experiment.plans)
+        there = "; ".join(f"{plan.info.name}: {_steps(found, plan)}" for plan in plans)
         asked = ", ".join([*sorted(missing_stages), *(f"step {step}" for step in sorted(missing_steps))]) or "any step"
         raise RunDirectoryError(
             f"The run has no weights of {asked}; it has {there}. A run keeps more with trainer.snapshots, as in "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 import torch
@@ -41,6 +43,17 @@ def test_a_stage_whose_start_is_not_trained_has_no_update(untrained, plan_of):
         RunDirectoryError, match="any step; it has dpo: nothing, as the stage before it is not finished"
     ):
         kept_updates(untrained(plan_of("dpo", "dpo", "sft")), None, None)
+
+
+def test_updates_of_grpo_are_left_aside_and_refused_by_name(experiment):
+    dpo = experiment.plans[-1]
+    grpo = replace(dpo, info=replace(dpo.info, name="grpo", kind="groupwise"))
+    with_grpo = replace(experiment, plans=[*experiment.plans, grpo])
+    assert {update.plan.info.name for update in kept_updates(with_grpo, None, None)} == {"sft", "dpo"}
+    with pytest.raises(
+        RunDirectoryError, match=r"found grpo, expected stages of SFT .* \(sft, dpo\): an update of grpo"
+    ):
+        kept_updates(with_grpo, ["dpo", "grpo"], None)
 
 
 @pytest.fixture(scope="module")
