@@ -40,7 +40,8 @@ class Course:
             return self.squeeze.iloc[0]
         low, high = self.reward.iloc[place - 1], self.reward.iloc[place]
         share = (reward - low) / (high - low)
-        return (1 - share) * self.squeeze.iloc[place - 1] + share * self.squeeze.iloc[place]
+        squeeze: pd.Series = (1 - share) * self.squeeze.iloc[place - 1] + share * self.squeeze.iloc[place]
+        return squeeze
 
 
 def course_of(evidence: Evidence, rounds: Sequence[StageInfo], answers: Sequence[pd.DataFrame | None]) -> Course | None:

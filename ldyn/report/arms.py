@@ -61,7 +61,8 @@ def _change(arm: PreferenceArm, table: pd.DataFrame, keys: list[str], columns: l
     def values_at(stage: StageInfo, which: str) -> pd.DataFrame:
         rows = table[table["stage"] == stage.name]
         rows = rows[rows["step"] == rows["step"].agg(which)]
-        return rows.set_index(keys)[columns].astype(float)
+        values: pd.DataFrame = rows.set_index(keys)[columns].astype(float)
+        return values
 
     return values_at(arm.last, "max") - values_at(arm.first, "min")
 
