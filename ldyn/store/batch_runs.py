@@ -92,7 +92,7 @@ def _stage(
         names_of_changes = rewards["metric"].str.replace("rewards", "change")
         rows = pd.concat([rows, rewards.assign(metric=names_of_changes, value=rewards["value"] / beta)])
     size = pairs_per_step or log.pairs_per_step or 1
-    about = f"examples seen are steps × {size}" + ("" if pairs_per_step else ", else give --pairs-per-step")
+    about = f"examples seen are {size} × steps" + ("" if pairs_per_step else "; if not, give --pairs-per-step")
     notes = [*log.notes, *(f"{log.name}: {note}" for note in (*_what_it_shows(info, rows, beta), about))]
     table = rows.assign(stage=name, examples_seen=rows["step"] * size)[list(COLUMNS)].reset_index(drop=True)
     counts = {"steps_logged": int(table["step"].nunique())}

@@ -101,14 +101,6 @@ def test_a_verdict_does_not_depend_on_what_else_ran(make: MakeRun) -> None:
         findings_over_seeds({"toy": [study, replace(study, manifest={"name": "toy", "seed": 5, "stages": []})]})
 
 
-def test_the_first_experiment_that_measures_a_claim_speaks_for_it(make: MakeRun) -> None:
-    holding = [make(0, -4.9, -9.9), make(1, -5, -10), make(2, -5.1, -10.1)]
-    failing = [make(0, 4.9, 9.9), make(1, 5, 10), make(2, 5.1, 10.1)]
-    (first,) = findings_over_seeds({"one": holding, "two": failing})
-    (second,) = findings_over_seeds({"none": [], "two": failing, "one": holding})
-    assert (first.source, first.verdict, second.source, second.verdict) == ("one", HOLDS, "two", FAILS)
-
-
 def test_runs_that_differ_in_more_than_their_seed_are_refused(make: MakeRun) -> None:
     runs = [make(0, -4, -9, beta=0.1), make(1, -5, -10, beta=0.5)]
     with pytest.raises(RunDirectoryError, match=r"run0 and run1 differ in beta \(0.1, 0.5\)"):

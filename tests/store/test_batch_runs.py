@@ -121,4 +121,4 @@ def test_a_csv_file_is_one_run(tmp_path: Path) -> None:
     assert main(["import-logs", str(path), "--out", str(tmp_path / "run"), "--beta", "0.1"]) == 0
     assert change(tmp_path / "run", "rejected") == pytest.approx([0, -3])
     notes = json.loads((tmp_path / "run" / "manifest.json").read_text())["notes"]
-    assert "history: examples seen are steps × 1, else give --pairs-per-step" in notes
+    assert "history: examples seen are 1 × steps; if not, give --pairs-per-step" in notes

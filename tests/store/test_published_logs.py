@@ -85,11 +85,6 @@ def test_without_examples_the_layout_tells(measured: Callable[..., MeasuredLog],
     assert note_on(log, "kept the last probe's values")
 
 
-def test_examples_decide_against_the_layout(measured: Callable[..., MeasuredLog], early_columns: Columns) -> None:
-    early_columns["argmax_prob_logits"] = early_columns[LOGP + "chosen"] / 4  # a mended log with its old A_o
-    assert "logp_argmax" in measured(early_columns).probes["chosen"]
-
-
 def test_means_that_cannot_be_are_found_in_the_later_layout_as_well(
     measured: Callable[..., MeasuredLog], sft_columns: Columns
 ) -> None:

@@ -108,11 +108,3 @@ def test_plain_descent_is_the_update_of_plain_descent(untrained, plan_of):
     assert parts["gradient_descent"].to_numpy() == pytest.approx(
         parts["predicted"].to_numpy(), rel=1e-2, abs=1e-3 * scale
     )
-
-
-def test_what_raises_chosen_raises_it_in_its_own_batch(experiment):
-    """The first update of SFT: y⁺ of a question in the batch gains more than y⁺ of one that is not."""
-    table = change_tables(first_step(experiment), observe(experiment.probes, 13), SETTINGS, 1.0)["change_sources"]
-    own = table[(table["source"] == "chosen") & (table["probe"] == "chosen")]
-    means = own.groupby("in_batch")["predicted"].mean()
-    assert means[True] > means[False]
