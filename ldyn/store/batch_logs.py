@@ -102,7 +102,7 @@ def read_wandb_csv(paths: Sequence[Path], run: str | None = None) -> BatchLog:
     if run is not None and run not in runs:
         raise DataError(f"--wandb-run: {paths[0]} has no run {run!r}; {expected_one_of(run, runs)}.")
     chosen = run if run is not None else "".join(runs)
-    names = [name.rpartition(" - ")[2] for table in tables for name in table]
+    names = [name.rpartition(" - ")[2] for table in tables for name in map(str, table)]
     return _checked(paths, chosen or paths[0].stem, rows[rows["run"] == chosen].drop(columns="run"), names)
 
 
@@ -121,11 +121,11 @@ def _read_csv(path: Path) -> pd.DataFrame:
 
 
 def _of_csv(path: Path, table: pd.DataFrame) -> pd.DataFrame:
-    metrics = [name for name in table if split_and_metric(name.rpartition(" - ")[2])]
+    metrics = [name for name in map(str, table) if split_and_metric(name.rpartition(" - ")[2])]
     logged = table.dropna(subset=metrics, how="all")
     step = next((name for name in _STEPS if name in logged and logged[name].notna().all()), None)
     if step is None:
-        found = ", ".join(table)
+        found = ", ".join(map(str, table))
         raise DataError(f"{path} has no step in each row: found {found}; expected one of {', '.join(_STEPS)}.")
     steps = _numbers(path, logged, step)
     epoch = next((name for name in _EPOCHS if name in logged), None)

@@ -50,8 +50,8 @@ def draw_curve(
     pattern = style.dash if dash is None else dash
     look: dict[str, Any] = {"linestyle": (0, pattern) if pattern else "-", "linewidth": style.width, "zorder": 3}
     if len(curve):
-        marker = {"marker": "o", "markersize": style.width * 1.9, "markevery": [-1]}
-        axes.plot(x, y, color=style.colour, label=text, **marker, **look)
+        look |= {"marker": "o", "markersize": style.width * 1.9, "markevery": [-1]}
+        axes.plot(x, y, color=style.colour, label=text, **look)
         axes.fill_between(x, y - half, y + half, color=style.colour, alpha=0.13, linewidth=0, zorder=2)
 
 

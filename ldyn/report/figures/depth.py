@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -46,5 +47,5 @@ def _draw(axes: Axes, values: pd.DataFrame, probe: str, shift: float = 0.0) -> N
     for _, of_seed in values.iterrows():
         axes.plot(places, of_seed, color=colour, linewidth=0.7, marker="o", markersize=2.5, alpha=0.4, zorder=2)
     half = np.nan_to_num(t_half_width(values.std(ddof=1), values.count()))
-    look = {"fmt": "o-", "markersize": 5, "linewidth": 1.8, "capsize": 3, "zorder": 3, "label": end_label(probe)}
-    axes.errorbar(places, mean, yerr=half, color=colour, **look)
+    look: dict[str, Any] = {"fmt": "o-", "markersize": 5, "linewidth": 1.8, "capsize": 3, "zorder": 3}
+    axes.errorbar(places, mean, yerr=half, color=colour, label=end_label(probe), **look)
