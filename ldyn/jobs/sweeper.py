@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,8 +23,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from ldyn.config.groups import experiments
 from ldyn.config.jobs import AUTO, new_config
 from ldyn.config.schema import RunConfig
-from ldyn.errors import ConfigError, SweepError
-from ldyn.jobs.launching import launcher_faults, launching_explained
+from ldyn.errors import ConfigError, LdynError, SweepError
 from ldyn.jobs.sweep_plan import Plan, plan_sweep
 from ldyn.store.sweeps import FAILED, FINISHED, MISSING, JobState, job_states, key_of, unfinished_lines, write_sweep
 
@@ -68,14 +71,14 @@ class PlannedSweeper(Sweeper):
         jobs = plan.launched_with()
         size = self._batch_size or len(jobs) or 1
         batches = [jobs[first : first + size] for first in range(0, len(jobs), size)]
-        if faults := launcher_faults(launcher, directory):
+        if faults := launcher_faults(launcher):
             raise ConfigError(faults)
         write_sweep(directory, plan.sweep)
         OmegaConf.save(self._settings, directory / "multirun.yaml")  # as Hydra's own sweepers do
         print(f"ldyn: {plan.in_words()}; {directory}", file=sys.stderr)
         returns: list[Sequence[JobReturn]] = []
         for batch in batches:
-            with launching_explained(launcher, directory):
+            with launching_explained(launcher):
                 returns.append(self._launcher.launch(batch, initial_job_idx=sum(map(len, returns))))
         conclude_sweep(directory, plan, [one for batch_returns in returns for one in batch_returns])
         return returns
@@ -150,3 +153,33 @@ def _completed(state: JobState, answer: JobReturn | None) -> JobState:
         return state
     error = answer._return_value
     return replace(state, state=FAILED if state.state == MISSING else state.state, error=str(error))
+
+
+def launcher_faults(launcher: DictConfig) -> list[str]:
+    """What would keep jobs from running under this launcher."""
+    kind, faults = str(launcher.get("_target_")), []
+    if "submitit_launcher" in kind and (launcher.tasks_per_node, launcher.nodes) != (1, 1):
+        found = f"found {launcher.nodes} nodes and {launcher.tasks_per_node} tasks on each"
+        expected = "expected nodes=1 and tasks_per_node=1: trainer.num_processes starts the processes inside the job"
+        faults.append(f"hydra.launcher: {found}, {expected}")
+    if kind.endswith("SlurmLauncher") and shutil.which("sbatch") is None:
+        found = "found no sbatch here, so this is no login node of a SLURM cluster; submit from one, or"
+        instead = "hydra/launcher=submitit_local or joblib runs the jobs on this machine"
+        faults.append(f"hydra/launcher: {found}: {instead}; without hydra/launcher one by one")
+    return faults
+
+
+@contextmanager
+def launching_explained(launcher: DictConfig) -> Iterator[None]:
+    """Turn what submitit raises for jobs that SLURM refuses or loses into an LdynError."""
+    if "submitit_launcher" not in str(launcher.get("_target_")):
+        yield
+        return
+    from submitit.core.utils import FailedSubmissionError, UncompletedJobError
+
+    try:
+        yield
+    except (FailedSubmissionError, UncompletedJobError, subprocess.CalledProcessError) as error:
+        refusal = re.findall(r"sbatch: error: (.*)", str(error))
+        what = f"SLURM refuses the jobs: {'; '.join(refusal)}" if refusal else f"A job ended without an answer: {error}"
+        raise LdynError(f"{what}. Their output is in .submitit of the sweep's directory.") from error
