@@ -11,6 +11,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from ldyn.cli.main import main
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, flags=re.DOTALL | re.MULTILINE)  # (language, content)
@@ -111,14 +113,14 @@ def test_every_ldyn_command_runs(directory, forked):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", sorted({*OF_THE_TABLE, *OF_THE_DOCS}))
-def test_every_command_of_the_table_and_the_docs_composes(command, directory, forked):
+def test_every_command_of_the_table_and_the_docs_composes(command, directory, monkeypatch, capsys):
     """They name settings, options and experiments that exist; most of them run in tests of their own."""
     words = shlex.split(command)[1:]
     if words[0] in COMPOSED_BY_HYDRA and not {"--help", "--dry-run", "--config-dir"} & set(words):
         firsts = [re.sub(r"\],\[.*", "]", word) for word in words if word != "-m"]  # of several lists
         one_job = [word if {"[", "{"} & set(word) else word.split(",")[0] for word in firsts]
-        done = forked([LDYN, *one_job, "--cfg", "job"], cwd=directory)
-        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        monkeypatch.chdir(directory)
+        assert main([*one_job, "--cfg", "job"]) == 0, f"{command}\n{capsys.readouterr().err}"
 
 
 def made_small(words: list[str]) -> list[str]:

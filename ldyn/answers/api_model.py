@@ -118,7 +118,6 @@ class ApiModel:
         return request, answer
 
     def _answer(self, request: ChatRequest) -> ChatAnswer:
-        """Send one request; a request that the endpoint rejects is a refusal. Raises ApiError for all other faults."""
         endpoint = f"The endpoint {self.config.base_url}"
         try:
             found = self._client.chat.completions.create(**_body(self.config, request))
@@ -155,7 +154,6 @@ class ApiModel:
         return one_line(" ".join(_without(self._key, str(text)).split()), 240) or "nothing more"
 
     def _check_refusals(self, answers: Mapping[ChatRequest, ChatAnswer], total: int) -> None:
-        """Raises ApiError where the endpoint has refused everything so far."""
         reasons = [answer.reason for answer in answers.values() if answer.finish == REFUSED]
         if total > 1 and len(reasons) == len(answers) >= min(REFUSALS_AT_ONCE, total):
             raise ApiError(f"The endpoint {self.config.base_url} refuses every request: {reasons[-1]}.")
@@ -215,7 +213,6 @@ class _Connection(httpx2.Client):
 
 
 def _message(error: openai.APIStatusError) -> str:
-    """What the endpoint says: OpenAI's ``error``, FastAPI's ``detail``, the new address, or the page's title."""
     if error.response.is_redirect:
         return error.response.headers.get("location", "")
     if isinstance(error.body, dict):

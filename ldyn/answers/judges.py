@@ -112,7 +112,6 @@ def checked_answer(checker: AnswerChecker | None, example_id: str, answer: Answe
 
 
 def _user_function(name: str) -> UserJudge:
-    """Raises DataError where it cannot be imported or takes other arguments."""
     module_name, _, function_name = name.partition(":")
     expected = "expected a function that can be imported from here and takes (example_id, answers, prompt)"
     try:

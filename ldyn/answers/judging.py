@@ -66,7 +66,6 @@ def _comparisons(config: JudgeConfig) -> tuple[list[Comparison], dict[str, int]]
 
 
 def _row(judgement: Judgement) -> dict[str, Any]:
-    """One line of judgements.jsonl; ``a_first`` and ``b_first`` are the two verdicts, as names of sides."""
     comparison = judgement.comparison
     a_first, b_first = judgement.preferences
     return {

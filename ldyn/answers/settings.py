@@ -60,7 +60,6 @@ class ApiConfig:
 
 
 def _check_address(base_url: str) -> None:
-    """Raises ValueError for an address that cannot be requested, or that holds a secret."""
     try:
         url = HttpUrl(base_url)
         (url.host or "").encode("idna")  # as the client will: a part of a name has 1 to 63 characters

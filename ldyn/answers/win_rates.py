@@ -118,7 +118,6 @@ def summarise(
 
 
 def _by_question(table: pd.DataFrame) -> pd.Series:
-    """The mean of each question's values: its samples are one observation."""
     return table.groupby("question", sort=False)["won"].mean()
 
 

@@ -205,7 +205,6 @@ class MatrixTask:
         return self._products.total() / seconds
 
     def _seconds(self, inputs: int, outputs: int) -> float:
-        """Of one operation in a product with a weight of this shape."""
         tokens = torch.randn(MATRIX_ROWS, inputs, device=self._device).to(self._dtype)
         weight = torch.randn(outputs, inputs, device=self._device).to(self._dtype).t()  # laid out as a layer's
         operands = {"torch": torch, "tokens": tokens, "weight": weight, "product": tokens @ weight}

@@ -49,7 +49,6 @@ def in_turns(tasks: Mapping[str, tuple[Any, ...]], config: TurnsConfig) -> tuple
 
 
 def _prepare(threads: int | None) -> None:
-    """In each process: Ctrl-C is the parent's to handle, and the libraries are silent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if threads is not None:
         torch.set_num_threads(threads)

@@ -102,7 +102,6 @@ def _with_quotes(word: str) -> str:
 
 
 def _file_fault(error: Exception) -> str | None:
-    """What is wrong with a YAML file of the user's own; None for an error of another kind."""
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         mark = error.problem_mark
         return f"{mark.name}: invalid YAML in line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
@@ -131,7 +130,6 @@ def described(error: Exception) -> str:
 
 
 def _run_in_sweep(job: Callable[[DictConfig], None], composed: DictConfig) -> None:
-    """One job of several: where it fails it prints why beside its own output, and the others run."""
     try:
         job(_placed(composed))
     except LdynError as error:

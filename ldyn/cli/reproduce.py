@@ -79,7 +79,6 @@ def _run_plain(config: ReproduceConfig) -> list[LdynError]:
 
 
 def _print_jobs(config: ReproduceConfig) -> None:
-    """The command of each job that has not finished."""
     from ldyn.jobs.reproduce import plain_jobs, training_jobs
 
     jobs = plain_jobs(config) | {name: ("train", *words) for name, words in training_jobs(config).items()}

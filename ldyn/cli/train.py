@@ -57,7 +57,6 @@ def run_job(composed: DictConfig) -> None:
 
 
 def _run_or_resume(composed: DictConfig) -> Path | None:
-    """The directory of the run, which has finished; None in a process beside the main one."""
     from ldyn.config.jobs import job_config
     from ldyn.jobs.sweep_plan import name_after_sweep
 
@@ -86,7 +85,6 @@ def _run_here(config: RunConfig) -> Path | None:
 
 
 def _run_in_processes(config: RunConfig) -> Path:
-    """Start as many processes as the configuration says, and run in all of them."""
     from ldyn.config.loading import config_to_yaml
     from ldyn.processes.launch import launch
     from ldyn.store.directory import partial_path

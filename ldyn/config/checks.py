@@ -152,7 +152,6 @@ def _one_stage_faults(stage: Mapping[str, Any], earlier: list[str]) -> Iterator[
 
 
 def _path_faults(value: Any, key: str = "") -> Iterator[str]:
-    """Paths that begin with the name of an unknown user, anywhere; a data set's path that does not exist."""
     if isinstance(value, Mapping):
         for name, child in value.items():
             yield from _path_faults(child, f"{key}.{name}".lstrip("."))

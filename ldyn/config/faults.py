@@ -93,6 +93,5 @@ def _members(hint: Any) -> tuple[Any, ...]:
 
 
 def _tags(member: Any) -> set[Any]:
-    """The values of the literal fields of a union member, one of which is its discriminator."""
     hints = get_type_hints(member).values()
     return {value for hint in hints if get_origin(hint) is Literal for value in get_args(hint)}

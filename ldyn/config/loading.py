@@ -100,7 +100,6 @@ def plain_settings(composed: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _missing_keys(composed: DictConfig | Mapping[str, Any]) -> list[str]:
-    """Keys that the YAML files leave for the user to fill in (`???`)."""
     return sorted(OmegaConf.missing_keys(composed)) if isinstance(composed, DictConfig) else []
 
 

@@ -132,7 +132,6 @@ def _times(trainer: Mapping[str, Any], stage: Mapping[str, Any]) -> dict[str, An
 
 
 def _unknown_stages(stages: Mapping[str, Any]) -> Iterator[str]:
-    """Stages that only the override of a trainer setting has made: `stages.dop.trainer.max_steps=4`."""
     known = [name for name, stage in stages.items() if set(as_mapping(stage)) != {"trainer"}]
     for name in stages:
         if name not in known:

@@ -92,5 +92,4 @@ def _proposed(name: str, found: Sequence[str]) -> str:
 
 
 def _quoted(column: str) -> str:
-    """As Hydra reads it."""
     return column if re.fullmatch(r"[A-Za-z_][\w.-]*", column) else '"' + column.replace('"', r"\"") + '"'

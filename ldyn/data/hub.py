@@ -116,7 +116,6 @@ def _has_probe_files(config: HubConfig) -> bool:
 
 
 def _rows_of_split(split: str, name: str, config: HubConfig, counts: Counter[str]) -> list[ProbeExample]:
-    """The usable rows; the others are dropped and counted, and an error where they are most."""
     records = dict(enumerate(read_split(config, name, max_rows=config.max_rows)))
     faults = RowFaults(f"The split {name!r} of {config.title}")
     how: dict[str, Any] = {"given": config.columns, "layout": config.layout, "names": _READ, "id_format": "row-{:05d}"}
@@ -222,7 +221,6 @@ def _is_saved(config: HubConfig) -> bool:
 
 @contextmanager
 def _explained(config: HubConfig, what: str) -> Iterator[None]:
-    """Turn whatever ``datasets`` raises into a DataError that says what to do."""
     if config.directory is not None and not config.directory.is_dir():
         raise DataError(
             f"{config.directory.absolute()} is not a directory; expected a directory with a copy of {config.name}; "

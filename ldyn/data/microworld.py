@@ -243,7 +243,6 @@ def _check_sizes(config: MicroworldConfig) -> None:
 
 
 def _draw_items(world: World, config: MicroworldConfig, random: Random) -> tuple[list[Item], list[Item]]:
-    """Training items and held-out ones; no person occurs in both."""
     held_out = set(world.people[: config.test_people])
     bands = Band(config.chosen_ranks), Band(config.rejected_ranks, even=True)
 
@@ -262,7 +261,6 @@ def _draw_items(world: World, config: MicroworldConfig, random: Random) -> tuple
 def _probe_example(
     item: Item, train: Sequence[Item], test: Sequence[Item], world: World, random: Random
 ) -> ProbeExample:
-    """The item with every family of response that can be made without a model."""
     attribute, typical = item.fact[1], Band(item.chosen.band.ranks)
 
     def chosen_of_other(items: Sequence[Item]) -> str:

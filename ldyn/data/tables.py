@@ -103,7 +103,6 @@ def _csv(path: Path, faults: RowFaults) -> Records:
 
 
 def _csv_rows(text: str, faults: RowFaults) -> Iterator[tuple[int, list[str]]]:
-    """The rows that are not empty, with their numbers; ends at a row that cannot be read."""
     csv.field_size_limit(max(len(text) + 1, csv.field_size_limit()))  # `layouts` limits how long a text may be
     reader = csv.reader(StringIO(text, newline=""), delimiter=_delimiter(text), strict=True)
     number, line = 0, 1

@@ -100,7 +100,6 @@ def name_after_sweep(composed: DictConfig, overrides: Sequence[str]) -> None:
 def _named(
     directory: Path, before: Sweep, wanted: Sequence[Wanted], marks: Sequence[str], given: Sequence[str]
 ) -> Iterator[SweepJob]:
-    """Each job with the name of its run: the given one, that of the job with the same settings, or a free number."""
     names = {job.fingerprint: job.run for job in before.jobs}
     taken = {*names.values(), *(path.name.removesuffix(PARTIAL_SUFFIX) for path in run_directories(directory))}
     free = (str(number) for number in itertools.count() if str(number) not in taken)

@@ -98,7 +98,6 @@ class PlannedSweeper(Sweeper):
         return bool(given)
 
     def _wanted(self, arguments: list[str]) -> list[tuple[list[str], RunConfig]]:
-        """The jobs with their configurations; all faults of all jobs are in one ConfigError."""
         directories = [Path(one.path) for one in self._settings.hydra.runtime.config_sources if one.schema == "file"]
         known, faults, wanted = list(experiments(directories)), dict[str, list[str]](), []
         for overrides in self._expanded(arguments):
@@ -114,7 +113,6 @@ class PlannedSweeper(Sweeper):
         return wanted
 
     def _expanded(self, arguments: list[str]) -> Iterator[list[str]]:
-        """The overrides of each job, without those that the plan decides."""
         from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
         stages = [f"paths.stages='{self._settings.hydra.sweep.dir}/{STAGES}'"]  # trained once, used by all jobs
@@ -148,7 +146,6 @@ def conclude_sweep(directory: Path, plan: Plan, returns: Sequence[JobReturn]) ->
 
 
 def _completed(state: JobState, answer: JobReturn | None) -> JobState:
-    """A job that failed before it had a directory has said why to its launcher only."""
     if state.error or answer is None or answer.status != JobStatus.FAILED:
         return state
     error = answer._return_value

@@ -70,7 +70,6 @@ def find_damage(directory: Path) -> str | None:
 
 
 def _build(entry: Path, build: Callable[[Path], None]) -> None:
-    """Build in a sibling directory and rename it; remains of an earlier attempt are deleted."""
     building = entry.with_name(f"{entry.name}.building")
     for leftover in (building, entry):
         if leftover.exists():

@@ -141,7 +141,6 @@ def _own_tokenizer(config: PretrainedConfig) -> PreTrainedTokenizerBase:
 
 
 def _check_local_directory(name_or_path: str) -> None:
-    """Say what is missing from a local directory before transformers looks for it on the hub."""
     directory = Path(name_or_path).expanduser()
     if not directory.is_dir():
         if name_or_path.startswith((".", "/", "~")):

@@ -44,7 +44,6 @@ def build_tokenizer(kind: TokenizerKind, corpus: Sequence[str], vocab_size: int)
 
 
 def _word_level(corpus: Sequence[str], vocab_size: int) -> Tokenizer:
-    """Every word of the corpus, in alphabetical order behind the control tokens."""
     pre_tokenizer = pre_tokenizers.Split(Regex(_WORD_PATTERN), behavior="isolated")
     words = {word for document in corpus for word, _ in pre_tokenizer.pre_tokenize_str(document)}
     tokens = [*SPECIAL_TOKENS, *sorted(words - set(SPECIAL_TOKENS))]

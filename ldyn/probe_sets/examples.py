@@ -83,7 +83,6 @@ def _with_answers_of(
 
 
 def _is_another(other: ProbeExample, example: ProbeExample) -> bool:
-    """Whether it is another question with another answer."""
     is_other = normal_prompt(other.prompt) != normal_prompt(example.prompt)
     return is_other and normal_response(other.responses["chosen"]) != normal_response(example.responses["chosen"])
 

@@ -58,7 +58,6 @@ def write_texts(writings: Sequence[Writing], model: ChatModel, tries: int, taken
 def _sorted_out(
     answers: Mapping[Writing, ChatAnswer], canned: set[str], taken: dict[Row, set[str]], texts: dict[Writing, str]
 ) -> dict[Writing, str]:
-    """The faults of unusable answers; the others go to ``texts`` and ``taken``."""
     faults = {}
     for writing, answer in answers.items():
         text = text_of(answer, writing)

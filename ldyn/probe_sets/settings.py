@@ -70,7 +70,6 @@ class BuildRequest:
         return self.probes is None or probe in self.probes
 
     def _faults(self) -> list[str]:
-        """Unknown probes, probes without a model to make them, and a model without a probe to make."""
         asked, has_rephraser = self.probes or (), self.rephraser.who == API
         unknown = [probe for probe in asked if probe not in MAKEABLE]
         faults = [f"only: found {probe!r}; {expected_one_of(probe, MAKEABLE)}" for probe in unknown]

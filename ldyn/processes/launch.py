@@ -58,7 +58,6 @@ def launch(work: Callable[[Argument], object], argument: Argument, count: int) -
 
 
 def _run_one(rank: int, count: int, work: Callable[[Any], object], argument: Any, directory: str) -> None:
-    """In each process: do the work, and on a failure write what it was and end with its exit code."""
     numbers = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count}
     os.environ.update({name: str(number) for name, number in numbers.items()})
     os.environ[MEETING] = f"file://{directory}/meeting"
@@ -127,7 +126,6 @@ def _signals_passed_on() -> Iterator[list[int]]:
 
 @contextmanager
 def _threads_shared(count: int) -> Iterator[None]:
-    """Give each process its share of the cores, unless the user has set the number of threads."""
     if "OMP_NUM_THREADS" in os.environ:
         yield
         return

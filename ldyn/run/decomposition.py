@@ -86,7 +86,6 @@ def _finished_run(path: Path) -> Run:
 
 
 def _check_same(run: Run, hashes: Mapping[str, str]) -> None:
-    """The stored configuration must make the data, probes and base that the run was trained with."""
     stored = run.manifest["hashes"]
     others = [name for name, value in hashes.items() if stored.get(name, value) != value]
     if others:

@@ -84,7 +84,6 @@ class ProbeCallback(TrainerCallback):
             self._guarded(lambda: self._session.commit_log(self._info.name))
 
     def _guarded(self, work: Callable[[], None]) -> None:
-        """Do nothing after an error under on_error="warn"; the first error is written to the manifest."""
         if self._failed:
             return
         try:
@@ -204,7 +203,6 @@ def _check_model(model: Any) -> None:
 
 
 def _directory(final: Path, step: int) -> RunDirectory:
-    """A new run directory; where a training resumes, the one that it had."""
     partial = partial_path(final)
     if step and partial.is_dir():
         return RunDirectory.reopen(final)
@@ -217,8 +215,6 @@ def _directory(final: Path, step: int) -> RunDirectory:
 
 
 class _Curves(Observer):
-    """Sends the charts of each probe step to ``log(values, step)``."""
-
     def __init__(self, log: Callable[[Mapping[str, float], int], None]):
         self._log, self._charts = log, Charts()
 
@@ -256,7 +252,6 @@ def _trackers(args: Any) -> dict[str, Callable[[], Observer]]:
 
 
 def _stage_info(args: Any) -> StageInfo:
-    """The stage that the trainer's arguments describe."""
     kinds = [kind.__name__ for kind in type(args).__mro__]
     rate = float(args.learning_rate)
     if pairwise := next((PAIRWISE[kind] for kind in kinds if kind in PAIRWISE), None):

@@ -70,7 +70,6 @@ class StageCache:
             write_atomically(self._file(key), json.dumps(entry, indent=1).encode())
 
     def _find(self, key: str, steps: Collection[int]) -> tuple[Run, str] | None:
-        """Run and name of a trained stage of this key, measured at all of ``steps``; None where there is none."""
         try:
             entry = json.loads(self._file(key).read_text(encoding="utf-8"))
             run, stage = read_run(self._directory / entry["run"]), entry["stage"]

@@ -89,7 +89,6 @@ def _weights(
 
 
 def _prompts(config: WinsConfig, prepared: Prepared, seed: int) -> list[SamplePrompt]:
-    """The first ``wins.examples`` probe questions of the data, drawn by the seed; ``probes`` may use fewer of them."""
     prompts = list[SamplePrompt]()
     for split, examples in prepared.data.probes.items():
         drawn, _ = draw(examples, config.examples, seeded_random(seed, "wins", split))
@@ -106,7 +105,6 @@ def _answers(weights: ArmWeights, prompts: Sequence[SamplePrompt], prepared: Pre
 
 
 def _matches(arms: Mapping[str, Sequence[ArmWeights]]) -> Iterator[tuple[Match, str, str]]:
-    """Every arm against the first after equally many epochs, with the names of both sides' weights."""
     (baseline, of_baseline), *others = arms.items()
     by_epoch = {round(one.epoch, 6): one for one in of_baseline}
     for arm, of_arm in others:
@@ -130,7 +128,6 @@ def _verdicts(
 
 
 def _judge(name: str, config: RunConfig) -> Judge:
-    """As in `ldyn judge`; answers of language models are cached."""
     assert config.wins is not None
     cache = AnswerCache(config.paths.cache / "answers")
     return find_judge(name, cache, api=config.wins.api, template=config.wins.template)

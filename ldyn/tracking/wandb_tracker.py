@@ -163,7 +163,6 @@ def within(seconds: float, action: Callable[[], None]) -> None:
 
 
 def _start(action: Callable[[], None]) -> Future[None]:
-    """The outcome of ``action``, done by a thread that does not keep the process alive."""
     outcome: Future[None] = Future()
 
     def act() -> None:

@@ -110,7 +110,6 @@ def adopt_final(final: Path, stage_directory: Path) -> None:
 
 @contextmanager
 def _final_written(stage_directory: Path) -> Iterator[Path]:
-    """An absent directory to write the last weights to, which then gets its name."""
     partial = final_directory(stage_directory).with_suffix(".partial")
     with checkpoint_written(partial):
         shutil.rmtree(partial, ignore_errors=True)

@@ -103,17 +103,14 @@ def uninterrupted(smoke):
     return read_run(run(smoke("whole", *LONGER)))
 
 
-KILLS = [("scored", "dpo", 1), ("saving", "sft", 4)]
-
-
-@pytest.mark.parametrize(("when", "stage", "step"), KILLS)
-def test_a_killed_run_resumes_to_the_uninterrupted_trajectory(when, stage, step, uninterrupted, words, outputs, forked):
-    name = f"killed-{when}-{stage}-{step}"
+def test_a_killed_run_resumes_to_the_uninterrupted_trajectory(uninterrupted, words, outputs, forked):
+    """Killed while it saves a checkpoint; `test_run_killed_anywhere` kills at other places."""
+    name = "killed"
     partial = outputs / "smoke" / f"{name}.partial"
-    environment = {**os.environ, "KILL_AT": f"{when} {stage} {step} {int(signal.SIGKILL)}"}
+    environment = {**os.environ, "KILL_AT": f"saving sft 4 {int(signal.SIGKILL)}"}
     assert forked([KILL_AT, *words(name, *LONGER)], env=environment).returncode == -signal.SIGKILL
-    half = partial / "checkpoints" / stage / f"checkpoint-{step}"
-    assert half.exists() is (when == "saving")
+    half = partial / "checkpoints" / "sft" / "checkpoint-4"
+    assert half.exists()
     assert not (half / "trainer_state.json").exists()
     assert read_run(partial).manifest["status"] == "running"  # nobody could write anything else
     assert main(["train", f"resume={partial}"]) == 0
