@@ -47,17 +47,14 @@ def download(directory: Path) -> Path:
 def convert(file: Path, target: Path) -> None:
     """Write model and tokenizer to ``target``, which appears only when it is complete."""
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    directory, partial = str(file.parent), target.with_name(f"{target.name}.partial")
-    loaded = AutoModelForCausalLM.from_pretrained(directory, gguf_file=file.name, dtype=torch.float32)
-    # transformers refuses to save what it loaded from GGUF, since the model's config says that it is quantized.
-    settings = {name: value for name, value in loaded.config.to_dict().items() if name != "quantization_config"}
-    plain = AutoModelForCausalLM.from_config(type(loaded.config).from_dict(settings), dtype=torch.float32)
-    plain.load_state_dict(loaded.state_dict())
-    plain.tie_weights()
-    plain.save_pretrained(partial)
-    AutoTokenizer.from_pretrained(directory, gguf_file=file.name).save_pretrained(partial)
+    from ldyn.models.gguf import gguf_model, gguf_tokenizer
+    from ldyn.models.settings import PretrainedConfig
+
+    config = PretrainedConfig(str(file.parent), gguf_file=file.name)
+    partial = target.with_name(f"{target.name}.partial")
+    gguf_model(config, torch.float32).save_pretrained(partial)
+    gguf_tokenizer(config).save_pretrained(partial)
     partial.rename(target)
 
 

@@ -15,6 +15,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 
 from ldyn.errors import ModelError
 from ldyn.models.base import BaseModel, fingerprint
+from ldyn.models.gguf import gguf_model, read_gguf
 from ldyn.models.settings import PretrainedConfig, TinyConfig, TokenizerKind
 from ldyn.models.tokenizers import build_tokenizer
 
@@ -22,6 +23,7 @@ Loaded = tuple[PreTrainedModel, PreTrainedTokenizerBase]
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _PADDING_CANDIDATES = ("<|padding|>", "<|pad|>", "<pad>", "[PAD]", "<|finetune_right_pad_id|>")
 _OWN_CORPUS_VOCABULARY = 32_000
+_WEIGHTS = ("safetensors", "gguf", "bin", "pt", "pth")
 
 
 def load_pretrained(config: PretrainedConfig, *, corpus: Sequence[str], seed: int) -> BaseModel:
@@ -39,7 +41,7 @@ def load_pretrained(config: PretrainedConfig, *, corpus: Sequence[str], seed: in
 
 def pinned_model(config: TinyConfig | PretrainedConfig) -> TinyConfig | PretrainedConfig:
     """The configuration with ``revision`` as a commit, so that a resumed run loads the same weights from the hub."""
-    if not isinstance(config, PretrainedConfig) or config.random_init:
+    if not isinstance(config, PretrainedConfig) or config.random_init or config.gguf_file is not None:
         return config
     if Path(config.name_or_path).expanduser().is_dir() or re.fullmatch("[0-9a-f]{40}", config.revision):
         return config
@@ -77,6 +79,8 @@ def ensure_padding(tokenizer: PreTrainedTokenizerBase, name: str) -> None:
 
 
 def _trained_model(config: PretrainedConfig) -> PreTrainedModel:
+    if config.gguf_file is not None:
+        return gguf_model(config, _DTYPES[config.dtype])
     _check_local_directory(config.name_or_path)
     try:
         return load_weights(
@@ -131,6 +135,9 @@ def _untrained_model(config: PretrainedConfig, seed: int) -> PreTrainedModel:
 
 
 def _own_tokenizer(config: PretrainedConfig) -> PreTrainedTokenizerBase:
+    if config.gguf_file is not None:
+        own: PreTrainedTokenizerBase = read_gguf(AutoTokenizer, config)
+        return own
     _check_local_directory(config.name_or_path)
     try:
         return AutoTokenizer.from_pretrained(
@@ -148,15 +155,20 @@ def _check_local_directory(name_or_path: str) -> None:
                 f"There is no directory {directory}; give an existing directory or a hub name as model.name_or_path."
             )
         return
+    found = {kind: ", ".join(sorted(path.name for path in directory.glob(f"*.{kind}"))) for kind in _WEIGHTS}
     if not (directory / "config.json").is_file():
         raise ModelError(
-            f"{directory} has no config.json, so it is no saved model; "
+            f"{directory} has {found['gguf']} and no config.json; set model.gguf_file to load it."
+            if found["gguf"]
+            else f"{directory} has no config.json, so it is no saved model; "
             "give the directory that save_pretrained wrote (of a training run: its checkpoint directory)."
         )
-    if not any(directory.glob("*.safetensors")):
+    if not found["safetensors"]:
+        pickled = ", ".join(filter(None, (found["bin"], found["pt"], found["pth"])))
+        what = f"only pickled weights ({pickled}), which can run code" if pickled else "no weights"
         raise ModelError(
-            f"{directory} has no *.safetensors; pickled weights, which can run code, are not read. "
-            "Load the model where you trust it and write it again with model.save_pretrained(directory)."
+            f"{directory} has {what}; expected *.safetensors. "
+            "Load it where you trust it and write it again with model.save_pretrained(directory)."
         )
 
 

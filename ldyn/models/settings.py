@@ -57,6 +57,8 @@ class PretrainedConfig:
     """A causal language model by its hub name or the path of a local directory; safetensors weights only.
 
     name_or_path, revision: where it comes from (revision: a branch, tag or commit of the hub).
+    gguf_file: the name of a GGUF file there, which is dequantized to ``dtype`` (``ldyn.models.gguf``). Without it the
+        safetensors of a directory are loaded, whatever lies beside them.
     dtype: type of the weights; the paper trains in float32. attention: the attention kernel.
     trust_remote_code: whether code that comes with the model may run; never needed for the models configured here.
     random_init: build the model untrained from ``architecture`` (model_type and its dimensions), without a download.
@@ -67,7 +69,7 @@ class PretrainedConfig:
     name_or_path: str
     kind: Literal["pretrained"] = "pretrained"
     revision: str = "main"
-    gguf_file: str | None = None  # stored runs of earlier versions have it
+    gguf_file: str | None = None
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
     trust_remote_code: bool = False
@@ -76,8 +78,6 @@ class PretrainedConfig:
     tokenizer: Literal["auto", "own", "word", "bpe"] = "auto"
 
     def __post_init__(self) -> None:
-        if self.gguf_file is not None:
-            raise ValueError("gguf_file is no longer read; write it as safetensors once, as scripts/smollm2.py does")
         if self.random_init and "model_type" not in self.architecture:
             raise ValueError(
                 "random_init=true builds the model from `architecture`, which has no model_type; give it one "

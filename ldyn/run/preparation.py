@@ -10,6 +10,7 @@ from ldyn.config.schema import RunConfig
 from ldyn.data.encoder import Encoder
 from ldyn.data.sources import base_seed, data_fingerprint, load_data
 from ldyn.models.base import BaseModel
+from ldyn.models.gguf import model_file_hash
 from ldyn.models.loading import load_base
 from ldyn.probes.builder import BuiltProbes, build_probes, probe_fingerprint, with_model_answers
 from ldyn.processes.group import from_main, main_first
@@ -54,6 +55,7 @@ def prepare(config: RunConfig, timed: Callable[[str], AbstractContextManager[Non
         **({"data_version": data.version} if data.version else {}),
         "probes": probe_fingerprint(probes.examples),
         "base_model": base.fingerprint,
+        **model_file_hash(config.model),
     }
     counts = {**data.counts, **probes.counts, **encoder.counts, "training_pairs": len(pairs)}
     return Prepared(data, base, answering, probes, pairs, encoded, hashes, counts)
