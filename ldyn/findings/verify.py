@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,11 @@ from rich.markup import escape
 
 from ldyn.errors import RunDirectoryError
 from ldyn.findings import find_all
+from ldyn.findings.preconditions import preconditions
 from ldyn.findings.tables import findings_table, variance_table
 from ldyn.findings.together import OverSeeds, judge_together
 from ldyn.findings.variance import variance_components
-from ldyn.records import Finding
+from ldyn.records import NOT_JUDGED, Finding
 from ldyn.store import Run, read_run
 from ldyn.store.directory import changed_tables, plain
 from ldyn.store.sweeps import run_directories
@@ -31,6 +32,7 @@ _COMPARED = ("estimate", "ci_low", "ci_high", "unit", "n", "seeds", "verdict")
 _STORED = {
     "same": "The stored findings agree with the trajectories.",
     "absent": "No findings are stored yet.",
+    "earlier rules": "The stored findings follow earlier rules. Shown are those of the present rules.",
 }
 _WIDTH = 160  # columns, where the output is not a terminal
 
@@ -39,7 +41,8 @@ _WIDTH = 160  # columns, where the output is not a terminal
 class Verification:
     """The findings of one run, computed again, and how the stored ones compare.
 
-    stored: "same", "different", or "absent" (the run is not finished); status: of the manifest.
+    stored: "same", "different", "earlier rules", or "absent" (the run is not finished); status: of the manifest.
+    preconditions: what squeezing needs, in words, for the first stage and each that compares pairs.
     error: why the run could not be read; the rest is then empty.
     """
 
@@ -49,6 +52,7 @@ class Verification:
     findings: Sequence[Finding]
     differences: Sequence[str]
     error: str | None = None
+    preconditions: Sequence[str] = ()
 
     @property
     def is_wrong(self) -> bool:
@@ -103,7 +107,8 @@ def verify_run(path: Path) -> Verification:
             raise
         damage = f"{'; '.join(changed)}, and no findings can be computed ({type(error).__name__}: {error})"
         return Verification(path, "unreadable", "absent", [], [], f"{damage}. Copy the run again.")
-    return _compare(run, findings, changed)
+    needed = [str(one) for one in preconditions(run.trajectories, run.stages)]
+    return replace(_compare(run, findings, changed), preconditions=needed)
 
 
 def _compare(run: Run, findings: Sequence[Finding], changed: Sequence[str]) -> Verification:
@@ -112,6 +117,8 @@ def _compare(run: Run, findings: Sequence[Finding], changed: Sequence[str]) -> V
         if run.is_partial:
             return Verification(run.path, status, "absent", findings, [])
         return Verification(run.path, status, "different", findings, ["the run is finished but has no findings.json"])
+    if run.findings and not any(one.parts or one.verdict == NOT_JUDGED for one in run.findings):
+        return Verification(run.path, status, "different" if changed else "earlier rules", findings, changed)
     found = [*changed, *differences(run.findings, findings)]
     return Verification(run.path, status, "different" if found else "same", findings, found)
 
@@ -145,6 +152,8 @@ def _print(verification: Verification, console: Console) -> None:
         console.print(findings_table(verification.findings, title))
     else:
         console.print(f"{escape(title)}: nothing measured so far tests a claim", soft_wrap=True)
+    for line in verification.preconditions:
+        console.print(line, soft_wrap=True, highlight=False)
     for difference in verification.differences:
         console.print(f"[bold red]differs[/] {escape(difference)}", soft_wrap=True)
     if verification.stored in _STORED:

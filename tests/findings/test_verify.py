@@ -135,6 +135,17 @@ def test_runs_of_one_seed_are_verified_though_they_cannot_be_judged_together(
     assert "both have seed 0" in capsys.readouterr().out
 
 
+def test_findings_by_earlier_rules_are_computed_again_and_not_called_wrong(
+    unfinished: RunDirectory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = unfinished.path / "findings.json"
+    stored = [{key: value for key, value in row.items() if key != "parts"} for row in json.loads(path.read_text())]
+    path.write_text(json.dumps([row | {"verdict": "holds"} for row in stored]))
+    code, report = reported([unfinished.path], capsys)
+    assert (code, report["runs"][0]["stored"]) == (0, "earlier rules")
+    assert report["runs"][0]["findings"][0]["verdict"] == "this run"
+
+
 def test_every_kind_of_difference_is_named(build: Any, four_stages: Any) -> None:
     run = build().add(four_stages[0], "chosen", [-20, -15, -10]).add(four_stages[0], "rejected", [-20, -15, -22])
     s1, s3 = find_all(run.table, run.stages)
