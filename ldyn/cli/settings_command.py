@@ -95,6 +95,7 @@ def validated_as(kind: type[Config], settings: dict[str, Any]) -> Config:
 
 
 def _overrides(page: Page, words: Sequence[str]) -> list[str]:
+    """Flags and words without ``=`` as overrides."""
     plain, overrides = list[str](), list[str]()
     for word in words:
         if word.startswith("-") and word not in (*FLAGS, "-"):

@@ -98,9 +98,9 @@ def read_wandb_csv(paths: Sequence[Path], run: str | None = None) -> BatchLog:
     rows = pd.concat([_of_csv(path, table) for path, table in zip(paths, tables, strict=True)], ignore_index=True)
     runs = list(dict.fromkeys(rows["run"]))
     if run is None and len(runs) > 1:
-        raise DataError(f"{paths[0]} holds {len(runs)} runs: {', '.join(runs)}. Choose one with wandb_run=NAME.")
+        raise DataError(f"{paths[0]} holds {len(runs)} runs: {', '.join(runs)}. Choose one with --wandb-run NAME.")
     if run is not None and run not in runs:
-        raise DataError(f"wandb_run: {paths[0]} has no run {run!r}; {expected_one_of(run, runs)}.")
+        raise DataError(f"--wandb-run: {paths[0]} has no run {run!r}; {expected_one_of(run, runs)}.")
     chosen = run if run is not None else "".join(runs)
     names = [name.rpartition(" - ")[2] for table in tables for name in map(str, table)]
     return _checked(paths, chosen or paths[0].stem, rows[rows["run"] == chosen].drop(columns="run"), names)

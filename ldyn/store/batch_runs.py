@@ -64,7 +64,10 @@ def import_batch_logs(
     tables = [path for path in paths if path.suffix == ".csv"]
     faults = {
         "found CSV files and other logs together; import them one by one": bool(tables) and len(tables) < len(paths),
-        "wandb_run: expected CSV files of wandb": wandb_run is not None and not tables,
+        "--wandb-run: expected CSV files of wandb": wandb_run is not None and not tables,
+        f"--pairs-per-step: found {pairs_per_step}, expected 1 or more": pairs_per_step is not None
+        and pairs_per_step < 1,
+        f"--beta: found {beta}, expected a number above 0": beta is not None and not 0 < beta < np.inf,
     }
     if any(faults.values()):
         raise ConfigError([fault for fault, found in faults.items() if found])
@@ -89,7 +92,7 @@ def _stage(
         names_of_changes = rewards["metric"].str.replace("rewards", "change")
         rows = pd.concat([rows, rewards.assign(metric=names_of_changes, value=rewards["value"] / beta)])
     size = pairs_per_step or log.pairs_per_step or 1
-    about = f"examples seen are {size} × steps" + ("" if pairs_per_step else "; if not, give pairs_per_step")
+    about = f"examples seen are {size} × steps" + ("" if pairs_per_step else "; if not, give --pairs-per-step")
     notes = [*log.notes, *(f"{log.name}: {note}" for note in (*_what_it_shows(info, rows, beta), about))]
     table = rows.assign(stage=name, examples_seen=rows["step"] * size)[list(COLUMNS)].reset_index(drop=True)
     counts = {"steps_logged": int(table["step"].nunique())}
@@ -145,7 +148,7 @@ def _about_rewards(rows: pd.DataFrame, beta: float | None) -> Iterator[str]:
             f"likely {SIDES[side]} than under the reference{nats}, if the loss has one (DPO, KTO)"
         )
     if curves and beta is None:
-        yield "rewards are β (log π − log π_ref) and β is not logged; give beta=B to draw that change in nats"
+        yield "rewards are β (log π − log π_ref) and β is not logged; give --beta to draw that change in nats"
 
 
 def write_import(stages: Sequence[BatchStage], directory: RunDirectory) -> None:

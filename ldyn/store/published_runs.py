@@ -65,12 +65,12 @@ def import_logs(sources: Sequence[LogSource]) -> list[LoggedStage]:
     ]
     faults = [
         f"the directory's name {name!r} names {' and '.join(sorted(found)) or 'no stage'}; "
-        f"pass stage={'|'.join(KINDS)} for each directory"
+        f"pass --stage {'|'.join(KINDS)} for each directory"
         for name, found in zip(names, kinds, strict=True)
         if len(found) != 1
     ]
     apart = [source.examples_apart for source in sources if source.examples_apart < BATCH_SIZE]
-    faults += [f"examples_apart: found {found}, expected {BATCH_SIZE} (one update) or more" for found in apart]
+    faults += [f"--examples-apart: found {found}, expected {BATCH_SIZE} (one update) or more" for found in apart]
     if faults:
         raise ConfigError(faults)
     stages: list[LoggedStage] = []

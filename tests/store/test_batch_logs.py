@@ -99,7 +99,7 @@ def test_a_history_has_one_column_a_metric_and_empty_cells(tmp_path: Path) -> No
 def test_several_runs_are_named_and_one_is_chosen(tmp_path: Path) -> None:
     row = "1,-50,-50,-50,-70,-70,-70"
     path = chart(tmp_path / "two.csv", "train/logps/chosen", row, runs=("dpo - a", "dpo - b"))
-    with pytest.raises(DataError, match=r"holds 2 runs: dpo - a, dpo - b\. Choose one with wandb_run=NAME"):
+    with pytest.raises(DataError, match=r"holds 2 runs: dpo - a, dpo - b\. Choose one with --wandb-run NAME"):
         read_wandb_csv([path])
     assert values(read_wandb_csv([path], "dpo - b"), "logps/chosen") == {1: -70}
     with pytest.raises(DataError, match=r"has no run 'c'; .*expected one of dpo - a, dpo - b"):

@@ -27,7 +27,7 @@ def test_a_state_becomes_a_run_whose_claims_are_not_judged(
     write_state: WriteState, dpo_history: History, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     state, out = write_state("my_dpo", dpo_history), tmp_path / "out" / "run"
-    assert main(["import-logs", str(state.parent), f"out={out}", "beta=0.1"]) == 0
+    assert main(["import-logs", str(state.parent), "--out", str(out), "--beta", "0.1"]) == 0
     printed = " ".join(capsys.readouterr().out.split())
     assert "4 claims are not judged: a log of batch means has no numbers on them." in printed
     assert "other pairs each time, scored before the update on them" in printed
@@ -50,7 +50,7 @@ def test_a_state_becomes_a_run_whose_claims_are_not_judged(
 def test_verify_report_and_overlay_read_it(write_state: WriteState, dpo_history: History, tmp_path: Path) -> None:
     state = write_state("my_dpo", dpo_history)
     one, two = str(tmp_path / "one"), str(tmp_path / "two")
-    assert main(["import-logs", str(state), f"out={one}"]) == main(["import-logs", str(state), f"out={two}"]) == 0
+    assert main(["import-logs", str(state), "--out", one]) == main(["import-logs", str(state), "--out", two]) == 0
     assert main(["verify", one]) == main(["report", one, "--reference", two]) == 0
     assert (tmp_path / "one" / "figures" / "reference.png").exists()
     assert change(tmp_path / "one", "chosen") == [0, -2, -4, -10]  # no β: since the first logged step
@@ -59,13 +59,13 @@ def test_verify_report_and_overlay_read_it(write_state: WriteState, dpo_history:
 def test_a_log_without_log_probs_or_of_sft(write_state: WriteState, dpo_history: History, tmp_path: Path) -> None:
     rewards = [{key: value for key, value in row.items() if "logps" not in key} for row in dpo_history]
     state = write_state("rewards", rewards)
-    assert main(["import-logs", str(state), f"out={tmp_path / 'run'}"]) == 0
+    assert main(["import-logs", str(state), "--out", str(tmp_path / "run")]) == 0
     notes = " ".join(read_run(tmp_path / "run").manifest["notes"])
     assert "log π(y⁺) is not logged, so its level is not known" in notes
-    assert "β is not logged; give beta=B to draw that change in nats" in notes
+    assert "β is not logged; give --beta to draw that change in nats" in notes
     assert "This log has no log π" in (tmp_path / "run" / "report.html").read_text()
     sft = write_state("sft", [{"step": step, "loss": 3 - step, "entropy": 1.0} for step in (1, 2)])
-    assert main(["import-logs", str(sft), str(state), f"out={tmp_path / 'both'}"]) == 0
+    assert main(["import-logs", str(sft), str(state), "--out", str(tmp_path / "both")]) == 0
     run = read_run(tmp_path / "both")
     assert [(stage.name, stage.kind) for stage in run.stages] == [("sft", "pointwise"), ("preference", "pairwise")]
     assert len(run.findings) == 10
@@ -95,14 +95,13 @@ def test_the_last_checkpoint_of_a_directory_is_read(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["STATE", "examples_apart=500"], "examples_apart: expected published logs"),
-        (["STATE", "beta=-1"], "beta: found -1, expected greater than 0"),
-        (["STATE", "pairs_per_step=0"], "pairs_per_step: found 0, expected greater than or equal to 1"),
-        (["STATE", "wandb_run=a"], "wandb_run: expected CSV files of wandb"),
-        (["STATE", "stage=[sft,dpo]"], "stage: found 2 values for 1 logs; give one each"),
+        (["STATE", "--examples-apart", "500"], "--examples-apart: expected published logs"),
+        (["STATE", "--beta", "-1"], "--beta: found -1.0, expected a number above 0"),
+        (["STATE", "--pairs-per-step", "0"], "--pairs-per-step: found 0, expected 1 or more"),
+        (["STATE", "--wandb-run", "a"], "--wandb-run: expected CSV files of wandb"),
+        (["STATE", "--stage", "sft", "dpo"], "--stage: found 2 values for 1 logs; give one each"),
         (["STATE", "DIRECTORY"], "1 logs of batch means and 1 published ones"),
-        (["DIRECTORY", "beta=0.1"], "beta: expected a trainer_state.json or CSV files"),
-        (["STATE", "--beta", "0.1"], "--beta: settings have no dashes; write key=value"),
+        (["DIRECTORY", "--beta", "0.1"], "--beta: expected a trainer_state.json or CSV files"),
     ],
 )
 def test_options_that_do_not_fit(
@@ -111,7 +110,7 @@ def test_options_that_do_not_fit(
 ) -> None:  # fmt: skip
     paths = {"STATE": str(write_state("my_dpo", dpo_history)), "DIRECTORY": str(tmp_path)}
     line = [paths.get(word, word) for word in words]
-    assert main(["import-logs", *line, f"out={tmp_path / 'run'}"]) == 2
+    assert main(["import-logs", *line, "--out", str(tmp_path / "run")]) == 2
     assert message in capsys.readouterr().err
     assert not list(tmp_path.glob("run*"))
 
@@ -119,7 +118,7 @@ def test_options_that_do_not_fit(
 def test_a_csv_file_is_one_run(tmp_path: Path) -> None:
     path = tmp_path / "history.csv"
     path.write_text("_step,train/rewards/chosen,train/rewards/rejected\n1,0.1,0.0\n2,0.2,-0.3\n")
-    assert main(["import-logs", str(path), f"out={tmp_path / 'run'}", "beta=0.1"]) == 0
+    assert main(["import-logs", str(path), "--out", str(tmp_path / "run"), "--beta", "0.1"]) == 0
     assert change(tmp_path / "run", "rejected") == pytest.approx([0, -3])
     notes = json.loads((tmp_path / "run" / "manifest.json").read_text())["notes"]
-    assert "history: examples seen are 1 × steps; if not, give pairs_per_step" in notes
+    assert "history: examples seen are 1 × steps; if not, give --pairs-per-step" in notes

@@ -33,7 +33,7 @@ def test_two_directories_become_the_stages_of_one_run(
     directories: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out" / "both"
-    assert main(["import-logs", *directories, f"out={out}", "examples_apart=[1000,500]"]) == 0
+    assert main(["import-logs", *directories, "--out", str(out), "--examples-apart", "1000", "500"]) == 0
     printed = capsys.readouterr().out
     assert "averaged as the square of a mean of norms" in printed
     found = findings(out)
@@ -60,19 +60,19 @@ def test_a_log_of_one_probe_is_judged_by_what_it_has(
     logp = "logps_eval_prob_train/"
     others = [name for name in dpo_columns if name.startswith(logp) and name != logp + "chosen"]
     chosen = {name: values for name, values in dpo_columns.items() if name not in others}
-    assert main(["import-logs", str(write_log("one_dpo", chosen)), f"out={tmp_path / 'one'}"]) == 0
+    assert main(["import-logs", str(write_log("one_dpo", chosen)), "--out", str(tmp_path / "one")]) == 0
     found = findings(tmp_path / "one")
     assert {name: found[name]["verdict"] for name in found} == {"D1": "this run", "D3": "this run"}
     assert "Not measured: change of y⁻" in found["D3"]["reason"]
-    other = write_log("other_dpo", {others[-1]: dpo_columns[others[-1]]})
-    assert main(["import-logs", str(other), f"out={tmp_path / 'other'}"]) == 0
+    assert main(["import-logs", str(write_log("other_dpo", {others[-1]: dpo_columns[others[-1]]})), "--out",
+                 str(tmp_path / "other")]) == 0  # fmt: skip
     assert findings(tmp_path / "other") == {}
     assert "no claim can be tested with the responses measured (dpo: irr_train)" in capsys.readouterr().out
 
 
 def test_importing_verifying_and_reporting_need_no_torch(directories: tuple[str, str], tmp_path: Path) -> None:
     lines = [
-        ["import-logs", directories[0], f"out={tmp_path / 'run'}"],
+        ["import-logs", directories[0], "--out", str(tmp_path / "run")],
         ["verify", str(tmp_path / "run")],
         ["report", str(tmp_path / "run"), "--reference", str(tmp_path / "run")],
     ]
@@ -87,16 +87,16 @@ def test_importing_verifying_and_reporting_need_no_torch(directories: tuple[str,
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["stage=sft"], "stage: found 1 values for 2 logs; give one each"),
-        (["examples_apart=[1,2,3]"], "examples_apart: found 3 values for 2 logs"),
+        (["--stage", "sft"], "--stage: found 1 values for 2 directories; give one each"),
+        (["--examples-apart", "1", "2", "3"], "--examples-apart: found 3 values for 2 directories"),
     ],
 )
 def test_options_that_do_not_fit_the_directories(
     directories: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
 ) -> None:
-    assert main(["import-logs", *directories, f"out={tmp_path / 'run'}", *words]) == 2
+    assert main(["import-logs", *directories, "--out", str(tmp_path / "run"), *words]) == 2
     assert message in capsys.readouterr().err
-    assert main(["import-logs", str(tmp_path / "no_sft"), f"out={tmp_path / 'run'}"]) == 1
+    assert main(["import-logs", str(tmp_path / "no_sft"), "--out", str(tmp_path / "run")]) == 1
     assert f"There is no {tmp_path / 'no_sft'}. Pass a trainer_state.json" in capsys.readouterr().err
     assert not list(tmp_path.glob("run*"))
 
@@ -145,9 +145,9 @@ def test_what_cannot_be_known_is_reported_all_at_once(sft: Path, write_log: Writ
     with pytest.raises(ConfigError) as caught:
         import_logs(sources)
     assert len(caught.value.faults) == 3
-    assert "'seed1' names no stage; pass stage=sft|extend|dpo" in caught.value.faults[0]
+    assert "'seed1' names no stage; pass --stage sft|extend|dpo" in caught.value.faults[0]
     assert "'sft_then_dpo' names dpo and sft" in caught.value.faults[1]
-    assert "examples_apart: found 2, expected 4 (one update) or more" in caught.value.faults[2]
+    assert "--examples-apart: found 2, expected 4 (one update) or more" in caught.value.faults[2]
     assert stages(import_logs([LogSource(sources[0].directory, kind="dpo")]))[0][0] == "dpo"
 
 

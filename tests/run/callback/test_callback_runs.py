@@ -126,7 +126,7 @@ def test_a_killed_training_resumes_to_the_same_trajectories(trainers_of, make_mo
     whole, again = read_run(tmp_path / "whole"), read_run(tmp_path / "cut")
     pd.testing.assert_frame_equal(whole.trajectories, again.trajectories)
     assert list(again.train_log["step"]) == [1, 2, 3, 4, 5]
-    assert main(["import-logs", str(tmp_path / "trl-whole"), "beta=0.1", f"out={tmp_path / 'logged'}"]) == 0
+    assert main(["import-logs", str(tmp_path / "trl-whole"), "--beta", "0.1", "--out", str(tmp_path / "logged")]) == 0
     logged = read_run(tmp_path / "logged").tables["batch_means"]
     assert set(logged["step"]) == {1, 2, 3, 4, 5}
     assert {"logps/chosen", "rewards/margins", "entropy", "change/chosen"} <= set(logged["metric"])
