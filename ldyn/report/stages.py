@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ldyn.records import StageInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """A pairwise stage and the pointwise stage it starts from. role: "baseline" (view chosen) or "extend" (both)."""
+
+    role: str
+    label: str
+    pointwise: StageInfo
+    pairwise: StageInfo
 
 
 def stage_title(stage: StageInfo) -> str:
@@ -46,3 +58,18 @@ def main_chain(stages: Sequence[StageInfo]) -> tuple[StageInfo, ...]:
 def main_stage(stages: Sequence[StageInfo], kind: str) -> StageInfo | None:
     """The stage of a kind that figures show first: the main chain's, or else the first there is."""
     return next((stage for stage in (*main_chain(stages), *stages) if stage.kind == kind), None)
+
+
+def find_arms(stages: Sequence[StageInfo]) -> list[Arm]:
+    """Every pairwise stage that follows a pointwise one, baselines first.
+
+    Where two arms have one role, their labels are the names of their pointwise stages.
+    """
+    by_name = {stage.name: stage for stage in stages}
+    pairs = [(by_name[stage.start], stage) for stage in stages if stage.kind == "pairwise" and stage.start in by_name]
+    roles = {("chosen",): "baseline", ("chosen", "rejected"): "extend"}
+    named = [(roles.get(tuple(sorted(before.view)), ""), before, stage) for before, stage in pairs]
+    found = [(role, before, stage) for role, before, stage in named if role and before.kind == "pointwise"]
+    count = Counter(role for role, _, _ in found)
+    arms = [Arm(role, role if count[role] == 1 else stage.start, before, stage) for role, before, stage in found]
+    return sorted(arms, key=lambda arm: arm.role)

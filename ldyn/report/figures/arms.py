@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import MaxNLocator
 
 from ldyn.report.arms import OTHERS, SAMPLED, summarise_arms
-from ldyn.report.figures.canvas import finish, lay_out
+from ldyn.report.figures.canvas import BOTTOM, DPI, TOP, finish
 from ldyn.report.figures.material import Drawing, Material
 from ldyn.report.style import GREEDY, curve_style
 
@@ -21,6 +22,7 @@ _PANELS = {
     **{name: f"{name} of sampled answers" for name in SAMPLED},
 }
 _UNITS = dict.fromkeys(SAMPLED[:2], "change (share)") | {SAMPLED[2]: "change (nats per token)"}
+_WIDTH, _BETWEEN, _ROW_HEIGHT = 2.1, 0.3, 0.26  # inches
 
 
 def arms_side_by_side(material: Material) -> Drawing | str:
@@ -34,7 +36,13 @@ def draw_arms(summary: pd.DataFrame, unit: str) -> Drawing:
     """``summary``: of ``summarise_arms``; unit: what the intervals are over, "probe examples" or "seeds"."""
     arms = list(dict.fromkeys(summary["arm"]))
     panels = [name for name in _PANELS if name in set(summary["quantity"])]
-    canvas, axes = lay_out(1, len(panels), 2.1, 0.26 * (len(arms) + 1), 0.0, sharey=True)
+    # Panels in a row that share their rows; inches, so that text has one size whatever the number of arms.
+    left, right = 0.35 + 0.075 * max(map(len, arms)), 0.2
+    width = left + len(panels) * _WIDTH + (len(panels) - 1) * _BETWEEN + right
+    height = TOP + _ROW_HEIGHT * (len(arms) + 1) + BOTTOM
+    canvas = Canvas(figsize=(width, height), dpi=DPI)
+    [axes] = canvas.subplots(1, len(panels), sharey=True, squeeze=False, gridspec_kw={"wspace": _BETWEEN / _WIDTH})
+    canvas.subplots_adjust(left / width, BOTTOM / height, 1 - right / width, 1 - TOP / height)
     for panel, quantity in zip(axes, panels, strict=True):
         _draw_panel(panel, summary[summary["quantity"] == quantity].set_index("arm").loc[arms], quantity)
     axes[0].set_yticks(range(len(arms)), arms)

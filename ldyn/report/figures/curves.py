@@ -5,11 +5,20 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 
 from ldyn.records import StageInfo
-from ldyn.report.figures.canvas import draw_probes, dress, finish, lay_out, zero_line
+from ldyn.report.figures.canvas import (
+    EndLabel,
+    draw_probes,
+    dress,
+    finish,
+    lay_out,
+    room_for,
+    zero_line,
+)
 from ldyn.report.figures.material import Drawing, Material
 from ldyn.report.stages import main_chain, stage_title
 from ldyn.report.style import GREEDY, GROUPS, KEY_PROBES, curve_style, end_label, family_of, order_probes
 
+LABEL_ROOM = 1.75  # inches, for the longest name of a probe
 _GROUP_TITLES = {
     "chosen": "chosen y⁺ and its like",
     "rejected": "rejected y⁻ and its like",
@@ -25,16 +34,17 @@ def overview(material: Material) -> Drawing | str:
     chain = main_chain(material.stages)
     if not chain:
         return "no stage has been evaluated"
-    canvas, panels = lay_out(1, len(chain), 3.3, 3.1)
+    canvas, panels = lay_out(1, len(chain), 3.3, 3.1, LABEL_ROOM)
+    labels = {}
     for axes, stage in zip(panels, chain, strict=True):
         shown = [probe for probe in KEY_PROBES if probe in material.probes(stage)]
-        draw_probes(axes, material, stage, shown)
+        labels[axes] = draw_probes(axes, material, stage, shown)
         dress(axes, stage_title(stage), "change of log π (nats)")
         _mark_directions(axes)
     title = "Change of log-probability since the start of each stage"
     foot = f"{material.n_words(chain, 'change')} Scales differ between panels."
     about = "Change of log π(y|x) of the key responses, and of the greedy mass log π(y*) along y⁺, over each stage."
-    return finish(canvas, title, foot, about)
+    return finish(canvas, title, foot, about, labels)
 
 
 def _mark_directions(axes: Axes) -> None:
@@ -56,9 +66,10 @@ def stage_panel(material: Material, stage: StageInfo) -> Drawing:
         groups["greedy"] = [GREEDY, "chosen"]
     groups = {group: probes for group, probes in groups.items() if probes}
     columns = min(2, len(groups))
-    canvas, panels = lay_out(-(-len(groups) // 2), columns, 3.15, 2.2, count=len(groups))
+    canvas, panels = lay_out(-(-len(groups) // 2), columns, 3.15, 2.2, LABEL_ROOM, count=len(groups))
+    labels = {}
     for axes, (group, probes) in zip(panels, groups.items(), strict=True):
-        draw_probes(axes, material, stage, probes)
+        labels[axes] = draw_probes(axes, material, stage, probes)
         zero_line(axes)
         dress(axes, _GROUP_TITLES[group], "change (nats)")
         low, high = axes.get_ylim()
@@ -68,7 +79,7 @@ def stage_panel(material: Material, stage: StageInfo) -> Drawing:
     missing = [key for key in ("chosen", "rejected") if key not in material.probes(stage)]
     lacks = f" Not observed in this run: {', '.join(missing)}." if missing else ""
     about = "log π(y|x), summed over the tokens of each response, minus its value before the stage's first update."
-    return finish(canvas, title, foot, about + lacks)
+    return finish(canvas, title, foot, about + lacks, labels)
 
 
 def reward_curves(material: Material) -> Drawing:
@@ -76,11 +87,17 @@ def reward_curves(material: Material) -> Drawing:
     table = material.tables["rewards"]
     means = table.pivot_table("reward", "step", ["split", "probe"])
     splits, probes = sorted(set(table["split"]), reverse=True), order_probes(set(table["probe"]))
-    canvas, panels = lay_out(1, len(splits), 3.4, 2.6)
+    canvas, panels = lay_out(1, len(splits), 3.4, 2.6, room_for(map(end_label, probes)))
+    ends: dict[Axes, list[EndLabel]] = {}
     for axes, split in zip(panels, splits, strict=True):
-        for probe in (probe for probe in probes if (split, probe) in means):
-            curve, style = means[split, probe], curve_style(probe)
-            axes.plot(curve.index, curve, color=style.colour, linewidth=style.width, label=end_label(probe))
+        ends[axes] = []
+        for probe in probes:
+            if (split, probe) in means:
+                curve, style = means[split, probe], curve_style(probe)
+                axes.plot(curve.index, curve, color=style.colour, linewidth=style.width)
+                ends[axes].append(
+                    EndLabel(end_label(probe), float(curve.index[-1]), float(curve.iloc[-1]), style.text_colour)
+                )
         dress(axes, f"{split} questions", "reward", "updates")
     title, foot = "Reward of each kind of response", "Mean over the questions of a split."
-    return finish(canvas, title, foot, "The reward model's output while it is trained.")
+    return finish(canvas, title, foot, "The reward model's output while it is trained.", ends)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from matplotlib.colors import TwoSlopeNorm, to_hex
 from matplotlib.ticker import MaxNLocator
 
 from ldyn.numerics.statistics import t_half_width
-from ldyn.report.figures.canvas import finish, lay_out, name_lines, zero_line
+from ldyn.report.figures.canvas import EndLabel, finish, lay_out, zero_line
 from ldyn.report.figures.material import Drawing, Material
 from ldyn.report.style import GREEDY, GROUPS, curve_style, family_of, order_probes
 
@@ -35,14 +34,14 @@ def whole_stage(material: Material) -> Drawing:
     """One row of panels a stage: the change over all of it, against both first-order predictions."""
     table = material.tables["stage_changes"]
     stages = list(table["stage"].unique())
-    canvas, panels = lay_out(len(stages), len(_WHOLE), 2.6, 2.3, 0.0)
-    for axes, (stage, column) in zip(panels, product(stages, _WHOLE), strict=True):
+    canvas, panels = lay_out(len(stages), len(_WHOLE), 2.6, 2.3, 0.2)
+    for axes, (stage, column) in zip(panels, [(s, c) for s in stages for c in _WHOLE], strict=True):
         _scatter(axes, table[table["stage"] == stage].assign(predicted=table[column]))
         axes.set_title(f"{stage}: {_WHOLE[column]}")
         axes.set_xlabel("predicted change of log π (nats)")
+    for axes in panels[:: len(_WHOLE)]:
         axes.set_ylabel("actual change (nats)")
-    look: dict[str, Any] = {"frameon": False, "fontsize": 8, "handletextpad": 0.1, "borderpad": 0.1, "markerscale": 2.2}
-    panels[0].legend(loc="lower right", reverse=True, **look)
+    _name_groups(panels[0])
     title = "The change over a whole stage, and its first-order prediction"
     foot = f"Each point: one response; {examples_in(table)}; at most {table['segments'].max()} segments. Scales differ."
     about = (
@@ -52,6 +51,12 @@ def whole_stage(material: Material) -> Drawing:
         "prediction = change. K6 judges the share explained, 1 − Σ (actual − predicted)² / Σ actual²."
     )
     return finish(canvas, title, foot, about)
+
+
+def _name_groups(axes: Axes) -> None:
+    handles, names = axes.get_legend_handles_labels()
+    look: dict[str, Any] = {"frameon": False, "fontsize": 8, "handletextpad": 0.1, "borderpad": 0.1, "markerscale": 2.2}
+    axes.legend(handles[::-1], names[::-1], loc="lower right", **look)
 
 
 def _scatter(axes: Axes, rows: pd.DataFrame) -> None:
@@ -73,18 +78,19 @@ def _scatter(axes: Axes, rows: pd.DataFrame) -> None:
     axes.text(0.03, 0.97, fit, transform=axes.transAxes, va="top", fontsize=8.5, zorder=5)
 
 
-def _draw(axes: Axes, values: pd.DataFrame, *, logarithmic: bool = False, **look: Any) -> None:
-    """Mean over the rows (examples) at each step (column) with its 95 % t-interval; ``look``: of the line.
+def _draw(axes: Axes, values: pd.DataFrame, label: EndLabel, *, logarithmic: bool = False, dash: Any = "-") -> EndLabel:
+    """Mean over the rows (examples) at each step (column) with its 95 % t-interval; returns the label at its end.
 
     values: of logarithms (base 10) where the axis is logarithmic.
     """
     mean, half = values.mean(), t_half_width(values.std(ddof=1), values.count())
     line, low, high = (10**one if logarithmic else one for one in (mean, mean - half, mean + half))
-    steps = mean.index.to_numpy(np.float64)
-    axes.plot(steps, line, zorder=3, **look)
-    axes.fill_between(steps, low, high, color=look["color"], alpha=0.1, linewidth=0, zorder=2)
+    steps, width = mean.index.to_numpy(np.float64), 2.4 if label.bold else 1.5
+    axes.plot(steps, line, color=label.colour, linewidth=width, linestyle=dash, zorder=3)
+    axes.fill_between(steps, low, high, color=label.colour, alpha=0.1, linewidth=0, zorder=2)
     axes.set_xlabel("updates made")
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    return EndLabel(label.text, float(steps[-1]), float(line.iloc[-1]), label.colour, label.bold)
 
 
 PART_COLOURS = {"embeddings": "#2C9C5A", "final norm": "#8C8C8C", "unembedding": "#B83200", "all parts": "#000000"}
@@ -98,16 +104,15 @@ def kernel_shares(material: Material) -> Drawing:
     """
     table = material.tables["change_parts"]
     stages = list(table["stage"].unique())
-    canvas, panels = lay_out(2, len(stages), 3.4, 2.6)
-    for axes, (update, stage) in zip(panels, product(_UPDATES, stages), strict=True):
+    canvas, panels = lay_out(2, len(stages), 3.4, 2.6, 1.2)
+    labels: dict[Axes, list[EndLabel]] = {}
+    for axes, (update, stage) in zip(panels, [(u, s) for u in _UPDATES for s in stages], strict=True):
         shares = shares_of_parts(table[table["stage"] == stage], update)
         layers = [part for part in shares if part.startswith("layer")]  # from light to dark towards the output
         shades = map(to_hex, colormaps["cividis_r"](np.linspace(0.25, 1.0, max(len(layers), 1))))
         colours = PART_COLOURS | dict(zip(layers, shades, strict=False))
-        for part, values in shares.items():
-            width = 2.4 if part in ("unembedding", "all parts") else 1.5
-            _draw(axes, values, color=colours[part], linewidth=width, label=part)
-        name_lines(axes)
+        looks = {part: EndLabel(part, 0, 0, colours[part], part in ("unembedding", "all parts")) for part in shares}
+        labels[axes] = [_draw(axes, values, looks[part]) for part, values in shares.items()]
         for height, colour in ((0.5, "#B83200"), (1, "#999999")):
             axes.axhline(height, color=colour, linewidth=0.8, linestyle=_DASHED, zorder=1)
         zero_line(axes)
@@ -122,7 +127,7 @@ def kernel_shares(material: Material) -> Drawing:
         "share is what a fixed feature map explains. Below: the same of the first-order change by plain gradient "
         "descent on the same batch, the optimizer of the theory."
     )
-    return finish(canvas, title, foot, about)
+    return finish(canvas, title, foot, about, labels)
 
 
 def shares_of_parts(table: pd.DataFrame, update: str) -> dict[str, pd.DataFrame]:
@@ -145,15 +150,15 @@ def kernel_norms(material: Material) -> Drawing:
     norms = table[table["updated"] == "chosen"]
     norms = norms.assign(log=norms["per_pair"].where(norms["per_pair"] > 0).map(np.log10))
     stages = list(norms["stage"].unique())
-    canvas, panels = lay_out(1, len(stages), 3.0, 2.6)
+    canvas, panels = lay_out(1, len(stages), 3.0, 2.6, 1.5)
+    ends: dict[Axes, list[EndLabel]] = {}
     for axes, stage in zip(panels, stages, strict=True):
-        own = norms[norms["stage"] == stage]
+        own, ends[axes] = norms[norms["stage"] == stage], []
         for probe in order_probes(set(own["probe"])):
             style = curve_style(probe)
             values = own[own["probe"] == probe].pivot(index="example_id", columns="step", values="log")
-            look = {"color": style.colour, "linewidth": style.width, "linestyle": style.line_style}
-            _draw(axes, values, logarithmic=True, label=style.mathtext or style.name, **look)
-        name_lines(axes)
+            label = EndLabel(style.mathtext or style.name, 0, 0, style.text_colour, style.width > 2)
+            ends[axes].append(_draw(axes, values, label, logarithmic=True, dash=style.line_style))
         axes.set_yscale("log")
         axes.set_title(stage)
     panels[0].set_ylabel("‖K‖ per token pair (log)")
@@ -164,7 +169,7 @@ def kernel_norms(material: Material) -> Drawing:
         "Root mean square over token pairs of ‖K‖_F, the empirical neural tangent kernel between [x; y⁺] and each "
         "response to the same question, by random projections."
     )
-    return finish(canvas, title, foot, about)
+    return finish(canvas, title, foot, about, ends)
 
 
 _SYMBOLS = {"chosen": "y⁺", "rejected": "y⁻"}
@@ -177,8 +182,10 @@ def who_moves_whom(material: Material) -> Drawing:
     own = {stage: changes[changes["stage"] == stage] for stage in sources["stage"].unique()}
     tables = {stage: accumulated(sources[sources["stage"] == stage], rows) for stage, rows in own.items()}
     columns, rows = (max(table.shape[axis] for table in tables.values()) for axis in (1, 0))
-    canvas, panels = lay_out(len(tables), 1, 0.9 + 0.58 * columns, 0.34 * rows)
+    canvas, panels = lay_out(len(tables), 1, 0.58 * columns, 0.34 * rows, 1.15)
     for axes, (stage, table) in zip(panels, tables.items(), strict=True):
+        box = axes.get_position()  # room at the left for the long names of the rows
+        axes.set_position((box.x0 + 0.9 / canvas.get_size_inches()[0], box.y0, box.width, box.height))
         _heat_map(axes, table)
         updates = int(own[stage]["step"].max())
         axes.set_title(f"{stage}, {updates} updates" if updates else f"{stage}, its first update")
