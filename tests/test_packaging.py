@@ -64,7 +64,7 @@ def imported(directory: str) -> set[str]:
                 names |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.level == 0:
                 names.add(str(node.module).partition(".")[0])
-    own = {path.stem for path in (ROOT / directory).rglob("*.py")}
+    own = {path.stem for path in (*(ROOT / directory).rglob("*.py"), *(ROOT / "scripts").glob("*.py"))}
     return names - set(sys.stdlib_module_names) - {"ldyn", *own}
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import smollm2
 import torch
 from transformers import AutoModelForCausalLM
 
@@ -70,6 +71,17 @@ def write_gguf(path: Path, *, kind: str = "llama", embedded: int = len(WORDS)) -
 def config(tmp_path) -> PretrainedConfig:
     write_gguf(tmp_path / FILE)
     return PretrainedConfig(str(tmp_path), gguf_file=FILE)
+
+
+def test_what_make_smollm2_converts_is_a_plain_model_with_its_tokenizer(config, tmp_path):
+    smollm2.convert(tmp_path / FILE, tmp_path / "plain")
+    plain, direct = (
+        load_pretrained(PretrainedConfig(str(tmp_path / "plain")), corpus=[], seed=0),
+        load_pretrained(config, corpus=[], seed=0),
+    )
+    assert plain.tokenizer.get_vocab() == direct.tokenizer.get_vocab()
+    found, expected = plain.model.state_dict(), direct.model.state_dict()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
 def test_weights_are_those_of_the_file_and_survive_saving(config, tmp_path):

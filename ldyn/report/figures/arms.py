@@ -19,7 +19,7 @@ _PANELS = {
     "rejected": "rejected y⁻",
     OTHERS: "all other responses",
     GREEDY: "greedy mass along y⁺",
-    **{name: f"{name} of sampled answers" for name in SAMPLED},
+    **{name: f"{name}, sampled" for name in SAMPLED},
 }
 _UNITS = dict.fromkeys(SAMPLED[:2], "change (share)") | {SAMPLED[2]: "change (nats per token)"}
 _WIDTH, _BETWEEN, _ROW_HEIGHT = 2.1, 0.3, 0.26  # inches
