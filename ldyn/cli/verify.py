@@ -23,6 +23,8 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help=HELP)
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    if "--power" in arguments:
+        parser.error("--power: the simulations are a script now, python scripts/rules.py")
     options = parser.parse_args(arguments)
 
     from ldyn.findings.verify import verify
