@@ -96,5 +96,5 @@ def plain_jobs(config: ReproduceConfig) -> dict[str, tuple[str, ...]]:
             jobs[f"{STUDIES}/{name}"] = (part.command, *words, *part.overrides)
     for name, sources in config.logs.items():
         directory = config.paths.run / LOGS / name
-        jobs[f"{LOGS}/{name}"] = ("import-logs", *map(str, sources), f"out='{directory}'")
+        jobs[f"{LOGS}/{name}"] = ("import-logs", *map(str, sources), "--out", str(directory))
     return jobs
