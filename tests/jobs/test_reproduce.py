@@ -49,6 +49,14 @@ def test_a_part_runs_as_many_seeds_as_it_says_unless_one_number_is_given_for_all
     assert plain_jobs(configured("seed=100"))["studies/toy"][1:3] == ("seed=100", "seeds=5")
 
 
+def test_logs_are_imported_by_a_command_that_import_logs_takes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    jobs = plain_jobs(configured(f"+logs.mine=[{tmp_path / 'no_log'}]"))
+    assert main(list(jobs["logs/mine"])) == 1
+    assert f"There is no {tmp_path / 'no_log'}" in capsys.readouterr().err
+
+
 def test_a_dry_run_lists_the_jobs_that_have_not_finished(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
