@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from ldyn.algorithms.coefficients import check_loss
 from ldyn.config.schema import RunConfig
 from ldyn.data.sources import pinned_dataset
 from ldyn.models.pretrained import pinned_model
-from ldyn.models.settings import TinyConfig
+from ldyn.models.settings import PretrainedConfig, TinyConfig
 from ldyn.processes.group import (
     from_main,
+    in_main,
     join_processes,
     lost_processes_explained,
     main_alone,
@@ -28,7 +30,9 @@ from ldyn.run.session import Session, describe_stage, open_session
 from ldyn.run.stages import run_stage, stage_plans
 from ldyn.run.win_rates import check_judges, write_win_rates
 from ldyn.tracking import make_observer
+from ldyn.training.memory import check_memory
 from ldyn.training.plan import StageLength, StagePlan
+from ldyn.training.stage import tokens_of_a_pass
 
 
 def run(config: RunConfig) -> Path:
@@ -47,6 +51,8 @@ def run(config: RunConfig) -> Path:
         check_judges(config)
         for plan in plans:
             check_loss(plan.algorithm, plan.parameters)
+        if isinstance(config.model, PretrainedConfig):
+            in_main(partial(check_memory, config.model, config.trainer, tokens_of_a_pass(config.trainer)))
         prepared = prepare(config, session.timed)
         session.check_same_inputs(prepared.hashes)
         session.manifest.update(
