@@ -16,7 +16,7 @@ import inspect
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ldyn.algorithms.registry import import_user_module
 from ldyn.answers.chats import AnswerCache, Progress
@@ -45,10 +45,15 @@ def judge_fault(name: str, *, scoring: bool = False) -> str | None:
     if name == API:
         expected = f"expected a judge that scores answers: {FACTS}, {REWARD_MODEL}NAME, MODULE:FUNCTION"
         return f"found {name!r}, which compares two answers; {expected}" if scoring else None
+    return import_fault(name, _user_function)
+
+
+def import_fault(name: str, find: Callable[[str], object]) -> str | None:
+    """What is wrong with the user's function called ``name``, which ``find`` imports; None for the other names."""
     if name == FACTS or name.startswith(REWARD_MODEL):
         return None
     try:
-        _user_function(name)
+        find(name)
     except DataError as error:
         return str(error)
     return None
@@ -112,12 +117,18 @@ def checked_answer(checker: AnswerChecker | None, example_id: str, answer: Answe
 
 
 def _user_function(name: str) -> UserJudge:
+    return user_function(name, ("example_id", "answers", "prompt"))
+
+
+def user_function(name: str, parameters: Sequence[str], *, by_name: bool = False) -> Callable[..., Any]:
+    """The function MODULE:FUNCTION. Raises DataError where it cannot be imported or takes other arguments."""
     module_name, _, function_name = name.partition(":")
-    expected = "expected a function that can be imported from here and takes (example_id, answers, prompt)"
     try:
-        function: UserJudge = vars(import_user_module(module_name))[function_name]
-        inspect.signature(function).bind("q1", ["an answer"], "a prompt")
+        function: Callable[..., Any] = vars(import_user_module(module_name))[function_name]
+        signature = inspect.signature(function)
+        signature.bind(**dict.fromkeys(parameters)) if by_name else signature.bind(*parameters)
     except Exception as error:  # a user's module may raise anything
+        expected = f"expected a function that can be imported from here and takes ({', '.join(parameters)})"
         raise DataError(f"found {name!r} ({type(error).__name__}: {error}), {expected}") from error
     return function
 

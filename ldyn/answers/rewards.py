@@ -7,12 +7,11 @@ MODULE:FUNCTION      your own, in TRL's form: (prompts, completions, completion_
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ldyn.algorithms.registry import import_user_module
+from ldyn.answers.judges import import_fault, user_function
 from ldyn.answers.settings import API, FACTS, REWARD_MODEL, judge_name_fault
 from ldyn.errors import DataError, TrainingError
 from ldyn.records import AnswerChecker
@@ -26,13 +25,7 @@ def reward_fault(name: str) -> str | None:
     """What is wrong with the reward called ``name``, or None. Imports a user's function, but loads no model."""
     if name == API or judge_name_fault(name):
         return f"found {name!r}, expected one of {REWARDS}"
-    if name == FACTS or name.startswith(REWARD_MODEL):
-        return None
-    try:
-        _user_function(name)
-    except DataError as error:
-        return str(error)
-    return None
+    return import_fault(name, _user_function)
 
 
 def find_reward(name: str, checker: AnswerChecker | None, prompts: Mapping[str, str]) -> Reward:
@@ -92,12 +85,4 @@ def _is_right(checker: AnswerChecker, example_id: str, text: str) -> float:
 
 
 def _user_function(name: str) -> Callable[..., Any]:
-    """Raises DataError where it cannot be imported or takes other arguments."""
-    module_name, _, function_name = name.partition(":")
-    expected = "expected a function (prompts, completions, completion_ids, example_id) that can be imported from here"
-    try:
-        function: Callable[..., Any] = vars(import_user_module(module_name))[function_name]
-        inspect.signature(function).bind(prompts=[], completions=[], completion_ids=[], example_id=[])
-    except Exception as error:  # a user's module may raise anything
-        raise DataError(f"found {name!r} ({type(error).__name__}: {error}), {expected}") from error
-    return function
+    return user_function(name, ("prompts", "completions", "completion_ids", "example_id"), by_name=True)
