@@ -36,10 +36,12 @@ def overview(material: Material) -> Drawing | str:
         return "no stage has been evaluated"
     canvas, panels = lay_out(1, len(chain), 3.3, 3.1, LABEL_ROOM)
     labels = {}
-    for axes, stage in zip(panels, chain, strict=True):
+    titles = [stage_title(stage) for stage in chain]
+    for axes, stage, title in zip(panels, chain, titles, strict=True):
         shown = [probe for probe in KEY_PROBES if probe in material.probes(stage)]
         labels[axes] = draw_probes(axes, material, stage, shown)
-        dress(axes, stage_title(stage), "change of log π (nats)")
+        is_one_of_several = titles.count(title) > 1  # rounds
+        dress(axes, f"{title} ({stage.name})" if is_one_of_several else title, "change of log π (nats)")
         _mark_directions(axes)
     title = "Change of log-probability since the start of each stage"
     foot = f"{material.n_words(chain, 'change')} Scales differ between panels."
