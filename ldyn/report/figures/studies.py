@@ -52,11 +52,12 @@ def _draw_distribution(axes: Axes, rows: pd.DataFrame) -> None:
     axes.bar(label, before, width=1.0, color=_BEFORE, label="before")
     axes.step(label, after, where="mid", color=_AFTER, linewidth=1.3, label="after")
     axes.set_ylim(0, 1.22 * max(before.max(), after.max()))
-    for column, style, text in (("is_greedy", _GREEDY, "y*"), ("is_rejected", _REJECTED, "y⁻")):
+    # Where y⁻ is the peak, y* lies beside it: it is written to the right.
+    for column, style, text, aside in (("is_greedy", _GREEDY, "y*", 11), ("is_rejected", _REJECTED, "y⁻", 0)):
         [place] = np.flatnonzero(rows[column])
         top = max(before.iloc[place], after.iloc[place])
         axes.annotate(
-            text, (label[place], top), xytext=(0, 9), textcoords="offset points", ha="center", fontsize=9,
+            text, (label[place], top), xytext=(aside, 9), textcoords="offset points", ha="center", fontsize=9,
             color=style.text_colour, fontweight="bold", arrowprops={"arrowstyle": "-", "color": style.colour, "lw": 1},
         )  # fmt: skip
 
