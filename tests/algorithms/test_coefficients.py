@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ldyn.algorithms import ALGORITHMS, Responses, residual_coefficients
+from ldyn.algorithms import ALGORITHMS, GATES, Responses, gated, residual_coefficients
 
 BETA, ROWS = 0.3, 40
 
@@ -128,3 +128,15 @@ def test_the_model_is_not_touched():
     residual_coefficients(ALGORITHMS["dpo"], {"beta": BETA}, chosen, REJECTED)
     assert weight.grad is None
     logp.sum().backward()  # its graph is still whole
+
+
+@pytest.mark.parametrize("name", ["ipo", "simpo"])
+def test_a_gate_multiplies_the_coefficient_at_the_rejected_response_only(name):
+    parameters = {"beta": BETA, **PAIRWISE[name][0]}
+    behind_gate = gated(ALGORITHMS[name], GATES["sequence"])
+    plain = residual_coefficients(ALGORITHMS[name], parameters, CHOSEN, REJECTED)
+    gate = {"gate_threshold": 0.05, "gate_sharpness": 30.0}
+    found = residual_coefficients(behind_gate, parameters | gate, CHOSEN, REJECTED)
+    opening = torch.sigmoid(30 * ((REJECTED.logp / REJECTED.lengths).exp() - 0.05))
+    torch.testing.assert_close(found[0], plain[0])
+    torch.testing.assert_close(found[1], opening * plain[1])

@@ -116,3 +116,11 @@ def test_one_seed_twice_and_copies_are_refused(make: MakeRun) -> None:
     copy = replace(run, path=Path("copy"), manifest={**run.manifest, "seed": 1})
     with pytest.raises(RunDirectoryError, match="run0 and copy measured the same numbers"):
         findings_over_seeds({"exp": [run, copy]})
+
+
+def test_the_first_experiment_that_measures_a_claim_speaks_for_it(make: MakeRun) -> None:
+    holding = [make(0, -4.9, -9.9), make(1, -5, -10), make(2, -5.1, -10.1)]
+    failing = [make(0, 4.9, 9.9), make(1, 5, 10), make(2, 5.1, 10.1)]
+    (first,) = findings_over_seeds({"one": holding, "two": failing})
+    (second,) = findings_over_seeds({"none": [], "two": failing, "one": holding})
+    assert (first.source, first.verdict, second.source, second.verdict) == ("one", HOLDS, "two", FAILS)

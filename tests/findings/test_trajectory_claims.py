@@ -275,3 +275,9 @@ def test_e3_is_decided_by_the_first_judge_on_unseen_questions_up_to_six_epochs(b
     assert of["wins by api"] == pytest.approx(0.375)
     assert of["wins of longer"] == pytest.approx(0.5)
     assert e3(table[table["epoch"] == 0]) is None
+
+
+def test_the_rise_of_noise_to_its_peak_is_not_biased() -> None:
+    flat = pd.DataFrame(np.random.default_rng(0).normal(size=(2000, 7)))
+    assert rise_to_peak(flat).mean() == pytest.approx(0, abs=0.08)
+    assert flat.iloc[:, 1:-1].max(axis=1).mean() > 1  # each unit's own peak is

@@ -35,6 +35,14 @@ def test_unequal_sizes_by_hand() -> None:
     assert components([np.array([0.0, 10.0]), np.array([5.0])])[0] == 0  # less than within a world: counted as none
 
 
+def test_simulated_components_are_found() -> None:
+    random = np.random.default_rng(0)
+    worlds = [random.normal(3 * random.normal(), 2, size=4) for _ in range(400)]
+    between, within, (low, high) = components(worlds)
+    assert (between, within) == pytest.approx((3, 2), rel=0.06)
+    assert low < 9 / 13 < high
+
+
 def test_runs_of_one_world_are_told_by_its_seed(build: Any, run_of: Any, four_stages: Any) -> None:
     """Seeds 0, 1, 2 with worlds of their own; seeds 5, 6 in the world of seed 0: y⁺ rises by 10, 12, 14 there."""
     sft = four_stages[0]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -160,3 +162,23 @@ def test_every_kind_of_difference_is_named(build: Any, four_stages: Any) -> None
     absent = replace(s1, ci_low=float("nan"))
     assert differences([absent], [absent]) == []
     assert len(differences([absent], [s1])) == 1
+
+
+def test_findings_removed_from_a_finished_run_are_missed(
+    unfinished: RunDirectory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (unfinished.path / "findings.json").unlink()
+    code, report = reported([unfinished.path], capsys)
+    assert (code, report["runs"][0]["stored"]) == (0, "absent")  # as any run that has not come to its end
+    code, report = reported([unfinished.publish()], capsys)
+    assert (code, report["runs"][0]["stored"]) == (1, "different")
+
+
+def test_verifying_needs_no_torch(unfinished: RunDirectory) -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None\n"  # makes every import of torch raise ImportError
+        "from pathlib import Path; from ldyn.findings.verify import verify\n"
+        f"sys.exit(verify([Path({str(unfinished.publish())!r})], as_json=True))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["agrees"] is True

@@ -104,6 +104,17 @@ def test_equals_the_oracle_in_float32_also_where_p_rounds_to_one(case: tuple[Ten
     assert bool(stats.is_finite.all())
 
 
+def test_peaky_rows_keep_the_digits_that_log1p_and_subtraction_lose() -> None:
+    # p(y*) = 1 − 2e^−40 rounds to 1 in float32; a row 300 nats apart underflows exp() itself.
+    logits = torch.tensor([[40.0, 0.0, 0.0], [300.0, 0.0, 0.0]])
+    stats = token_stats(logits, torch.tensor([0, 0]))
+    assert stats.log_mass_rest.tolist() == pytest.approx([math.log(2) - 40, math.log(2) - 300], rel=1e-6)
+    assert stats.logp[0].item() == pytest.approx(-2 * math.exp(-40), rel=1e-6)
+    assert stats.residual_norm[0].item() == pytest.approx(math.sqrt(6) * math.exp(-40), rel=1e-6)
+    naive = torch.log(1 - logits.softmax(-1)[:, 0])
+    assert naive.isinf().all()  # what the careful form avoids
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_low_precision_logits_are_computed_in_float32(dtype: torch.dtype) -> None:
     logits = (torch.randn(6, 50, generator=torch.Generator().manual_seed(0)) * 4).to(dtype)

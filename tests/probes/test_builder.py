@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from ldyn.data.local_files import FilesConfig, load_files
@@ -218,6 +220,16 @@ def test_the_papers_files(shared_directory):
 )
 def test_schedules_by_hand(total, schedule, expected):
     assert scheduled_steps(total, schedule, steps_per_epoch=15) == expected
+
+
+@given(total=st.integers(1, 5000), points=st.integers(2, 60), kind=st.sampled_from(["linear", "log"]))
+def test_every_schedule_ascends_from_start_to_end(total, points, kind):
+    steps = scheduled_steps(total, ScheduleConfig(kind, points=points), steps_per_epoch=15)
+    assert (steps[0], steps[-1]) == (0, total)
+    assert list(steps) == sorted(set(steps))
+    assert len(steps) <= points
+    if kind == "linear" and points <= total + 1:
+        assert len(steps) == points
 
 
 @pytest.mark.parametrize("other", [{"kind": "log"}, {"epochs": (2, 4)}])

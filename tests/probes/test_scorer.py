@@ -13,6 +13,13 @@ from ldyn.records import EncodedProbeExample
 UNUSED = 60  # the last of the vocabulary, which no example has
 
 
+@pytest.mark.parametrize("token_budget", [1, 30, 100, 10_000])
+def test_the_budget_does_not_matter(tiny_model, examples, assert_close, token_budget):
+    model = tiny_model("gpt_neox")
+    reference = score_probes(model, examples, token_budget=300, pad_id=0)
+    assert_close(score_probes(model, examples, token_budget=token_budget, pad_id=0), reference, 1e-5)
+
+
 def test_order_company_and_padding_token_do_not_matter(tiny_model, examples, assert_close):
     model = tiny_model("llama")
     reference = score_probes(model, examples, token_budget=120, pad_id=0)

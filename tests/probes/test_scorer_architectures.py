@@ -12,6 +12,8 @@ from ldyn.models.evaluation import (
     PLAIN_HEADS,
     SOFTCAPPED_HEADS,
     has_known_head,
+    hidden_states,
+    unembed,
     unwrapped,
 )
 from ldyn.probes import scorer
@@ -52,6 +54,16 @@ def test_equals_the_oracle(tiny_model, examples, exact, assert_close, kind, atte
         assert_close(score_probes(single, examples, token_budget=200, pad_id=0), expected, 1e-4)
         double = score_probes(tiny_model(kind, attention, torch.float64), examples, token_budget=200, pad_id=0)
     assert_close(double, expected, 1e-9 if attention == "sdpa" else 1e-5)  # eager attention has a float32 softmax
+
+
+@pytest.mark.parametrize("kind", KNOWN)
+def test_the_two_halves_of_a_known_head_give_the_models_own_logits(tiny_model, kind):
+    model = tiny_model(kind, attention_of(kind)).eval()
+    ids = torch.arange(2, 42).view(2, 20)
+    with torch.no_grad():
+        whole = model(input_ids=ids).logits
+        halves = unembed(model, hidden_states(model, input_ids=ids))
+    assert torch.equal(halves, whole)  # bit by bit
 
 
 def test_every_known_head_is_tested(tiny_model):

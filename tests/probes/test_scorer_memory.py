@@ -54,6 +54,24 @@ def test_a_shortage_loses_and_doubles_nothing(tiny_model, examples, assert_close
     assert len(times) == len(expected)
 
 
+def test_a_shortage_in_the_middle_keeps_what_is_done(tiny_model, examples, assert_close, monkeypatch):
+    model = tiny_model("gpt2")
+    expected = score_probes(model, examples, token_budget=4000, pad_id=0)
+    room = Room(monkeypatch, tokens=4000)
+    original = room._batch_stats
+
+    def shrinking(model, batch, **options):
+        room.tokens = 60 if len(room.scored) == 2 else room.tokens  # others took the rest of the memory meanwhile
+        return original(model, batch, **options)
+
+    monkeypatch.setattr(engine, "batch_stats", shrinking)
+    with pytest.warns(UserWarning, match="Memory ran out"):
+        found = score_probes(model, examples, token_budget=110, pad_id=0)
+    assert_close(found, expected, 1e-5)
+    times = Counter(key for batch in room.scored for key in batch.keys)
+    assert set(times.values()) == {1}
+
+
 def test_what_a_shortage_taught_is_kept_for_the_next_call(tiny_model, examples, monkeypatch):
     model, room, budget = tiny_model("gpt2"), Room(monkeypatch, tokens=70), TokenBudget(2000)
     with warnings.catch_warnings(record=True) as said:

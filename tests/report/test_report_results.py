@@ -81,3 +81,10 @@ def test_a_directory_of_several_experiments_gets_the_results_page(runs, syntheti
 def test_a_directory_without_runs_is_refused(tmp_path):
     with pytest.raises(RunDirectoryError, match="ldyn reproduce"):
         write_results(tmp_path)
+
+
+def test_what_is_missing_is_named(page):
+    text = page[0].read_text()
+    assert "not in what follows:** on_policy-0." in text
+    assert "### Fig. 1" in text
+    assert "images_influence: not drawn, as no finished run of images measured it" in text

@@ -125,3 +125,9 @@ def test_several_runs_are_named_and_one_is_chosen(tmp_path: Path) -> None:
 def test_other_csv_is_refused_with_what_it_holds(tmp_path: Path, lines: list[str], message: str) -> None:
     with pytest.raises(DataError, match=message):
         read_wandb_csv([write(tmp_path / "log.csv", *lines)])
+
+
+def test_a_file_cut_off_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "trainer_state.json").write_text('{"log_history": [{"step": 1,')
+    with pytest.raises(DataError, match=r"is no trainer state \(JSONDecodeError"):
+        read_trainer_state(tmp_path / "trainer_state.json")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -122,3 +124,21 @@ def test_a_csv_file_is_one_run(tmp_path: Path) -> None:
     assert change(tmp_path / "run", "rejected") == pytest.approx([0, -3])
     notes = json.loads((tmp_path / "run" / "manifest.json").read_text())["notes"]
     assert "history: examples seen are 1 × steps; if not, give --pairs-per-step" in notes
+
+
+def test_verify_report_and_overlay_read_it_without_torch(
+    write_state: WriteState, dpo_history: History, tmp_path: Path
+) -> None:
+    state = write_state("my_dpo", dpo_history)
+    runs = [str(tmp_path / "one"), str(tmp_path / "two")]
+    lines = [["import-logs", str(state), "--out", run] for run in runs]
+    lines += [["verify", runs[0]], ["report", runs[0], "--reference", runs[1]]]
+    code = (
+        "import sys\nfor name in ('torch', 'transformers', 'trl', 'datasets', 'wandb'):\n"
+        "    sys.modules[name] = None\n"
+        f"from ldyn.cli.main import main\nsys.exit(max(main(line) for line in {lines!r}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert "The stored findings agree" in done.stdout
+    assert (Path(runs[0]) / "figures" / "reference.png").exists()
+    assert change(Path(runs[0]), "chosen") == [0, -2, -4, -10]  # no β: since the first logged step

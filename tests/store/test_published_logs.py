@@ -135,3 +135,8 @@ def test_without_greedy_log_probs_nothing_can_be_checked(
     log = measured(sft_columns)
     assert set(log.probes["chosen"]) == {"logp"}
     assert "(‖π − e‖, π(y)) is excluded: without" in note_on(log, "published as along chosen")
+
+
+def test_examples_decide_against_the_layout(measured: Callable[..., MeasuredLog], early_columns: Columns) -> None:
+    early_columns["argmax_prob_logits"] = early_columns[LOGP + "chosen"] / 4  # a mended log with its old A_o
+    assert "logp_argmax" in measured(early_columns).probes["chosen"]

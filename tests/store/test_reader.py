@@ -5,13 +5,16 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from ldyn.errors import RunDirectoryError
-from ldyn.records import Finding, ProbeScore, ProbeStep, StageInfo
+from ldyn.records import TRAJECTORY_COLUMNS, Finding, ProbeScore, ProbeStep, StageInfo
 from ldyn.store import RunDirectory, TrajectoryStore, read_run, reader
+from ldyn.store.schema import imported_table, to_bytes
 from ldyn.store.sweeps import ENDED, job_states
 
 ProbeSteps = Callable[[str, int], ProbeStep]
@@ -178,3 +181,23 @@ def test_a_sweep_with_a_damaged_run_is_listed(run_directory: RunDirectory) -> No
     (sweep / "sweep.json").write_text('{"jobs": [1], "arguments": []}')
     with pytest.raises(RunDirectoryError, match=r"sweep.json cannot be read"):
         job_states(sweep)
+
+
+@pytest.fixture
+def imported() -> pd.DataFrame:
+    """Two probes at two steps, one example each; of "rejected" only logp was logged, and no token was counted."""
+    keys = [(step, probe) for step in (0, 250) for probe in ("chosen", "rejected")]
+    rows = pd.DataFrame(keys, columns=["step", "probe"]).assign(
+        stage="sft", algorithm="sft", split="train", example_id="row-0001", logp=-1.5, examples_seen=1000
+    )
+    return rows.assign(logp_argmax=np.where(rows["probe"] == "chosen", -0.5, np.nan))
+
+
+def test_a_table_made_of_other_logs_may_lack_measures(published: Path, imported: pd.DataFrame) -> None:
+    imported.loc[1, "logp"] = np.nan  # a row without any number, as where a logit was not finite
+    (published / "trajectories.parquet").write_bytes(to_bytes(imported_table(imported)))
+    table = read_run(published).trajectories
+    assert list(table.columns) == list(TRAJECTORY_COLUMNS)
+    assert table["logp_argmax"].count() == 2
+    for unknown in ("n_tokens", "epoch", "entropy"):
+        assert table[unknown].isna().all()

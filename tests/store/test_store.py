@@ -154,3 +154,27 @@ def leave_rubbish(directory: Path, torn: bool) -> None:
         if torn and (stage / "log.jsonl").exists():
             with (stage / "log.jsonl").open("ab") as stream:
                 stream.write(b'{"step": 3, "lo')
+
+
+def test_rows_logged_after_a_torn_one_are_kept(run_directory: RunDirectory) -> None:
+    store = TrajectoryStore(run_directory.path)
+    store.append_log("sft", [{"step": 1, "loss": 1.0}])
+    leave_rubbish(run_directory.path, torn=True)
+    assert read_run(run_directory.path).train_log["step"].tolist() == [1]
+    TrajectoryStore(run_directory.path).append_log("sft", [{"step": 2, "loss": 0.5}])
+    assert read_run(run_directory.path).train_log["step"].tolist() == [1, 2]
+
+
+def test_going_back_drops_later_steps_and_later_stages_only(
+    run_directory: RunDirectory, probe_step: ProbeSteps, scores: Scores
+) -> None:
+    store = TrajectoryStore(run_directory.path)
+    record(store, probe_step, scores, PLAN)
+    store.discard_after("dpo", 5)
+    assert (store.steps("sft"), store.steps("dpo")) == ([0, 10, 20], [0, 5])
+    assert read_run(run_directory.path).train_log.query("stage == 'dpo'")["step"].tolist() == [4, 5]
+    store.discard_after("sft", 10)
+    assert (store.steps("sft"), store.steps("dpo")) == ([0, 10], [])
+    store.discard_after("extend", 0)  # never begun
+    store.discard_after("sft", -1)
+    assert read_run(run_directory.path).trajectories.empty

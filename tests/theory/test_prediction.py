@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -56,6 +59,13 @@ def sums(changes: list[torch.Tensor]) -> torch.Tensor:
     return torch.stack([change.sum() for change in changes]).double()
 
 
+def test_forward_mode_is_the_slope_of_the_change(model, observed):
+    delta = random_delta(model)
+    ahead, behind = (torch.cat(logps_at(model, observed, BUDGET, delta, sign * 1e-2)) for sign in (1, -1))
+    predicted = torch.cat(predicted_changes(model, observed, delta, BUDGET))
+    assert predicted.numpy() == pytest.approx(((ahead - behind) / 2e-2).numpy(), rel=1e-6, abs=1e-9)
+
+
 def test_error_grows_with_the_square_of_the_step(model, observed):
     """a(α) − α p = α² (half the curvature along Δθ) + O(α³): slope 2 in log-log."""
     delta, scales = random_delta(model, 1e-3), np.array([1e-3, 1e-2, 1e-1, 1.0])
@@ -79,6 +89,15 @@ def test_parts_of_the_model_add_up_to_the_whole(name, observed):
     assert [len(change) for change in whole] == [len(response.response_ids) for response in observed]
     together = [sum(part.values()) for part in parts]
     assert together == pytest.approx(sums(whole).tolist(), rel=2e-4, abs=1e-7)
+
+
+def test_forward_mode_one_part_at_a_time_gives_the_same_parts(model, observed):
+    delta, part_of = random_delta(model), model_parts(model)
+    parts = split_changes(model, observed, delta, part_of)
+    for group in PARTS:
+        own = {name: change for name, change in delta.items() if part_of(name) == group}
+        alone = sums(predicted_changes(model, observed, own, BUDGET))
+        assert alone.tolist() == pytest.approx([part[group] for part in parts], rel=1e-9, abs=1e-14)
 
 
 def test_unembedding_part_of_a_tied_model_is_its_use_as_unembedding(tied_model, observed):
@@ -118,6 +137,38 @@ def test_a_model_without_forward_mode_is_an_error(observed):
     model = AutoModelForCausalLM.from_config(BloomConfig(vocab_size=23, hidden_size=16, n_layer=2, n_head=2)).eval()
     with pytest.raises(ModelError, match="BloomForCausalLM cannot be decomposed"):
         predicted_changes(model, observed, random_delta(model), BUDGET)
+
+
+MEASURE = """
+import torch
+from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
+from ldyn.theory.prediction import logps_at, predicted_changes, split_changes
+from ldyn.theory.responses import Response, weights_of
+
+def memory(kind):
+    return 1024 * int(next(line for line in open("/proc/self/status") if line.startswith(kind)).split()[1])
+
+def use(model):
+    delta = {name: torch.full_like(weight, 1e-6) for name, weight in weights_of(model).items()}
+    predicted_changes(model, [Response((1, 2), (3, 4))], delta, 64)
+    split_changes(model, [Response((1, 2), (3, 4))], delta, str)
+    logps_at(model, [Response((1, 2), (3, 4))], 64, delta)
+
+shape = dict(vocab_size=16_000, intermediate_size=2048, num_hidden_layers=8, num_attention_heads=2)
+use(GPTNeoXForCausalLM(GPTNeoXConfig(**{**shape, "vocab_size": 10, "num_hidden_layers": 1}, hidden_size=8)))
+without = memory("VmRSS")
+model = GPTNeoXForCausalLM(GPTNeoXConfig(**shape, hidden_size=512)).eval()
+use(model)
+print((memory("VmHWM") - without) / sum(weight.nbytes for weight in model.parameters()))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_memory_stays_at_three_times_the_weights():
+    """Weights, Δθ, and one more copy at most, here of 166 MB, beside which activations are small."""
+    done = subprocess.run([sys.executable, "-c", MEASURE], capture_output=True, text=True, check=True)
+    assert 2 < float(done.stdout) < 3.1
 
 
 def test_a_response_longer_than_the_budget_is_alone(model):

@@ -13,6 +13,16 @@ from ldyn.theory.update_sources import step_sizes
 from ldyn.theory.updates import UpdatedResponse
 
 
+def test_entanglement_is_made_of_gradients_of_whole_responses(model, make_response, descent):
+    chosen, rejected = make_response(1, 3, 4), make_response(2, 3, 6)
+    gradients = [descent(model, [UpdatedResponse("q", "chosen", one, 1.0)], 1.0) for one in (chosen, rejected)]
+    up, down = (torch.cat([part.flatten() for part in gradient.values()]) for gradient in gradients)
+    found = displacement(model, chosen, rejected)
+    assert found.inner_product == pytest.approx(float(up @ down), rel=1e-9)
+    assert found.chosen_norm_sq == pytest.approx(float(up @ up), rel=1e-9)
+    assert found.rejected_norm_sq == pytest.approx(float(down @ down), rel=1e-9)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_its_sign_tells_whether_a_step_on_the_pair_lowers_the_chosen_response(model, make_response, descent, seed):
     """A step along ∇s₊ − ∇s₋ changes s₊ by η (‖∇s₊‖² − ⟨∇s₊, ∇s₋⟩) = −η · entanglement, to first order."""

@@ -96,6 +96,18 @@ def test_t3_among_the_others_the_likelier_gains_more(case: Case) -> None:
     assert (np.diff(change[order])[resolved] > 0).all()
 
 
+@given(cases(spread=6.0))
+def test_t3_a_label_falls_if_and_only_if_it_is_below_the_threshold(case: Case) -> None:
+    logps, rejected, step_size = case
+    p = np.exp(logps)
+    moved = step_size * p
+    moved[rejected] = -step_size * (1 - p[rejected])
+    threshold = math.log((p * np.exp(moved)).sum())
+    others = np.arange(len(p)) != rejected
+    clear = others & (np.abs(step_size * p - threshold) > 1e-12)
+    assert ((changes(case) < 0) == (step_size * p < threshold))[clear].all()
+
+
 @given(cases(spread=4.0))
 def test_t4_t5_to_first_order_others_change_by_their_own_formula(case: Case) -> None:
     """Δ log p_i = η'(p_i + p_{y⁻} − ‖p‖²), with an error below 2 η'²: |Δz| ≤ η', and log-mean-exp is 1-Lipschitz."""

@@ -141,3 +141,28 @@ def test_print_has_no_controls_and_everything_unfolded(browser: Any, extend_repo
     assert browser.run("document.querySelectorAll('details:not([open])').length") == 0
     browser.run("window.dispatchEvent(new Event('afterprint'))")
     assert browser.run("document.querySelectorAll('details:not([open])').length") > 0
+
+
+def test_hostile_text_runs_nothing(browser: Any, synthetic: Any, tmp_path: Path) -> None:
+    attack = (
+        "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">" + "W" * 900
+    )
+    table = synthetic.trajectories(synthetic.squeeze, ("chosen", attack), 2, 2, ("train",))
+    samples = [{**row, "prompt": attack, "text": attack} for row in synthetic.samples(synthetic.squeeze, 1)]
+    manifest = {**synthetic.manifest(synthetic.squeeze), "name": attack, "command": attack}
+    run = synthetic.write(tmp_path / "run", trajectories=table, samples=samples, manifest=manifest, config=attack)
+    report = build_report(run)
+    for size in SIZES.values():
+        browser.open(report, *size)
+        browser.run("document.querySelectorAll('#chart-controls button')[1].click()")
+        assert browser.run("document.title").startswith("</script>")
+        assert browser.run("document.images.length") == browser.run("document.querySelectorAll('figure img').length")
+        browser.check_page()
+
+
+def test_the_check_itself_notices_requests_and_errors(browser: Any, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.html"
+    bad.write_text('<!DOCTYPE html><img src="http://127.0.0.1:9/x.png"><script>missing()</script>', encoding="utf-8")
+    browser.open(bad)
+    assert browser.requests == ["http://127.0.0.1:9/x.png"]
+    assert any("missing is not defined" in complaint for complaint in browser.complaints)

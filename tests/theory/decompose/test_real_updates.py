@@ -89,6 +89,12 @@ def test_changes_have_a_row_for_each_response_and_step_size(tables, probes):
     assert np.corrcoef(small["predicted"], small["actual"])[0, 1] > 0.99
 
 
+def test_error_falls_a_hundredfold_when_the_step_is_a_tenth(tables):
+    table = tables["changes"].assign(error=lambda t: (t["actual"] - t["predicted"]) ** 2)
+    errors = table.groupby("step_size")["error"].mean() ** 0.5
+    assert errors[1.0] / errors[0.1] == pytest.approx(100, rel=0.15)
+
+
 def test_parts_and_sources_add_up_to_the_response(tables):
     own = tables["changes"][tables["changes"]["step_size"] == 1].set_index(["example_id", "probe"])
     for name in ("change_parts", "change_sources"):
@@ -108,3 +114,11 @@ def test_plain_descent_is_the_update_of_plain_descent(untrained, plan_of):
     assert parts["gradient_descent"].to_numpy() == pytest.approx(
         parts["predicted"].to_numpy(), rel=1e-2, abs=1e-3 * scale
     )
+
+
+def test_what_raises_chosen_raises_it_in_its_own_batch(experiment):
+    """The first update of SFT: y⁺ of a question in the batch gains more than y⁺ of one that is not."""
+    table = change_tables(first_step(experiment), observe(experiment.probes, 13), SETTINGS, 1.0)["change_sources"]
+    own = table[(table["source"] == "chosen") & (table["probe"] == "chosen")]
+    means = own.groupby("in_batch")["predicted"].mean()
+    assert means[True] > means[False]

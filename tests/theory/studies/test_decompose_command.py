@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -125,3 +126,12 @@ def test_a_study_or_a_run_whose_data_changed_cannot_be_decomposed(
     (copy / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     assert main(["decompose", f"decompose.run={copy}", *FEW, f"paths.outputs={outputs}", "run=other"]) == 1
     assert "no longer gives the same data" in capsys.readouterr().err
+
+
+def test_it_can_be_drawn_where_there_is_no_torch(studied: Path) -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None\n"  # makes every import of torch raise ImportError
+        f"from ldyn.cli.main import main\nsys.exit(main(['report', {str(studied)!r}]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
