@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,9 @@ METRICS = (
 )  # fmt: skip
 STATE_FILE = "trainer_state.json"
 _OF_OTHER_TRAINERS = {"reward", "mean_reward", "completion_length", "completions/mean_length", "objective/kl"}
+_BOOKKEEPING = re.compile(
+    r"_?(eval_|train_|total_)?(\w*step|epoch|num_tokens|runtime|timestamp|\w+_per_second|loss|flos)|_runtime|run_\w+|run|Name"
+)
 _STEPS = ("train/global_step", "global_step", "Step", "_step", "step")
 _EPOCHS = ("train/epoch", "epoch")
 _RUNS = ("run_name", "run_id", "run", "Name")
@@ -40,7 +44,7 @@ _RUNS = ("run_name", "run_id", "run", "Name")
 class BatchLog:
     """One training. rows: split, metric, step, epoch, value, in this order; each step once and every value finite.
 
-    pairs_per_step: of one process, where the log has it. notes: what was repaired.
+    pairs_per_step: of one process, where the log has it. notes: what was repaired or ignored.
     """
 
     name: str
@@ -86,7 +90,10 @@ def read_trainer_state(path: Path) -> BatchLog:
     directory = path.resolve().parent
     name = (directory.parent if directory.name.startswith("checkpoint-") else directory).name
     size = state.get("train_batch_size")
-    return _checked([path], name, rows, table.columns, size if isinstance(size, int) and size > 0 else None)
+    # A logged NaN, which a table cannot tell from a metric that a row lacks.
+    n_lost = sum(value != value for row in state["log_history"] for key, value in row.items() if split_and_metric(key))
+    size = size if isinstance(size, int) and size > 0 else None
+    return _checked([path], name, rows, table.columns, pairs_per_step=size, n_lost=n_lost)
 
 
 def read_wandb_csv(paths: Sequence[Path], run: str | None = None) -> BatchLog:
@@ -158,9 +165,18 @@ def _long(path: Path, table: pd.DataFrame, steps: pd.Series, epochs: pd.Series |
 
 
 def _checked(
-    files: Sequence[Path], name: str, rows: pd.DataFrame, logged: Iterable[str], pairs_per_step: int | None = None
+    files: Sequence[Path],
+    name: str,
+    rows: pd.DataFrame,
+    logged: Iterable[str],
+    *,
+    pairs_per_step: int | None = None,
+    n_lost: int = 0,
 ) -> BatchLog:
-    """Each value once, in order. Raises DataError where nothing can be used; logged: every name found."""
+    """Each value once, in order. Raises DataError where nothing can be used.
+
+    logged: every name found. n_lost: values that were NaN.
+    """
     plain = {one.removeprefix("train/").replace("eval/", "eval_") for one in logged}
     known = set(rows["metric"])
     if not known & set(PREFERENCE) and ("loss" not in known or plain & _OF_OTHER_TRAINERS):
@@ -173,7 +189,11 @@ def _checked(
         raise DataError(f"{files[0]}: found steps that are no whole numbers. Export or copy the file again.")
     finite = rows[np.isfinite(rows["value"])]
     again = finite.duplicated(["split", "metric", "step"], keep="last")
-    notes = [f"{len(rows) - len(finite)} values are infinite: not drawn"] if len(finite) < len(rows) else []
+    n_lost += len(rows) - len(finite)
+    notes = [f"{n_lost} values are not finite: not drawn"] if n_lost else []
+    unknown = sorted(one for one in plain if split_and_metric(one) is None and not _BOOKKEEPING.fullmatch(one))
+    if unknown:
+        notes.append(f"metrics of unknown meaning are ignored: {', '.join(unknown[:12])}")
     if again.any():
         steps = finite.loc[again, "step"]
         notes.append(

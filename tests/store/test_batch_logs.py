@@ -37,8 +37,18 @@ def test_later_rows_of_a_resumed_training_win(write_state: WriteState) -> None:
     log = read_trainer_state(write_state("sft", rows))
     assert values(log, "loss") == {10: 1, 20: 4, 30: 3, 40: 6}
     assert log.notes == (
-        "sft: 1 values are infinite: not drawn",
+        "sft: 1 values are not finite: not drawn",
         "sft: steps 20 to 20 are logged twice (a resumed training): the later rows are used",
+    )
+
+
+def test_values_and_metrics_that_are_not_drawn_are_named(write_state: WriteState) -> None:
+    rows = [{"step": 1, "loss": math.nan, "my_metric": 3.0, "num_tokens": 5}, {"step": 2, "loss": 1.0}]
+    log = read_trainer_state(write_state("sft", rows))
+    assert values(log, "loss") == {2: 1.0}
+    assert log.notes == (
+        "sft: 1 values are not finite: not drawn",
+        "sft: metrics of unknown meaning are ignored: my_metric",
     )
 
 
