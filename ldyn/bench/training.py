@@ -83,7 +83,8 @@ class TrainingTask(TrainerCallback):
         base = load_base(config.model, corpus=data.corpus, seed=config.seed, cache_dir=config.cache)
         pairs = Encoder(base.tokenizer, config.dataset.encoding).pairs(data.pairs)
         steps = self._warm_up + config.bench.steps
-        settings = replace(config.trainer, max_steps=steps, epochs=None, checkpoint_every=10**9, log_every=1)
+        # One row of the log, at the end: residual norms are computed for a row alone.
+        settings = replace(config.trainer, max_steps=steps, epochs=None, checkpoint_every=10**9, log_every=steps)
         algorithm = ALGORITHMS[str(config.algorithm["name"])]
         view = ("chosen",) if algorithm.kind == "pointwise" else ("chosen", "rejected")
         info = StageInfo("bench", algorithm.name, algorithm.kind, view, "base")
@@ -118,7 +119,7 @@ class TrainingTask(TrainerCallback):
         self._tokens += inputs[0].numel()
 
     def __call__(self) -> tuple[list[float], float, float]:
-        """Seconds of each step, from the end of one to the end of the next, the last loss, and tokens of a step."""
+        """Seconds of each step, from the end of one to the end of the next, the mean loss, and tokens of a step."""
         self._ends: list[float] = []
         self._tokens = 0
         self._trainer.train()

@@ -39,8 +39,8 @@ PROBES_LEGEND = (
 )
 TRAINING_LEGEND = (
     "s/step: median over all steps of all turns. tokens/step: computed by the policy, padding included; tokens_needed "
-    "counts each prompt once. matmul: share of the rate of bare matrix products, on the tokens of ours. loss: at the "
-    "last step; all methods make the same updates. padded: ours with trainer.batching=padded"
+    "counts each prompt once. matmul: share of the rate of bare matrix products, on the tokens of ours. loss: mean "
+    "of a turn; all methods make the same updates. padded: ours with trainer.batching=padded"
 )
 
 

@@ -79,7 +79,7 @@ def has_known_head(model: PreTrainedModel) -> bool:
     return model.config.model_type in PLAIN_HEADS | SOFTCAPPED_HEADS and not is_sharded(model)
 
 
-def hidden_states(model: PreTrainedModel, **inputs: Tensor) -> Tensor:
+def hidden_states(model: PreTrainedModel, **inputs: Any) -> Tensor:
     """[B, S, h], what the output embeddings are applied to. ``inputs`` are those of the model's forward pass."""
     hidden: Tensor = model.base_model(**inputs, use_cache=False).last_hidden_state
     return hidden

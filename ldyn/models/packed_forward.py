@@ -6,11 +6,13 @@ import functools
 import inspect
 import math
 import warnings
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
+from ldyn.models.document_attention import parts_of, takes_documents
 from ldyn.models.evaluation import unwrapped
 from ldyn.models.packing import PADDING, PackedBatch, may_attend
 
@@ -18,18 +20,28 @@ MASKED_ATTENTION = ("sdpa", "eager")
 MASKED_LAYERS = ("full_attention", "sliding_attention")
 
 
-def model_inputs(batch: PackedBatch, dtype: torch.dtype) -> dict[str, Tensor]:
-    """Of the model's forward pass, on the batch's device; ``dtype`` is the model's.
+def rule_size(model: PreTrainedModel) -> float:
+    """h in the rules for the length of rows: infinite where a longer row costs no attention."""
+    return math.inf if takes_documents(model) else float(model.config.get_text_config().hidden_size)
 
-    The mask is additive, which serves sdpa and eager attention alike, with the lowest finite value, not −inf, as
-    transformers does. With plain rows the model makes its causal mask and its positions itself.
+
+def model_inputs(batch: PackedBatch, model: PreTrainedModel) -> dict[str, Any]:
+    """Of the unwrapped model's forward pass, on the batch's device.
+
+    A single row goes by documents where the model takes them. Else the mask is additive, which serves sdpa and eager
+    attention alike, with the lowest finite value, not −inf, as transformers does. With plain rows the model makes its
+    causal mask and its positions itself.
     """
     if batch.position_ids is None:
         return {"input_ids": batch.input_ids, "attention_mask": (batch.segments != PADDING).long()}
+    inputs = {"input_ids": batch.input_ids, "position_ids": batch.position_ids}
+    if len(batch.input_ids) == 1 and takes_documents(model):
+        # A mask that is there keeps transformers from making its own; of this size it is an error wherever it is used.
+        return {**inputs, "attention_mask": torch.empty(1, 1, 0, 0), "documents": parts_of(batch.documents)}
     allowed = may_attend(batch)[:, None]  # [B, 1, S, S]
-    mask = torch.zeros(allowed.shape, dtype=dtype, device=allowed.device)
-    mask.masked_fill_(~allowed, torch.finfo(dtype).min)
-    return {"input_ids": batch.input_ids, "attention_mask": mask, "position_ids": batch.position_ids}
+    mask = torch.zeros(allowed.shape, dtype=model.dtype, device=allowed.device)
+    mask.masked_fill_(~allowed, torch.finfo(model.dtype).min)
+    return {**inputs, "attention_mask": mask}
 
 
 def needed_logits(model: nn.Module, batch: PackedBatch) -> Tensor:
@@ -44,7 +56,7 @@ def needed_logits(model: nn.Module, batch: PackedBatch) -> Tensor:
 
     hook = inner.get_output_embeddings().register_forward_pre_hook(select)
     try:
-        logits: Tensor = model(**model_inputs(batch, inner.dtype), use_cache=False).logits[0]
+        logits: Tensor = model(**model_inputs(batch, inner), use_cache=False).logits[0]
     finally:
         hook.remove()
     return logits

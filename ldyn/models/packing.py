@@ -123,17 +123,18 @@ def may_attend(batch: PackedBatch) -> Tensor:
     return causal & ((own == of_key) | (prompt == of_key))
 
 
-def in_rows(documents: Sequence[Document], hidden_size: int) -> list[list[Document]]:
+def in_rows(documents: Sequence[Document], hidden_size: float) -> list[list[Document]]:
     """Documents in the number of rows that takes the least time, of 1, 2, 4 …
 
     Per layer a token costs about 24 h² operations in the matrix products and 4 S h in an attention over the S tokens of
-    its row (h = hidden size), so n rows of S tokens cost, in tokens, n S (1 + S / (c h)) with ``ATTENTION_TRADE`` c.
+    its row (h = hidden size; infinite where a longer row costs no attention), so n rows of S tokens cost, in tokens,
+    n S (1 + S / (c h)) with ``ATTENTION_TRADE`` c.
     """
     counts = itertools.takewhile(lambda n: n < 2 * len(documents), (2**power for power in itertools.count()))
     return min((_distributed(documents, n) for n in counts), key=lambda rows: _cost(rows, hidden_size))
 
 
-def _cost(rows: Sequence[Sequence[Document]], hidden_size: int) -> float:
+def _cost(rows: Sequence[Sequence[Document]], hidden_size: float) -> float:
     width = max(sum(document.n_tokens for document in row) for row in rows)
     return len(rows) * width * (1 + width / (ATTENTION_TRADE * hidden_size))
 

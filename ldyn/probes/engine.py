@@ -17,6 +17,7 @@ import torch
 from transformers import PreTrainedModel
 
 from ldyn.errors import ModelError
+from ldyn.models.document_attention import takes_documents
 from ldyn.models.evaluation import is_sharded
 from ldyn.models.packing import Document, pack
 from ldyn.probes.forward import FEWEST_TOKENS, batch_stats, scores_of
@@ -82,11 +83,11 @@ class Engine:
         """Score each response of ``rows`` once. Raises ModelError where a single response is too much for memory."""
         tokens, lockstep = self.budget.tokens(self.model), is_sharded(self.model)
         scored: dict[ResponseKey, ProbeScore] = {}
-        queue = _queued(rows, tokens)
+        joined = takes_documents(self.model) and not self.plain
+        queue = _queued(rows, tokens, joined)
         while any_process(bool(queue), self.model.device) if lockstep else queue:
-            batch = pack(
-                [[row] for row in (queue[0] if queue else [self.idle_row])], pad_id=self.pad_id, plain=self.plain
-            )
+            rows_now = queue[0] if queue else [self.idle_row]
+            batch = pack([rows_now] if joined else [[row] for row in rows_now], pad_id=self.pad_id, plain=self.plain)
             try:
                 stats = batch_stats(self.model, batch, token_budget=tokens)
             except (RuntimeError, MemoryError) as error:
@@ -96,7 +97,7 @@ class Engine:
                     error.add_note("Processes that share weights cannot retry: set a smaller probes.token_budget.")
                     raise
                 tokens = self._less(tokens, queue[0][0], error)
-                queue = _queued([row for batch in queue for row in batch], tokens)
+                queue = _queued([row for batch in queue for row in batch], tokens, joined)
             else:
                 if queue:
                     queue.popleft()
@@ -117,6 +118,6 @@ class Engine:
         ) from error
 
 
-def _queued(rows: Sequence[Document], token_budget: int) -> deque[list[Document]]:
+def _queued(rows: Sequence[Document], token_budget: int, joined: bool) -> deque[list[Document]]:
     fitting = [narrow for row in rows for narrow in narrowed(row, token_budget)]
-    return deque(plan_batches(fitting, token_budget=token_budget))
+    return deque(plan_batches(fitting, token_budget=token_budget, joined=joined))

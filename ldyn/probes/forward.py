@@ -43,7 +43,7 @@ def batch_stats(model: PreTrainedModel, batch: PackedBatch, *, token_budget: int
         return token_stats(needed_logits(model, moved), moved.labels, rows=moved.rows)
     most = CPU_CHUNK if model.device.type == "cpu" else ACCELERATOR_CHUNK
     chunk = max(FEWEST_TOKENS, min(token_budget, most))
-    hidden = hidden_states(model, **model_inputs(moved, model.dtype)).flatten(0, 1)
+    hidden = hidden_states(model, **model_inputs(moved, model)).flatten(0, 1)
     hidden = hidden[moved.needed]  # [U, h]; the other tokens' are freed
     order = batch.rows.argsort(stable=True)  # labels by the position that predicts them: a chunk has a run of them
     starts = torch.arange(0, len(hidden), chunk)

@@ -4,7 +4,7 @@ How many responses share a row is a trade: each further row repeats the prompt (
 row makes its S tokens attend, masked, to more. Per layer a token costs about 24 h² operations in the matrix products
 and 4 S h in a dense S × S attention (h = hidden size), so n rows of R response tokens in all cost, in tokens,
 n P + R² / (n c h) with c = 6 by count of operations and ``ATTENTION_TRADE`` as measured. The minimum lies at
-R / n = sqrt(c P h) response tokens a row.
+R / n = sqrt(c P h) response tokens a row. Where attention is computed by documents h counts as infinite: a single row.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ResponseKey = tuple[int, str]  # (index of the example, probe)
 def plan_rows(
     examples: Sequence[EncodedProbeExample],
     *,
-    hidden_size: int,
+    hidden_size: float,
     token_budget: int,
     indices: Iterable[int] | None = None,
 ) -> list[Document]:
@@ -48,7 +48,7 @@ def single_rows(examples: Sequence[EncodedProbeExample], indices: Iterable[int])
 
 
 def _rows_of_example(
-    index: int, example: EncodedProbeExample, hidden_size: int, token_budget: int
+    index: int, example: EncodedProbeExample, hidden_size: float, token_budget: int
 ) -> Iterator[Document]:
     """Longest response first, always into the shortest row: rows of nearly equal length, for little padding."""
     n_prompt = len(example.prompt_ids)
@@ -77,16 +77,17 @@ def narrowed(row: Document, token_budget: int) -> list[Document]:
     return [narrow for part in parts for narrow in narrowed(part, token_budget)]
 
 
-def plan_batches(rows: Sequence[Document], *, token_budget: int) -> list[list[Document]]:
+def plan_batches(rows: Sequence[Document], *, token_budget: int, joined: bool = False) -> list[list[Document]]:
     """Group rows of similar length, longest first, into batches of at most ``token_budget`` tokens, padding included.
 
+    ``joined``: a batch becomes one row, without padding.
     No batch is more than MAX_PADDING padding: a further forward pass costs less. A single row longer than the budget
     makes a batch of its own. Longest first: if memory lacks, it shows at once.
     """
     batches: list[list[Document]] = []
     width = total = 0
     for row in sorted(rows, key=lambda row: -row.n_tokens):
-        padded = width * (len(batches[-1]) + 1) if batches else 0
+        padded = total + row.n_tokens if joined else width * (len(batches[-1]) + 1) if batches else 0
         if batches and padded <= token_budget and padded - total - row.n_tokens <= MAX_PADDING * padded:
             batches[-1].append(row)
             total += row.n_tokens

@@ -19,7 +19,7 @@ from transformers import PreTrainedModel
 from ldyn.errors import DataError
 from ldyn.models.base import max_positions, too_long
 from ldyn.models.evaluation import evaluation_mode, unwrapped
-from ldyn.models.packed_forward import warn_once, why_plain
+from ldyn.models.packed_forward import rule_size, warn_once, why_plain
 from ldyn.models.packing import split
 from ldyn.probes.engine import Engine, TokenBudget, Tokens
 from ldyn.probes.rows import ResponseKey, plan_rows, single_rows
@@ -68,8 +68,8 @@ def _score_share(engine: Engine) -> dict[ResponseKey, ProbeScore]:
     share = own_share(len(examples))
     if engine.plain:
         return engine.score(single_rows(examples, share))
-    hidden_size, tokens = int(engine.model.config.get_text_config().hidden_size), engine.budget.tokens(engine.model)
-    rows = plan_rows(examples, hidden_size=hidden_size, token_budget=tokens, indices=share)
+    tokens = engine.budget.tokens(engine.model)
+    rows = plan_rows(examples, hidden_size=rule_size(engine.model), token_budget=tokens, indices=share)
     scored = engine.score(rows)
     # A NaN value reaches a masked-out neighbour all the same (0 · NaN): score again, alone, what shared its row.
     flagged = {key for key, one in scored.items() if math.isnan(one.entropy)}

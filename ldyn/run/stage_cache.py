@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from ldyn.run.preparation import Prepared
 
 # Raise it when a change of the code would give other numbers for the same stage.
-RECIPE_VERSION = 3
+RECIPE_VERSION = 4
 
 
 class StageCache:

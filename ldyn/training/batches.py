@@ -85,11 +85,11 @@ def pairwise_documents(rows: Sequence[Mapping[str, Any]]) -> list[Document]:
 class Layout:
     """How documents become a batch. plain: a row for each response, padded; else rows of several documents.
 
-    hidden_size: of the model; decides the number of rows. token_budget: of one packed forward pass.
+    hidden_size: h in the rule for the number of rows. token_budget: of one packed forward pass.
     """
 
     pad_id: int
-    hidden_size: int
+    hidden_size: float
     plain: bool
     token_budget: int
 

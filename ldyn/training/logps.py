@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from ldyn.models.packed_forward import needed_logits
 from ldyn.models.packing import PackedBatch
@@ -73,7 +74,7 @@ def _cells(batch: PackedBatch) -> tuple[Tensor, Tensor]:
 
 
 class _LabelLogps(torch.autograd.Function):
-    """log softmax of the rows [N] of logits [R, V] at the labels [N]; its backward pass has one buffer [R, V]."""
+    """log softmax of the rows [N] of logits [R, V] at the labels [N]; its backward pass writes into the logits."""
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, rows: Tensor, labels: Tensor) -> Tensor:
@@ -82,10 +83,12 @@ class _LabelLogps(torch.autograd.Function):
         return logits[rows, labels] - normalizers[rows]
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         logits, rows, labels, normalizers = ctx.saved_tensors
         of_rows = torch.zeros_like(normalizers).index_add(0, rows, gradient)
-        of_logits = (logits - normalizers[:, None]).exp_().mul_(-of_rows[:, None])
+        # In the place of the logits, which nothing needs any more: a second backward pass is an error of autograd's.
+        of_logits = logits.detach().sub_(normalizers[:, None]).exp_().mul_(-of_rows[:, None])
         return of_logits.index_put_((rows, labels), gradient, accumulate=True), None, None
 
 

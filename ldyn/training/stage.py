@@ -20,7 +20,7 @@ from transformers import (
 from ldyn.errors import DataError, ModelError, TrainingError
 from ldyn.models.base import max_positions, too_long
 from ldyn.models.evaluation import is_sharded
-from ldyn.models.packed_forward import warn_once, why_plain
+from ldyn.models.packed_forward import rule_size, warn_once, why_plain
 from ldyn.processes.group import from_main, highest_of_all, in_main
 from ldyn.processes.signals import StopRequest
 from ldyn.records import EncodedPair
@@ -197,8 +197,7 @@ def _layout(
     if not plain and (reason := why_plain(model, longest)):
         warn_once(f"Training batches are padded, which takes longer and gives the same losses: {reason}.")
         plain = True
-    hidden_size, tokens = model.config.get_text_config().hidden_size, tokens_of_a_pass(settings)
-    return Layout(int(tokenizer.pad_token_id), hidden_size, plain, tokens)
+    return Layout(int(tokenizer.pad_token_id), rule_size(model), plain, tokens_of_a_pass(settings))
 
 
 def tokens_of_a_pass(settings: TrainerConfig) -> int:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ldyn.errors import ModelError
-from ldyn.models import packed_forward
+from ldyn.models import document_attention, packed_forward
 from ldyn.models.evaluation import (
     PLAIN_HEADS,
     SOFTCAPPED_HEADS,
@@ -54,6 +54,18 @@ def test_equals_the_oracle(tiny_model, examples, exact, assert_close, kind, atte
         assert_close(score_probes(single, examples, token_budget=200, pad_id=0), expected, 1e-4)
         double = score_probes(tiny_model(kind, attention, torch.float64), examples, token_budget=200, pad_id=0)
     assert_close(double, expected, 1e-9 if attention == "sdpa" else 1e-5)  # eager attention has a float32 softmax
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KNOWN if not kind.startswith(("gemma2", "gemma3"))])
+def test_attention_by_documents_equals_the_oracle(tiny_model, examples, exact, assert_close, monkeypatch, kind):
+    monkeypatch.setattr(document_attention, "SMALLEST", 0)
+    double = tiny_model(kind, dtype=torch.float64)
+    assert document_attention.takes_documents(double)
+    rows = []
+    double.get_input_embeddings().register_forward_hook(lambda _, inputs, __: rows.append(len(inputs[0])))
+    assert_close(score_probes(double, examples, token_budget=200, pad_id=0), exact(kind, examples), 1e-9)
+    assert set(rows) == {1}
+    assert_close(score_probes(tiny_model(kind), examples, token_budget=200, pad_id=0), exact(kind, examples), 1e-4)
 
 
 @pytest.mark.parametrize("kind", KNOWN)

@@ -1,5 +1,6 @@
 """Which responses share a row, and which rows a batch: the rules and their invariants."""
 
+import math
 import random
 
 import pytest
@@ -27,6 +28,8 @@ def test_each_response_stands_in_one_row_and_no_batch_breaks_its_limits(hidden_s
     expected = [((i, probe), ids) for i, one in enumerate(members) for probe, ids in one.responses.items()]
     assert sorted(placed) == sorted(expected)
     assert all(row.prompt_ids == members[row.keys[0][0]].prompt_ids for row in rows)
+    for batch in plan_batches(rows, token_budget=token_budget, joined=True):
+        assert len(batch) == 1 or sum(row.n_tokens for row in batch) <= token_budget
     batches = plan_batches(rows, token_budget=token_budget)
     assert sum(map(len, batches)) == len(rows)
     for batch in batches:
@@ -41,6 +44,8 @@ def test_rows_are_as_long_as_the_rule_says():
     rows = plan_rows([one], hidden_size=64, token_budget=10**6)
     assert [row.n_response_tokens for row in rows] == [48] * 5
     assert [row.n_tokens for row in rows] == [60] * 5
+    [row] = plan_rows([one], hidden_size=math.inf, token_budget=10**6)
+    assert row.n_response_tokens == 240
     tight = plan_rows([one], hidden_size=64, token_budget=12 + 24)
     assert [row.n_tokens for row in tight] == [36] * 10
 

@@ -22,7 +22,8 @@ from transformers import (
     Qwen2Config,
 )
 
-from ldyn.models import packed_forward
+from ldyn.models import document_attention, packed_forward
+from ldyn.models.document_attention import takes_documents
 from ldyn.models.packed_forward import why_plain
 from ldyn.models.packing import Document, in_rows, may_attend, pack
 from ldyn.training.batches import Layout, pair_row, pairwise_documents
@@ -91,11 +92,15 @@ def dpo_and_sft(sums: torch.Tensor) -> torch.Tensor:
     return -nn.functional.logsigmoid(0.1 * (chosen - rejected + 1)).mean() - 0.3 * chosen.mean()
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", [*LAYOUTS, "documents"])
 @pytest.mark.parametrize("kind", CONFIGS)
-def test_logps_norms_and_gradients_are_those_of_each_response_alone(kind, layout, documents):
+def test_logps_norms_and_gradients_are_those_of_each_response_alone(kind, layout, documents, monkeypatch):
     model = tiny(kind)
     assert why_plain(model, 20) == ""
+    if layout == "documents":
+        monkeypatch.setattr(document_attention, "SMALLEST", 0)
+        assert takes_documents(model) == (kind != "gemma3")  # some of its layers ask for a mask of their own
+        layout = "one row"
     batch = LAYOUTS[layout].pack(documents)
     assert len(batch.input_ids) == {"one row": 1, "four rows": 4, "padded": 10}[layout]
     found = token_logps(model, batch, with_residuals=True)
@@ -190,7 +195,11 @@ def padded(trained, make_model, tmp_path_factory):
     ("sft_token_mean", {"token_budget": 1, "gradient_accumulation": 2}),
     ("dpo_sft", {"token_budget": 1, "gradient_accumulation": 2}), ("dpo_sft", {"gradient_checkpointing": True}),
 ])  # fmt: skip
-def test_packed_training_is_padded_training(name, settings, trained, padded, make_model, tmp_path):
+@pytest.mark.parametrize("smallest", [0, 256])  # hidden size from which on attention goes by documents
+def test_packed_training_is_padded_training(
+    name, settings, smallest, trained, padded, make_model, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(document_attention, "SMALLEST", smallest)
     expected, log = padded(name, settings.get("lora"))
     found, same_log = trained(name, make_model(), tmp_path, **settings)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=2e-5)
