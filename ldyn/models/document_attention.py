@@ -66,24 +66,25 @@ def attention(
     """[1, S, heads, d] of one row, from query [1, heads, S, d], key and value [1, key heads, S, d]."""
     if documents is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, **how)
-    groups, settings = query.shape[1] // key.shape[1], {"dropout_p": how["dropout"], "scale": how["scaling"]}
-    lengths = [part.n_tokens for part in documents]
+    groups, lengths = query.shape[1] // key.shape[1], [part.n_tokens for part in documents]
     found = []
     # Split, not sliced: the gradients of all parts come together in one tensor.
     for part, q, k, v in zip(documents, *(one.split(lengths, dim=2) for one in (query, key, value)), strict=True):
         if part.mask is None:
-            prompt = k, v
-            seen = scaled_dot_product_attention(q, *_repeated(prompt, groups), is_causal=True, **settings)
+            prompt_k, prompt_v = k, v
         else:
-            keys = [torch.cat(both, dim=2) for both in zip(prompt, (k, v), strict=True)]
-            seen = scaled_dot_product_attention(q, *_repeated(keys, groups), attn_mask=part.mask, **settings)
+            k, v = torch.cat([prompt_k, k], dim=2), torch.cat([prompt_v, v], dim=2)  # noqa: PLW2901
+        seen = scaled_dot_product_attention(
+            q,
+            repeat_kv(k, groups),
+            repeat_kv(v, groups),
+            attn_mask=part.mask,
+            dropout_p=how["dropout"],
+            is_causal=part.mask is None,
+            scale=how["scaling"],
+        )
         found.append(seen.transpose(1, 2))
     return torch.cat(found, dim=1), None
-
-
-def _repeated(keys: Sequence[Tensor], groups: int) -> list[Tensor]:
-    """Key and value for every head of the query."""
-    return [repeat_kv(one, groups) for one in keys]
 
 
 AttentionInterface.register("sdpa", attention)
