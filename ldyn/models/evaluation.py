@@ -85,8 +85,17 @@ def hidden_states(model: PreTrainedModel, **inputs: Any) -> Tensor:
     return hidden
 
 
-def unembed(model: PreTrainedModel, hidden: Tensor) -> Tensor:
-    """Logits [N, V] of ``hidden`` [N, h]; the model must have a known head."""
-    logits: Tensor = model.get_output_embeddings()(hidden)
+def unembed(model: PreTrainedModel, hidden: Tensor, out: Tensor | None = None) -> Tensor:
+    """Logits [N, V] of ``hidden`` [N, h]; the model must have a known head.
+
+    out: [at least N, V], into which they are written where the head is a bare product and no gradient is kept. On a CPU
+    each new buffer of so many numbers costs as much as a third of the product.
+    """
+    head = model.get_output_embeddings()
+    is_bare = type(head) is nn.Linear and head.bias is None and not (head._forward_hooks or head._forward_pre_hooks)
+    if out is not None and is_bare and not torch.is_grad_enabled():
+        logits = torch.mm(hidden, head.weight.t(), out=out[: len(hidden)])
+    else:
+        logits = head(hidden)
     cap = model.config.final_logit_softcapping if model.config.model_type in SOFTCAPPED_HEADS else None
     return logits if cap is None else logits.div_(cap).tanh_().mul_(cap)  # in its dtype, as the model does it

@@ -102,7 +102,8 @@ def _chunk_stats(logits: Tensor, labels: Tensor) -> TokenStats:
     z = logits if logits.dtype == torch.float64 else logits.float()
     vocabulary_size = z.shape[1]
     label_logit = z.gather(1, labels[:, None]).squeeze(1)
-    top, argmax_id = z.max(dim=1)  # [n], NaN where the row has one
+    argmax_id = _argmax(z)
+    top = z.gather(1, argmax_id[:, None]).squeeze(1)  # [n], NaN where the row has one
     argmax_is_label = argmax_id == labels
     at_argmax = argmax_id[:, None]
 
@@ -141,6 +142,22 @@ def _chunk_stats(logits: Tensor, labels: Tensor) -> TokenStats:
         argmax_is_label=argmax_is_label,
         is_finite=is_finite,
     )
+
+
+_BLOCK = 64
+
+
+def _argmax(z: Tensor) -> Tensor:
+    """The place of each row's first maximum (of its NaN, where it has one): [n], of z [n, V].
+
+    By blocks: a maximum without its place is found twenty times as fast on a CPU.
+    """
+    n_blocks, rest = divmod(z.shape[1], _BLOCK)
+    if rest or not n_blocks:
+        z = torch.nn.functional.pad(z, (0, _BLOCK - rest), value=-torch.inf)
+    blocks = z.unflatten(1, (-1, _BLOCK))
+    block = blocks.amax(dim=2).argmax(dim=1)
+    return block * _BLOCK + blocks[torch.arange(len(z), device=z.device), block].argmax(dim=1)
 
 
 @torch.no_grad()

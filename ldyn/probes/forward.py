@@ -26,8 +26,8 @@ FEWEST_TOKENS = 16
 """A smaller budget changes nothing: rows hold one response, and logits are made of so many tokens at a time."""
 
 # Positions whose logits are made at a time. A matrix product of so many rows runs at full rate, and at V = 50,304 the
-# float32 logits take 50 MiB on a CPU; an accelerator needs larger ones.
-CPU_CHUNK, ACCELERATOR_CHUNK = 256, 4096
+# float32 logits take 100 MiB on a CPU; an accelerator needs larger ones.
+CPU_CHUNK, ACCELERATOR_CHUNK = 512, 4096
 
 SUMS = ("logp", "logp_argmax", "log_mass_rest")
 MEANS = ("entropy", "prob_norm_sq", "a_norm", "residual_norm", "p_label", "argmax_is_label")
@@ -48,9 +48,9 @@ def batch_stats(model: PreTrainedModel, batch: PackedBatch, *, token_budget: int
     order = batch.rows.argsort(stable=True)  # labels by the position that predicts them: a chunk has a run of them
     starts = torch.arange(0, len(hidden), chunk)
     of_chunks = order.tensor_split(torch.searchsorted(batch.rows[order], starts[1:]))
-    parts = []
+    parts, room = [], hidden.new_empty(chunk, model.get_output_embeddings().weight.shape[0])
     for start, places in zip(starts.tolist(), of_chunks, strict=True):
-        logits = unembed(model, hidden[start : start + chunk])
+        logits = unembed(model, hidden[start : start + chunk], room)
         rows, labels = (values[places].to(logits.device) for values in (batch.rows - start, batch.labels))
         parts.append(token_stats(logits, labels, rows=rows))
     stats = joined(parts)

@@ -112,9 +112,9 @@ def test_logits_are_made_of_no_more_positions_than_the_budget_has_tokens(
     sizes: list[int] = []
     original = forward.unembed
 
-    def counted(model, hidden):
+    def counted(model, hidden, out):
         sizes.append(len(hidden))
-        return original(model, hidden)
+        return original(model, hidden, out)
 
     monkeypatch.setattr(forward, "unembed", counted)
     scores = {}
