@@ -92,7 +92,8 @@ def unembed(model: PreTrainedModel, hidden: Tensor, out: Tensor | None = None) -
     each new buffer of so many numbers costs as much as a third of the product.
     """
     head = model.get_output_embeddings()
-    is_bare = type(head) is nn.Linear and head.bias is None and not (head._forward_hooks or head._forward_pre_hooks)
+    hooks = head._forward_hooks or head._forward_pre_hooks
+    is_bare = type(head) is nn.Linear and getattr(head, "bias", None) is None and not hooks
     if out is not None and is_bare and not torch.is_grad_enabled():
         logits = torch.mm(hidden, head.weight.t(), out=out[: len(hidden)])
     else:

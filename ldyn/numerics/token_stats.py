@@ -155,9 +155,10 @@ def _argmax(z: Tensor) -> Tensor:
     n_blocks, rest = divmod(z.shape[1], _BLOCK)
     if rest or not n_blocks:
         z = torch.nn.functional.pad(z, (0, _BLOCK - rest), value=-torch.inf)
-    blocks = z.unflatten(1, (-1, _BLOCK))
+    blocks: Tensor = z.unflatten(1, (-1, _BLOCK))
     block = blocks.amax(dim=2).argmax(dim=1)
-    return block * _BLOCK + blocks[torch.arange(len(z), device=z.device), block].argmax(dim=1)
+    inside: Tensor = blocks[torch.arange(len(z), device=z.device), block].argmax(dim=1)
+    return block * _BLOCK + inside
 
 
 @torch.no_grad()
