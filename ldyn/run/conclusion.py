@@ -12,7 +12,6 @@ from rich.table import Table
 from ldyn.findings import find_all
 from ldyn.findings.tables import findings_table
 from ldyn.records import Finding
-from ldyn.report import build_report
 from ldyn.run.manifest import Manifest, now
 from ldyn.store import Run, RunDirectory, read_run
 
@@ -27,8 +26,11 @@ def conclude(
     findings = find_all(run.trajectories, run.stages, run.planned_steps, run.tables)
     directory.write_json("findings.json", findings)
     manifest.update(status="finished", finished=now())
-    report = build_report(directory.path) if with_report else None
-    return findings, report
+    if not with_report:
+        return findings, None
+    from ldyn.report import build_report  # a second and a half of matplotlib
+
+    return findings, build_report(directory.path)
 
 
 def print_results(run: Run) -> None:

@@ -58,11 +58,19 @@ def machine() -> str:
     return " | ".join([*names[:1], torch.backends.cpu.get_cpu_capability(), torch.__version__])
 
 
-def trajectory(experiment: str, outputs: Path) -> pd.DataFrame:
-    """Run the experiment in a process of its own, with one thread, and read its table in a fixed order."""
-    words = ["-m", "ldyn", "train", f"+exp={experiment}", f"paths.outputs={outputs}", "run=digest"]
+def run_all(outputs: Path) -> None:
+    """Run the experiments one after the other in a process of their own, with one thread."""
+    calls = [
+        ["train", f"+exp={name}", f"paths.outputs={outputs}", "run=digest", *words]
+        for name, words in EXPERIMENTS.items()
+    ]
+    code = f"import sys\nfrom ldyn.cli.main import main\nsys.exit(any([main(words) for words in {calls!r}]))"
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    subprocess.run([sys.executable, *words, *EXPERIMENTS[experiment]], check=True, env=environment, capture_output=True)
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment, capture_output=True)
+
+
+def trajectory(experiment: str, outputs: Path) -> pd.DataFrame:
+    """The table of a run, in a fixed order."""
     table = pd.read_parquet(outputs / experiment / "digest" / "trajectories.parquet")
     return table.astype(dict.fromkeys(["stage", "split", "example_id", "probe"], str)).sort_values(KEYS)
 
@@ -78,11 +86,18 @@ def digest_of(table: pd.DataFrame) -> dict[str, Any]:
     }
 
 
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("outputs")
+    run_all(directory)
+    return directory
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
-def test_trajectories_are_those_committed(experiment: str, tmp_path: Path) -> None:
+def test_trajectories_are_those_committed(experiment: str, outputs: Path) -> None:
     committed = json.loads(COMMITTED.read_text(encoding="utf-8"))
-    expected, found = committed["experiments"][experiment], digest_of(trajectory(experiment, tmp_path))
+    expected, found = committed["experiments"][experiment], digest_of(trajectory(experiment, outputs))
     assert found["mean_logp"] == pytest.approx(expected["mean_logp"], abs=TOLERANCE)
     assert found["rows"] == expected["rows"]
     if committed["machine"] == machine():
@@ -93,5 +108,6 @@ if __name__ == "__main__":
     import tempfile
 
     with tempfile.TemporaryDirectory() as directory:
+        run_all(Path(directory))
         digests = {name: digest_of(trajectory(name, Path(directory))) for name in EXPERIMENTS}
     COMMITTED.write_text(json.dumps({"machine": machine(), "experiments": digests}, indent=1) + "\n", encoding="utf-8")
