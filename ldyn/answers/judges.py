@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from ldyn.algorithms.registry import import_user_module
 from ldyn.answers.chats import AnswerCache, Progress
 from ldyn.answers.comparison import Comparison, GivenAnswer, Judge, Verdict
-from ldyn.answers.repetition import repeated_ngrams
+from ldyn.answers.measures import repeated_ngrams
 from ldyn.answers.settings import API, FACTS, JUDGES, REWARD_MODEL, ApiConfig, judge_name_fault
 from ldyn.errors import DataError
 from ldyn.records import AnswerChecker

@@ -9,7 +9,7 @@ from typing import Any
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ldyn.answers.generation import Decoding, answer_prompts
-from ldyn.answers.repetition import longest_loop, repeated_ngrams
+from ldyn.answers.measures import longest_loop, repeated_ngrams
 from ldyn.data.encoder import Encoder
 from ldyn.records import AnswerChecker, ProbeExample
 

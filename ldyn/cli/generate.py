@@ -23,7 +23,7 @@ def main(arguments: Sequence[str]) -> int:
 
     config = validated_as(GenerateConfig, settings)
 
-    from ldyn.answers.sample_means import COLUMNS, summarise_samples
+    from ldyn.answers.measures import COLUMNS, summarise_samples
     from ldyn.run.generate import generate
 
     rows = generate(config, report=lambda line: print(line, file=sys.stderr, flush=True))

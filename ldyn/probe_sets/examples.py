@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from ldyn.data.seeding import draw, seeded_random
 from ldyn.data.text import normal_prompt, normal_response
 from ldyn.errors import DataError
 from ldyn.probe_sets.settings import BuildRequest
-from ldyn.probe_sets.training_text import TrainingText
 from ldyn.probes.builder import check_probes
 from ldyn.probes.families import Completer
 from ldyn.records import PROBE_FAMILIES, PreferenceData, PreferencePair, ProbeExample
 
 Examples = Mapping[str, Sequence[ProbeExample]]
 _FAULTS_SHOWN = 5
+RUN_OF_WORDS = 13
+"""Two texts that share so many words in a row overlap (the length by which GPT-3's data was deduplicated)."""
 
 
 @dataclass(frozen=True)
@@ -125,3 +128,33 @@ def _answer_faults(examples: Examples, pairs: Sequence[PreferencePair]) -> Itera
                 yield f"The irr_test of {split} example {example.example_id!r} is trained on."
             if "irr_train" in example.responses and normal_response(example.responses["irr_train"]) not in chosen:
                 yield f"The irr_train of {split} example {example.example_id!r} is no chosen answer of a training pair."
+
+
+# --------------------------------------------------------------------------------------------------------------
+# The training text
+
+
+class TrainingText:
+    """What is trained on, indexed for comparison."""
+
+    def __init__(self, pairs: Sequence[PreferencePair]):
+        self._pairs = pairs
+
+    def has(self, text: str) -> bool:
+        """Whether ``text`` is a training answer, or shares RUN_OF_WORDS words in a row with the training text."""
+        return normal_response(text) in self._answers or any(hash(run) in self._all_runs for run in _runs(text))
+
+    @cached_property
+    def _answers(self) -> frozenset[str]:
+        return frozenset(normal_response(text) for pair in self._pairs for text in (pair.chosen, pair.rejected))
+
+    @cached_property
+    def _all_runs(self) -> frozenset[int]:
+        """Hashes only: 5,000 pairs have millions of runs, whose words would take gigabytes."""
+        texts = (text for pair in self._pairs for text in (pair.prompt, pair.chosen, pair.rejected))
+        return frozenset(hash(run) for text in texts for run in _runs(text))
+
+
+def _runs(text: str) -> Iterator[tuple[str, ...]]:
+    words = re.findall(r"\w+", text.lower())
+    return (tuple(words[start : start + RUN_OF_WORDS]) for start in range(len(words) - RUN_OF_WORDS + 1))

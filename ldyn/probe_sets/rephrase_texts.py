@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 from ldyn.answers.chats import REFUSED, ChatAnswer, ChatRequest, filled
-from ldyn.answers.repetition import repeated_ngrams
+from ldyn.answers.measures import repeated_ngrams
 from ldyn.data.seeding import seeded_random
 from ldyn.data.text import normal_response
 from ldyn.records import ProbeExample

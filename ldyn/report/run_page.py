@@ -11,9 +11,8 @@ import pandas as pd
 
 from ldyn.errors import RunDirectoryError
 from ldyn.report.arms import arm_changes
-from ldyn.report.batch_means import WARNING, batch_curves
 from ldyn.report.chart import chart_data
-from ldyn.report.curves import summarise
+from ldyn.report.curves import BATCH_WARNING, batch_curves, summarise
 from ldyn.report.figures import Figure, Material, draw_figures
 from ldyn.report.html import attempt, data_url, render
 from ldyn.report.sections import change_tables, finding_rows, sample_section, verdict_counts
@@ -50,7 +49,7 @@ def _sections(run: Run, reference: Material | None) -> tuple[list[Figure], dict[
     problems = [f"{message}." for message in changed_tables(run.path, run.manifest)]
     is_batches = BATCH_MEANS in run.tables
     if is_batches:
-        problems.append(WARNING)
+        problems.append(BATCH_WARNING)
 
     def part(name: str, make: Callable[[], Any], otherwise: Any) -> Any:
         made = attempt(make)

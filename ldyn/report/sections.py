@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from ldyn.answers.sample_means import Means, summarise_samples
+from ldyn.answers.measures import Means, summarise_samples
 from ldyn.findings.tables import MARKS, finding_row, number
 from ldyn.records import NOT_JUDGED, Finding
 from ldyn.report.figures.material import Material

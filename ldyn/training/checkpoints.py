@@ -7,18 +7,22 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, TrainerControl, TrainerState
 
-from ldyn.errors import RunDirectoryError
+from ldyn.errors import RunDirectoryError, TrainingError
 from ldyn.models.base import BaseModel
 from ldyn.models.cache import find_damage
+from ldyn.models.evaluation import is_sharded
 from ldyn.models.pretrained import load_weights
+from ldyn.processes.group import highest_of_all, in_main
+from ldyn.processes.signals import StopRequest
 from ldyn.store.files import explained
 from ldyn.training.adapters import merged, with_stored_adapters
 from ldyn.training.plan import StagePlan
@@ -151,3 +155,38 @@ def snapshot_weights(
     if plan.trainer.lora is None:
         return load_weights(directory, dtype=base.model.dtype)
     return merged(with_stored_adapters(start_weights(plan.info.start, base, stage_directory), directory))
+
+
+class CheckpointCallback(TrainerCallback):
+    """Keeps snapshots, and turns a stop request into a checkpoint. The last callback, so it decides on every save."""
+
+    def __init__(self, snapshot_steps: Sequence[int], stop: StopRequest, before_saving: Callable[[], None]):
+        self.snapshot_steps, self.stop, self.before_saving = snapshot_steps, stop, before_saving
+
+    def on_train_begin(
+        self, args: Any, state: TrainerState, control: TrainerControl, model: Any = None, **kwargs: Any
+    ) -> None:
+        if args.fsdp and not is_sharded(model):
+            raise TrainingError(
+                "trainer.parallel=fsdp: the weights are not sharded, as accelerate uses DDP on this device. Use "
+                "trainer.parallel=ddp."
+            )
+        if not snapshot_directory(Path(args.output_dir), state.global_step).exists():
+            self.on_save(args, state, control)  # the run may have been killed between checkpoint and snapshot
+
+    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        if state.global_step in self.snapshot_steps:
+            control.should_save = True
+        if self.stop.agree_on(highest_of_all(self.stop.weight, args.device)):  # all stop after the same step
+            control.should_save = True
+            control.should_training_stop = True
+        self.on_log(args, state, control)
+
+    def on_log(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """The Trainer ends a step, logs, then saves."""
+        if control.should_save:
+            self.before_saving()
+
+    def on_save(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        if state.global_step in self.snapshot_steps:
+            in_main(lambda: keep_snapshot(Path(args.output_dir), state.global_step))

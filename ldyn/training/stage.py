@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from transformers import (
@@ -12,26 +12,18 @@ from transformers import (
     PreTrainedTokenizerBase,
     PrinterCallback,
     TrainerCallback,
-    TrainerControl,
-    TrainerState,
     set_seed,
 )
 
-from ldyn.errors import DataError, ModelError, TrainingError
+from ldyn.errors import DataError, ModelError
 from ldyn.models.base import max_positions, too_long
-from ldyn.models.evaluation import is_sharded
 from ldyn.models.packed_forward import rule_size, warn_once, why_plain
-from ldyn.processes.group import from_main, highest_of_all, in_main
+from ldyn.processes.group import from_main, in_main
 from ldyn.processes.signals import StopRequest
 from ldyn.records import EncodedPair
 from ldyn.training.adapters import with_adapters
 from ldyn.training.batches import Layout, pairwise_rows, pointwise_rows
-from ldyn.training.checkpoints import (
-    drop_checkpoints_after,
-    keep_snapshot,
-    last_complete_checkpoint,
-    snapshot_directory,
-)
+from ldyn.training.checkpoints import CheckpointCallback, drop_checkpoints_after, last_complete_checkpoint
 from ldyn.training.plan import Rollouts, StageLength, StagePlan
 from ldyn.training.reference import check_pairs, reference_logps
 from ldyn.training.settings import TrainerConfig
@@ -88,41 +80,6 @@ def train_stage(
     if stop.signal_number is not None:
         raise stop.interrupted()
     return trainer.save_final(tokenizer)
-
-
-class CheckpointCallback(TrainerCallback):
-    """Keeps snapshots, and turns a stop request into a checkpoint. The last callback, so it decides on every save."""
-
-    def __init__(self, snapshot_steps: Sequence[int], stop: StopRequest, before_saving: Callable[[], None]):
-        self.snapshot_steps, self.stop, self.before_saving = snapshot_steps, stop, before_saving
-
-    def on_train_begin(
-        self, args: Any, state: TrainerState, control: TrainerControl, model: Any = None, **kwargs: Any
-    ) -> None:
-        if args.fsdp and not is_sharded(model):
-            raise TrainingError(
-                "trainer.parallel=fsdp: the weights are not sharded, as accelerate uses DDP on this device. Use "
-                "trainer.parallel=ddp."
-            )
-        if not snapshot_directory(Path(args.output_dir), state.global_step).exists():
-            self.on_save(args, state, control)  # the run may have been killed between checkpoint and snapshot
-
-    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        if state.global_step in self.snapshot_steps:
-            control.should_save = True
-        if self.stop.agree_on(highest_of_all(self.stop.weight, args.device)):  # all stop after the same step
-            control.should_save = True
-            control.should_training_stop = True
-        self.on_log(args, state, control)
-
-    def on_log(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """The Trainer ends a step, logs, then saves."""
-        if control.should_save:
-            self.before_saving()
-
-    def on_save(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        if state.global_step in self.snapshot_steps:
-            in_main(lambda: keep_snapshot(Path(args.output_dir), state.global_step))
 
 
 def make_trainer(

@@ -121,7 +121,7 @@ class TestResume:
     def test_a_snapshot_missed_by_a_kill_is_kept_on_resume(self, train, plan_for, make_model, tmp_path, monkeypatch):
         plan = plan_for("sft", max_steps=6, checkpoint_every=2, snapshots=ScheduleConfig(epochs=(0.5, 1.5)))
         with monkeypatch.context() as patch:
-            patch.setattr("ldyn.training.stage.keep_snapshot", _interrupt)
+            patch.setattr("ldyn.training.checkpoints.keep_snapshot", _interrupt)
             with pytest.raises(KeyboardInterrupt):
                 train(plan, make_model(), tmp_path)
         train(plan, make_model(), tmp_path)

@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ldyn.answers.repetition import longest_loop, repeated_ngrams
-from ldyn.answers.sample_means import summarise_samples
+from ldyn.answers.measures import longest_loop, repeated_ngrams, summarise_samples
 
 
 @pytest.mark.parametrize(
