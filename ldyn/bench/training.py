@@ -168,7 +168,7 @@ def summarise(
                 "setup_seconds": setup_seconds[name],
                 "seconds": [seconds for seconds, *_ in of],
                 "tokens_computed": median(tokens for *_, tokens in of),
-                "last_loss": losses[name],
+                "loss": losses[name],
             }
             for name, of in turns.items()
         },

@@ -31,7 +31,7 @@ TRAINING_COLUMNS = {
     "matmul_share": ("matmul", "{:.0%}"),
     "tokens_computed": ("tokens/step", "{:,.0f}"),
     "setup_seconds": ("set-up s", "{:.2f}"),
-    "last_loss": ("loss", "{:.5f}"),
+    "loss": ("loss", "{:.5f}"),
 }
 PROBES_LEGEND = (
     "speed-up: over published. matmul: share of the rate of bare matrix products, on the operations needed. "

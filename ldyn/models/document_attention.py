@@ -1,4 +1,4 @@
-"""Attention of one packed row, document by document: no token is compared with one that it does not see.
+"""Attention of one packed row, document by document: no token is compared with those of another document or response.
 
 A dense mask makes every token of a row of S tokens be compared with all S. Here a prompt sees itself, and a response
 its prompt and itself, each in a product of its own. On a CPU that is faster from a certain size on; on an accelerator
@@ -36,7 +36,10 @@ class Part:
 
 
 def takes_documents(model: PreTrainedModel) -> bool:
-    """Whether the model's attention is computed by documents: on a CPU, of a type that hands the argument down."""
+    """Whether the model's attention is computed by documents: on a CPU, of a type that hands the argument down.
+
+    Those of PLAIN_HEADS do, each by a test.
+    """
     config = model.config.get_text_config()
     known = config.model_type in PLAIN_HEADS and config._attn_implementation == "sdpa"
     return known and model.device.type == "cpu" and config.hidden_size >= SMALLEST

@@ -88,8 +88,8 @@ def hidden_states(model: PreTrainedModel, **inputs: Any) -> Tensor:
 def unembed(model: PreTrainedModel, hidden: Tensor, out: Tensor | None = None) -> Tensor:
     """Logits [N, V] of ``hidden`` [N, h]; the model must have a known head.
 
-    out: [at least N, V], into which they are written where the head is a bare product and no gradient is kept. On a CPU
-    each new buffer of so many numbers costs as much as a third of the product.
+    out: [at least N, V], into which they are written where the head is a bare product and no gradient is kept: on a CPU
+    the memory of a new tensor of this size costs about a quarter of the product's time.
     """
     head = model.get_output_embeddings()
     hooks = head._forward_hooks or head._forward_pre_hooks

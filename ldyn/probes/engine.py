@@ -83,11 +83,11 @@ class Engine:
         """Score each response of ``rows`` once. Raises ModelError where a single response is too much for memory."""
         tokens, lockstep = self.budget.tokens(self.model), is_sharded(self.model)
         scored: dict[ResponseKey, ProbeScore] = {}
-        joined = takes_documents(self.model) and not self.plain
-        queue = _queued(rows, tokens, joined)
+        queue = self._queued(rows, tokens)
         while any_process(bool(queue), self.model.device) if lockstep else queue:
-            rows_now = queue[0] if queue else [self.idle_row]
-            batch = pack([rows_now] if joined else [[row] for row in rows_now], pad_id=self.pad_id, plain=self.plain)
+            members = queue[0] if queue else [self.idle_row]
+            laid_out = [members] if self._is_joined else [[row] for row in members]
+            batch = pack(laid_out, pad_id=self.pad_id, plain=self.plain)
             try:
                 stats = batch_stats(self.model, batch, token_budget=tokens)
             except (RuntimeError, MemoryError) as error:
@@ -97,12 +97,21 @@ class Engine:
                     error.add_note("Processes that share weights cannot retry: set a smaller probes.token_budget.")
                     raise
                 tokens = self._less(tokens, queue[0][0], error)
-                queue = _queued([row for batch in queue for row in batch], tokens, joined)
+                queue = self._queued([row for batch in queue for row in batch], tokens)
             else:
                 if queue:
                     queue.popleft()
                     scored.update(scores_of(batch, stats, self.examples))
         return scored
+
+    @property
+    def _is_joined(self) -> bool:
+        """Whether a batch is one row of several documents, else one row for each."""
+        return takes_documents(self.model) and not self.plain
+
+    def _queued(self, rows: Sequence[Document], tokens: int) -> deque[list[Document]]:
+        fitting = [narrow for row in rows for narrow in narrowed(row, tokens)]
+        return deque(plan_batches(fitting, token_budget=tokens, joined=self._is_joined))
 
     def _less(self, tokens: int, row: Document, error: Exception) -> int:
         """A smaller budget; raises ModelError where there is none for ``row``, the first that is left."""
@@ -116,8 +125,3 @@ class Engine:
             f"({row.n_tokens} tokens with its prompt, {FEWEST_TOKENS} logits at a time): {reason}. Lower max_tokens of "
             "the encoding, take a smaller model or dtype, or free memory."
         ) from error
-
-
-def _queued(rows: Sequence[Document], token_budget: int, joined: bool) -> deque[list[Document]]:
-    fitting = [narrow for row in rows for narrow in narrowed(row, token_budget)]
-    return deque(plan_batches(fitting, token_budget=token_budget, joined=joined))

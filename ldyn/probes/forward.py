@@ -48,9 +48,9 @@ def batch_stats(model: PreTrainedModel, batch: PackedBatch, *, token_budget: int
     order = batch.rows.argsort(stable=True)  # labels by the position that predicts them: a chunk has a run of them
     starts = torch.arange(0, len(hidden), chunk)
     of_chunks = order.tensor_split(torch.searchsorted(batch.rows[order], starts[1:]))
-    parts, room = [], hidden.new_empty(chunk, model.get_output_embeddings().weight.shape[0])
+    parts, out = [], hidden.new_empty(min(chunk, len(hidden)), model.get_output_embeddings().weight.shape[0])
     for start, places in zip(starts.tolist(), of_chunks, strict=True):
-        logits = unembed(model, hidden[start : start + chunk], room)
+        logits = unembed(model, hidden[start : start + chunk], out)
         rows, labels = (values[places].to(logits.device) for values in (batch.rows - start, batch.labels))
         parts.append(token_stats(logits, labels, rows=rows))
     stats = joined(parts)

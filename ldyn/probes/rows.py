@@ -81,16 +81,18 @@ def plan_batches(rows: Sequence[Document], *, token_budget: int, joined: bool = 
     """Group rows of similar length, longest first, into batches of at most ``token_budget`` tokens, padding included.
 
     ``joined``: a batch becomes one row, without padding.
+
     No batch is more than MAX_PADDING padding: a further forward pass costs less. A single row longer than the budget
     makes a batch of its own. Longest first: if memory lacks, it shows at once.
     """
     batches: list[list[Document]] = []
     width = total = 0
     for row in sorted(rows, key=lambda row: -row.n_tokens):
-        padded = total + row.n_tokens if joined else width * (len(batches[-1]) + 1) if batches else 0
-        if batches and padded <= token_budget and padded - total - row.n_tokens <= MAX_PADDING * padded:
+        with_row = total + row.n_tokens
+        padded = with_row if joined else width * (len(batches[-1]) + 1 if batches else 0)
+        if batches and padded <= token_budget and padded - with_row <= MAX_PADDING * padded:
             batches[-1].append(row)
-            total += row.n_tokens
+            total = with_row
         else:
             batches.append([row])
             width = total = row.n_tokens

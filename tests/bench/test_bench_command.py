@@ -78,7 +78,7 @@ def test_figures_are_kept_by_measurement_and_compared(tmp_path: Path, capsys: py
     def figures(seconds: float, model: str = "tiny") -> dict[str, object]:
         method = {
             "seconds_per_step": seconds, "time_vs_trl": 0.5, "tokens_computed": 90.0, "setup_seconds": 0.0,
-            "last_loss": 0.7,
+            "loss": 0.7,
         }  # fmt: skip
         machine = {"device": "cpu", "cores": 2}
         return {

@@ -50,6 +50,17 @@ def assert_is_oracle(stats: TokenStats, logits: Tensor, labels: Tensor, rtol: fl
         assert bool(stats.argmax_is_label[n]) == (int(stats.argmax_id[n]) == label)
 
 
+@pytest.mark.parametrize("size", [2, 63, 64, 65, 400])
+def test_the_greedy_token_is_the_first_of_equal_maxima_wherever_it_stands(size: int) -> None:
+    logits = torch.randn(size, size).clamp(max=2)
+    logits.fill_diagonal_(3.0)
+    logits[:-1, -1] = 3.0  # a tie with the last token
+    stats = token_stats(logits, torch.zeros(size, dtype=torch.long))
+    assert stats.argmax_id.tolist() == list(range(size))
+    logits[:, size // 2] = torch.nan
+    assert not token_stats(logits, torch.zeros(size, dtype=torch.long)).is_finite.any()
+
+
 def test_three_rows_worked_by_hand() -> None:
     # π: [1/2 1/4 1/4], [1/3 1/3 1/3], [1/8 3/4 1/8]; labels 0, 2, 0. Logits are log π plus any constant.
     p = torch.tensor([[0.5, 0.25, 0.25], [1 / 3, 1 / 3, 1 / 3], [0.125, 0.75, 0.125]], dtype=torch.float64)

@@ -3,7 +3,7 @@
     python score_as_rank.py RANK DIR
 
 Reads DIR/task.pt (a model for each number of processes, and examples), meets the others by files in DIR, writes
-DIR/RANK.pt: number of processes -> task -> what the scorer returned, or the error that it raised, in words.
+DIR/RANK.pt: number of processes -> task -> what the scorer returned, or the text of the error that it raised.
 """
 
 from __future__ import annotations
